@@ -1,0 +1,53 @@
+/**
+ * A container is how records and bodies stand in a file of one compression. Frames are canonical: each record has exactly
+ * one encoding, and a reader refuses every other, so that no byte of an archive can change unnoticed.
+ */
+import type { Compression } from '../types.ts';
+import { gzipContainer } from './gzip.ts';
+import { plainContainer } from './plain.ts';
+import { zstdContainer } from './zstd.ts';
+
+export interface Container {
+  readonly compression: Compression;
+
+  /** The frame that carries a sealed record; for index and trailer records all there is. */
+  encodeFrame(record: Uint8Array): Buffer;
+
+  /**
+   * Reads the frame at the beginning of `bytes`.
+   * - a number: at least so many bytes are needed to tell
+   * - a frame: `record` is a view of (gzip, zstd) or a copy from (none) `bytes`, not yet decoded
+   * - undefined: these bytes do not begin a frame of ours
+   */
+  decodeFrame(bytes: Buffer): Frame | number | undefined;
+
+  /** Bytes of the frame of the trailer, which ends every archive. */
+  readonly trailerFrameLength: number;
+
+  /** Compresses the tar bytes of a member. The answer is valid until the next call. */
+  compress(tar: Uint8Array, level: number | undefined): Buffer;
+
+  /**
+   * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory taken. They are
+   * valid until the next call, or as long as the member where nothing is compressed.
+   * @throws whatever zlib throws when the body is damaged, RangeError when its length is another.
+   */
+  decompress(member: Buffer, bodyAt: number, tarLength: number): Buffer;
+}
+
+export interface Frame {
+  /** Bytes before the body. */
+  frameLength: number;
+  record: Buffer;
+}
+
+export function containerFor(compression: Compression): Container {
+  switch (compression) {
+    case 'gzip':
+      return gzipContainer();
+    case 'zstd':
+      return zstdContainer();
+    case 'none':
+      return plainContainer();
+  }
+}

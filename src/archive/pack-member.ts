@@ -1,0 +1,155 @@
+/**
+ * Packing a member: worker half. Headers are encoded and files read straight into one buffer that all members of a worker
+ * share; what leaves is a buffer of its own with the frame and the compressed body.
+ */
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { containerFor, type Container } from './format/container.ts';
+import { encodeRecord, seal, type MemberRecord, type Unsealed } from './format/record.ts';
+import { encodeHeader, fsPath, paddedLength, type EntryType, type TarEntry } from './format/tar-header.ts';
+import { ENTRY_FIELDS, type DataPlan, type MemberPlan } from './members.ts';
+import { changed, sourceError } from './walk.ts';
+import type { Answer } from './protocol.ts';
+import type { Compression } from './types.ts';
+
+export interface PackJob {
+  type: 'pack';
+  /** Absolute, binary string. */
+  base: string;
+  compression: Compression;
+  level: number | undefined;
+  plan: MemberPlan;
+}
+
+export interface PackReply {
+  /** Frame and body. */
+  bytes: Uint8Array<ArrayBuffer>;
+  frameLength: number;
+  digest: Uint8Array;
+}
+
+export type MemberPacker = (job: PackJob) => Answer<PackReply>;
+
+export function createMemberPacker(): MemberPacker {
+  let scratch = Buffer.alloc(0);
+  const containers = new Map<Compression, Container>();
+
+  return ({ base, compression, level, plan }) => {
+    const container = containers.get(compression) ?? containerFor(compression);
+    containers.set(compression, container);
+    if (scratch.length < plan.tarLength) scratch = Buffer.allocUnsafeSlow(plan.tarLength);
+    const tar = scratch.subarray(0, plan.tarLength);
+    fill(tar, base, plan);
+
+    const body = container.compress(tar, level);
+    const record = seal(encodeRecord(describe(plan, body.length, compression)), body);
+    // Nothing may stand between the pieces of a file in a tar that is not compressed.
+    const frame = plan.kind === 'piece' && compression === 'none' ? EMPTY : container.encodeFrame(record);
+    const bytes = Buffer.allocUnsafeSlow(frame.length + body.length);
+    bytes.set(frame);
+    bytes.set(body, frame.length);
+    const digest = Uint8Array.from(record.subarray(2, 34));
+    return { reply: { bytes, frameLength: frame.length, digest }, transfer: [bytes.buffer] };
+  };
+}
+
+function describe(plan: MemberPlan, storedLength: number, compression: Compression): Unsealed<MemberRecord> {
+  const lengths = { storedLength, tarLength: plan.tarLength };
+  if (plan.kind === 'piece')
+    return { kind: 'continuation', ...lengths, piece: pieceOf(plan.file, plan.offset) };
+  if (plan.kind === 'end' || plan.open === undefined || compression !== 'none')
+    return { kind: 'data', ...lengths };
+  const { offset, pieceLength } = plan.open;
+  return { kind: 'open', ...lengths, pieceLength, piece: pieceOf(lastEntry(plan), offset) };
+}
+
+function pieceOf(file: TarEntry, offset: number) {
+  const { size, mode, mtimeUs } = file;
+  return { path: Buffer.from(file.path, 'latin1'), offset, size, mode, mtimeUs };
+}
+
+function fill(tar: Buffer, base: string, plan: MemberPlan): void {
+  switch (plan.kind) {
+    case 'data':
+      return fillEntries(tar, base, plan);
+    case 'piece':
+      readFile(tar.subarray(0, plan.length), base, plan.file, plan.offset);
+      tar.fill(0, plan.length);
+      return;
+    case 'end':
+      tar.fill(0);
+  }
+}
+
+function fillEntries(tar: Buffer, base: string, plan: DataPlan): void {
+  let at = 0;
+  for (const entry of entriesOf(plan)) {
+    at = encodeHeader(tar, at, entry);
+    if (entry.type !== '0') continue;
+    // The last one may go on in pieces.
+    const length = Math.min(entry.size, plan.tarLength - at);
+    readFile(tar.subarray(at, at + length), base, entry, 0);
+    const end = Math.min(at + paddedLength(length), plan.tarLength);
+    tar.fill(0, at + length, end);
+    at = end;
+  }
+  if (at !== plan.tarLength) throw new Error(`member of ${at} bytes instead of ${plan.tarLength}`);
+}
+
+function* entriesOf(plan: DataPlan): Generator<TarEntry> {
+  const paths = plan.paths.split('\0');
+  const linkPaths = plan.linkPaths.split('\0');
+  let link = 0;
+  for (let n = 0; n < paths.length; n++) {
+    const type = String.fromCharCode(plan.numbers[n * ENTRY_FIELDS]!) as EntryType;
+    yield {
+      type,
+      path: paths[n]!,
+      linkPath: type === '1' || type === '2' ? linkPaths[link++]! : '',
+      mode: plan.numbers[n * ENTRY_FIELDS + 1]!,
+      size: plan.numbers[n * ENTRY_FIELDS + 2]!,
+      mtimeUs: plan.numbers[n * ENTRY_FIELDS + 3]!,
+    };
+  }
+}
+
+function lastEntry(plan: DataPlan): TarEntry {
+  let last: TarEntry | undefined;
+  for (const entry of entriesOf(plan)) last = entry;
+  return last!;
+}
+
+/**
+ * Fills `target` with the file's bytes from `offset`, and makes sure that it is still the file that the walk found.
+ * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE
+ */
+function readFile(target: Buffer, base: string, file: TarEntry, offset: number): void {
+  let fd: number | undefined;
+  try {
+    // Not blocking: what was a file may be a fifo by now.
+    fd = openSync(
+      fsPath(`${base}/${file.path}`),
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+    );
+    for (let at = 0; at < target.length;) {
+      const read = readSync(
+        fd,
+        target,
+        at,
+        target.length - at,
+        offset === 0 && at === 0 ? null : offset + at,
+      );
+      if (read === 0) throw changed(file.path, 'changed');
+      at += read;
+    }
+    // Milliseconds as a double are exact to a quarter of a microsecond; BigInt statistics cost twice as much.
+    const stat = fstatSync(fd);
+    if (stat.size !== file.size || !stat.isFile() || Math.abs(stat.mtimeMs * 1000 - file.mtimeUs - 0.5) > 1.5)
+      throw changed(file.path, 'changed');
+  } catch (error) {
+    throw sourceError(file.path, error);
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);

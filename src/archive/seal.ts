@@ -1,0 +1,91 @@
+/**
+ * The seal ties an archive to what it is an entry for, and the signature ties both to somebody's key. What is signed is a short
+ * text, so that any Ed25519 tool can check it; docs/archive-format.md shows how.
+ *
+ * | archive | restorer without a key | restorer with the signer's key | restorer with another key |
+ * | --- | --- | --- | --- |
+ * | unsigned | accepted | refused | refused |
+ * | signed | accepted (digests only) | accepted | refused |
+ */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  sign,
+  verify,
+  type KeyObject,
+} from 'node:crypto';
+import { CacheError } from '../errors.ts';
+import type { CheckSignature, Seal, Sign } from './types.ts';
+
+/** What is signed: every line is one field, and no field can hold a line's end. */
+export function statement(seal: Omit<Seal, 'installSeconds'>, rootDigest: Uint8Array): Buffer {
+  const root = Buffer.from(rootDigest).toString('hex');
+  return Buffer.from(
+    ['sandbox-cache entry v1', root, seal.keyDigest, seal.recipe, seal.runtime, ''].join('\n'),
+  );
+}
+
+/**
+ * @param pem an Ed25519 private key (PKCS #8)
+ * @throws CacheError CONFIG_INVALID naming CACHE_SIGNING_KEY
+ */
+export function createSigner(pem: string): Sign {
+  const key = parseKey(pem, 'CACHE_SIGNING_KEY', 'private', createPrivateKey);
+  return (bytes) => sign(null, bytes, key);
+}
+
+/**
+ * @param pem an Ed25519 public key (SPKI)
+ * @throws CacheError CONFIG_INVALID naming CACHE_VERIFY_KEY
+ */
+export function createChecker(pem: string): CheckSignature {
+  if (/PRIVATE KEY/.test(pem)) throw wrongKey('CACHE_VERIFY_KEY', 'public');
+  const key = parseKey(pem, 'CACHE_VERIFY_KEY', 'public', createPublicKey);
+  return (bytes, signature) => {
+    if (signature === undefined)
+      throw new CacheError(
+        'ARCHIVE_UNTRUSTED',
+        'The entry is not signed, and CACHE_VERIFY_KEY asks for a signature',
+        {
+          hint: 'Save it again with CACHE_SIGNING_KEY set, or unset CACHE_VERIFY_KEY',
+        },
+      );
+    if (!verify(null, bytes, key, signature))
+      throw new CacheError('ARCHIVE_UNTRUSTED', 'The entry is not signed by the key in CACHE_VERIFY_KEY', {
+        hint: 'Find out who may write to the bucket, then save it again with the right CACHE_SIGNING_KEY',
+      });
+  };
+}
+
+/** A new pair for CACHE_SIGNING_KEY and CACHE_VERIFY_KEY, PEM. */
+export function generateKeys(): { signingKey: string; verifyKey: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return {
+    signingKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    verifyKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  };
+}
+
+function parseKey(
+  pem: string,
+  variable: string,
+  kind: 'private' | 'public',
+  parse: (pem: string) => KeyObject,
+): KeyObject {
+  let key: KeyObject;
+  try {
+    key = parse(pem);
+  } catch {
+    // The cause may quote what it could not parse: it stays out.
+    throw wrongKey(variable, kind);
+  }
+  if (key.asymmetricKeyType !== 'ed25519') throw wrongKey(variable, kind);
+  return key;
+}
+
+function wrongKey(variable: string, kind: string): CacheError {
+  return new CacheError('CONFIG_INVALID', `${variable} is not an Ed25519 ${kind} key in PEM`, {
+    hint: 'sandbox-cache keygen makes a pair',
+  });
+}

@@ -1,0 +1,204 @@
+/**
+ * The tree to pack, as the workers found it: all of its names and numbers, compact, since this is the one thing that grows
+ * with the tree (about 100 bytes an entry). Its order is a function of the tree alone: the files and links of a directory in
+ * byte order, then its directories one after the other, each with all that is below it, and last the directory itself.
+ */
+import { statSync, type BigIntStats } from 'node:fs';
+import { CacheError } from '../errors.ts';
+import {
+  fsPath,
+  TYPE_DIRECTORY,
+  TYPE_FILE,
+  TYPE_HARDLINK,
+  TYPE_SYMLINK,
+  type TarEntry,
+} from './format/tar-header.ts';
+import type { Pool } from './pool.ts';
+import {
+  mtimeUs,
+  S_IFDIR,
+  S_IFLNK,
+  SHARED,
+  sourceError,
+  STAT_FIELDS,
+  typeBits,
+  type WalkReply,
+} from './walk.ts';
+
+export interface SourceOptions {
+  /** Absolute, binary string. */
+  base: string;
+  /** Relative to `base`, binary strings. */
+  roots: readonly string[];
+  excludes: readonly string[];
+}
+
+export interface SourceTree {
+  roots: { path: string; stat: BigIntStats }[];
+  /** By path. */
+  dirs: Map<string, Listing>;
+}
+
+/** What a directory holds. */
+interface Listing {
+  names: string[];
+  stats: Float64Array;
+  /** Of the files with several links among them, in order. */
+  inodes: string[];
+  linkTargets: string[];
+}
+
+/** Entries a walk job lists before it hands back the rest: some milliseconds of work. */
+const WALK_BUDGET = 500;
+
+/**
+ * Walks in the pool.
+ * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE
+ */
+export async function readSourceTree(
+  pool: Pool,
+  { base, roots, excludes }: SourceOptions,
+): Promise<SourceTree> {
+  const tree: SourceTree = {
+    roots: outermost(roots).map((path) => ({ path, stat: statRoot(base, path) })),
+    dirs: new Map(),
+  };
+  const waiting = tree.roots.map((root) => root.path);
+  let running = 0;
+  await new Promise<void>((resolve, reject) => {
+    const handOut = (): void => {
+      if (running === 0 && waiting.length === 0) return resolve();
+      while (waiting.length > 0 && running < pool.capacity) {
+        const share = Math.ceil(waiting.length / (pool.capacity - running));
+        running++;
+        pool
+          .run({ type: 'walk', base, dirs: waiting.splice(-share), excludes, budget: WALK_BUDGET })
+          .then((reply) => {
+            running--;
+            addListings(tree, reply);
+            for (const dir of reply.rest) waiting.push(dir);
+            handOut();
+          })
+          .catch(reject);
+      }
+    };
+    handOut();
+  });
+  return tree;
+}
+
+/** All entries, in an order that depends on the tree alone. */
+export function* sourceEntries(tree: SourceTree): Generator<TarEntry> {
+  const firstPaths = new Map<string, string>();
+  for (const root of tree.roots) {
+    const stack: Visit[] = [{ path: root.path, mode: Number(root.stat.mode), mtimeUs: mtimeUs(root.stat) }];
+    for (let dir = stack.pop(); dir !== undefined; dir = stack.pop()) {
+      if (dir.below !== undefined) {
+        const next = dir.below.pop();
+        if (next === undefined) yield directoryEntry(dir);
+        else stack.push(dir, next);
+        continue;
+      }
+      const below: Visit[] = [];
+      for (const entry of listedEntries(tree, dir.path)) {
+        if (entry.type === TYPE_DIRECTORY) below.push(entry);
+        else yield linked(entry, firstPaths);
+      }
+      stack.push({ ...dir, below: below.reverse() });
+    }
+  }
+}
+
+/** A directory on the way; `below` are those in it still to come, last first, once its files are done. */
+interface Visit {
+  path: string;
+  mode: number;
+  mtimeUs: number;
+  below?: Visit[];
+}
+
+function directoryEntry({ path, mode, mtimeUs }: Visit): TarEntry {
+  return { type: TYPE_DIRECTORY, path: `${path}/`, linkPath: '', mode: mode & 0o777, size: 0, mtimeUs };
+}
+
+type ListedEntry = TarEntry & { inode: string | undefined };
+
+/** What is in one directory, in byte order. */
+function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
+  const listing = tree.dirs.get(dir);
+  if (listing === undefined) throw new Error(`${dir} was not walked`);
+  let inode = 0;
+  let target = 0;
+  const entries = listing.names.map((name, n): ListedEntry => {
+    const mode = listing.stats[n * STAT_FIELDS]!;
+    const type = typeBits(mode);
+    const isLink = type === S_IFLNK;
+    return {
+      type: type === S_IFDIR ? TYPE_DIRECTORY : isLink ? TYPE_SYMLINK : TYPE_FILE,
+      path: `${dir}/${name}`,
+      linkPath: isLink ? listing.linkTargets[target++]! : '',
+      mode: mode & 0o777,
+      size: type === S_IFDIR || isLink ? 0 : listing.stats[n * STAT_FIELDS + 1]!,
+      mtimeUs: listing.stats[n * STAT_FIELDS + 2]!,
+      inode: (mode & SHARED) !== 0 ? listing.inodes[inode++] : undefined,
+    };
+  });
+  // Binary strings compare as their bytes do.
+  return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** The first name of a file with several is the file, every later one a link to it. */
+function linked(entry: ListedEntry, firstPaths: Map<string, string>): TarEntry {
+  if (entry.inode === undefined) return entry;
+  const first = firstPaths.get(entry.inode);
+  if (first === undefined) {
+    firstPaths.set(entry.inode, entry.path);
+    return entry;
+  }
+  return { ...entry, type: TYPE_HARDLINK, linkPath: first, size: 0 };
+}
+
+function addListings(tree: SourceTree, reply: WalkReply): void {
+  const names = reply.names.split('\0');
+  let from = 0;
+  let inode = 0;
+  let target = 0;
+  reply.dirs.forEach((dir, n) => {
+    const to = from + reply.counts[n]!;
+    const stats = reply.stats.subarray(from * STAT_FIELDS, to * STAT_FIELDS);
+    const shared = countModes(stats, (mode) => (mode & SHARED) !== 0);
+    const links = countModes(stats, (mode) => typeBits(mode) === S_IFLNK);
+    tree.dirs.set(dir, {
+      names: names.slice(from, to),
+      stats,
+      inodes: reply.inodes.slice(inode, (inode += shared)),
+      linkTargets: reply.linkTargets.slice(target, (target += links)),
+    });
+    from = to;
+  });
+}
+
+function countModes(stats: Float64Array, matches: (mode: number) => boolean): number {
+  let count = 0;
+  for (let n = 0; n < stats.length; n += STAT_FIELDS) if (matches(stats[n]!)) count++;
+  return count;
+}
+
+/** A directory given twice, or below another one given, is packed once. */
+function outermost(roots: readonly string[]): string[] {
+  const unique = [...new Set(roots)];
+  return unique.filter((root) => !unique.some((other) => root.startsWith(`${other}/`)));
+}
+
+/** A root may be a symlink to a directory elsewhere: it is packed as the directory. */
+function statRoot(base: string, path: string): BigIntStats {
+  try {
+    const stat = statSync(fsPath(`${base}/${path}`), { bigint: true });
+    if (stat.isDirectory()) return stat;
+  } catch (error) {
+    throw sourceError(path, error);
+  }
+  throw new CacheError('SOURCE_UNREADABLE', `${path} is not a directory`, {
+    hint: 'Only directories can be packed',
+  });
+}

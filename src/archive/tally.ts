@@ -1,0 +1,85 @@
+/** What an archive has come to so far, held against the limits, and what is left to do at the end. */
+import { limit, refuse } from './faults.ts';
+import { nameOf, type BinaryRoot } from './paths.ts';
+import type { Limits } from './types.ts';
+import type { Link, OpenFile, Settling, UnpackReply } from './unpack-member.ts';
+
+export interface Tally {
+  /** Files, directories and links. */
+  readonly entries: number;
+  readonly hardlinks: readonly Link[];
+  readonly symlinks: readonly Link[];
+  /** Directories and files written in pieces. */
+  readonly settlings: readonly Settling[];
+  /** @throws CacheError ARCHIVE_LIMIT */
+  add(reply: UnpackReply): void;
+  /** Tar that is about to be unpacked. @throws CacheError ARCHIVE_LIMIT */
+  checkRatio(tarBytes: number, storedBytes: number): void;
+}
+
+/** Below this even a large ratio does no harm. */
+const RATIO_FROM = 64 * 1024 * 1024;
+/** Characters of names of directories and links: they are kept until the end. 100,000 packages have a tenth of it. */
+const MAX_KEPT = 64 * 1024 * 1024;
+
+export function createTally(limits: Limits): Tally {
+  const hardlinks: Link[] = [];
+  const symlinks: Link[] = [];
+  const settlings: Settling[] = [];
+  let entries = 0;
+  let bytes = 0;
+  let kept = 0;
+
+  function keep<T extends { target: string; to?: string }>(list: T[], more: readonly T[]): void {
+    for (const one of more) {
+      list.push(one);
+      kept += one.target.length + (one.to?.length ?? 0);
+    }
+  }
+
+  function checkBytes(total: number): void {
+    if (total > limits.maxBytes)
+      throw limit(`more than ${limits.maxBytes} bytes of files`, 'CACHE_MAX_BYTES');
+  }
+
+  return {
+    get entries() {
+      return entries;
+    },
+    hardlinks,
+    symlinks,
+    settlings,
+    add(reply) {
+      entries += reply.entries;
+      if (entries > limits.maxFiles) throw limit(`more than ${limits.maxFiles} entries`, 'CACHE_MAX_FILES');
+      bytes += reply.bytes;
+      checkBytes(bytes);
+      keep(hardlinks, reply.hardlinks);
+      keep(symlinks, reply.symlinks);
+      keep(settlings, reply.directories);
+      if (reply.open !== undefined) {
+        checkBytes(bytes + reply.open.size - reply.open.written);
+        keep(settlings, [settlingOf(reply.open)]);
+      }
+      if (kept > MAX_KEPT) throw limit(`more than ${MAX_KEPT} bytes of names of directories and links`);
+    },
+    checkRatio(tarBytes, storedBytes) {
+      if (tarBytes > RATIO_FROM && tarBytes > limits.maxRatio * storedBytes)
+        throw limit(`more than ${limits.maxRatio} bytes for each one stored`, 'CACHE_MAX_RATIO');
+    },
+  };
+}
+
+/** @throws CacheError ARCHIVE_REFUSED when a directory has two entries: tar programs would make sense of it, each in its way. */
+export function refuseTwice(settlings: readonly Settling[], roots: readonly BinaryRoot[]): void {
+  const targets = new Set<string>();
+  for (const { target } of settlings) {
+    if (targets.has(target)) throw refuse(nameOf(target, roots), 'is there twice');
+    targets.add(target);
+  }
+}
+
+/** It was made writable for its owner, whatever its mode. */
+function settlingOf({ target, mode, mtimeUs }: OpenFile): Settling {
+  return { target, mode: (mode & 0o600) === 0o600 ? -1 : mode, mtimeUs };
+}

@@ -1,0 +1,245 @@
+/**
+ * Unpacking: worker half. A job is a slice of tar, as a member of our own format (checked and decompressed here) or cut from
+ * somebody else's tar, or a piece of a large file. Files are written with four system calls each; links and the times of
+ * directories are for the end, see finish.ts, and go back in the reply.
+ */
+import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
+import { corrupt, refuse, writeFault } from './faults.ts';
+import { containerFor, type Container } from './format/container.ts';
+import { digestOf } from './format/record.ts';
+import { fsPath } from './format/tar-header.ts';
+import type { BinaryRoot } from './paths.ts';
+import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
+import { createTree, IMPLIED_MODE } from './target-tree.ts';
+import type { Answer } from './protocol.ts';
+import type { Compression } from './types.ts';
+
+/** The same in all jobs of a run. */
+export interface UnpackSetup {
+  roots: readonly BinaryRoot[];
+  maxPathBytes: number;
+  maxFiles: number;
+  maxBytes: number;
+}
+
+export interface UnpackJob {
+  type: 'unpack';
+  setup: UnpackSetup;
+  /** Tar, or a member with its frame. Their memory moves to the worker, and comes back with the reply. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Where what counts of it ends. @default all of it */
+  length?: number;
+  /** Absent: tar that others wrote. */
+  sealed?: Sealed;
+  /** Absent: the tar is entries; the content of the last one may go on in jobs of its own. */
+  piece?: FilePiece;
+}
+
+export interface Sealed {
+  compression: Compression;
+  record: Uint8Array;
+  /** Where the body begins. Without a frame the digest is not checked here: it stands in the index. */
+  frameLength: number;
+  tarLength: number;
+}
+
+export interface FilePiece {
+  /** Absolute, binary string; an earlier job has made it. */
+  target: string;
+  offset: number;
+  /** Bytes of the file; padding may follow them. */
+  length: number;
+}
+
+export interface UnpackReply {
+  /** The job's, to be filled again. */
+  memory: ArrayBuffer;
+  /** Of a sealed member. */
+  digest: Uint8Array;
+  /** Name of the first entry; empty when there is none. */
+  firstPath: string;
+  /** Files, directories and links. */
+  entries: number;
+  /** Bytes of file content written. */
+  bytes: number;
+  /** Whether the tar ended in this slice. */
+  ended: boolean;
+  directories: Settling[];
+  hardlinks: Link[];
+  symlinks: Link[];
+  /** The last file, when its content goes on. */
+  open?: OpenFile;
+}
+
+/** What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary string. */
+export interface Settling {
+  target: string;
+  mode: number;
+  mtimeUs: number;
+}
+
+export interface Link {
+  target: string;
+  /** Of a hard link absolute, of a symlink as it is in the archive; binary string. */
+  to: string;
+  mtimeUs: number;
+}
+
+export interface OpenFile {
+  path: string;
+  target: string;
+  size: number;
+  mode: number;
+  mtimeUs: number;
+  /** Bytes written so far. */
+  written: number;
+}
+
+/** Absolute seconds: half a microsecond more, because old libuv cuts to microseconds what floating point made a little less. */
+export function toSeconds(mtimeUs: number): number | string {
+  // As a string, because Node takes a negative number for "now".
+  return mtimeUs < 0 ? String(mtimeUs / 1e6) : (mtimeUs + 0.5) / 1e6;
+}
+
+export type MemberUnpacker = (job: UnpackJob) => Answer<UnpackReply>;
+
+/** One for each worker and run: it remembers directories. */
+export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
+  const tree = createTree(setup.roots, setup.maxFiles);
+  let container: Container | undefined;
+
+  return (job) => {
+    const memory = job.bytes.buffer;
+    const bytes = Buffer.from(memory, job.bytes.byteOffset, job.length ?? job.bytes.length);
+    const reply: UnpackReply = {
+      memory,
+      digest: NONE,
+      firstPath: '',
+      entries: 0,
+      bytes: 0,
+      ended: false,
+      directories: [],
+      hardlinks: [],
+      symlinks: [],
+    };
+    let tar: Buffer = bytes;
+    if (job.sealed !== undefined) {
+      container ??= containerFor(job.sealed.compression);
+      reply.digest = checkedDigest(bytes, job.sealed);
+      tar = decompressed(bytes, job.sealed, container);
+    }
+    if (job.piece === undefined) unpackEntries(tar, job.sealed === undefined, reply);
+    else writePiece(tar, job.piece, reply);
+    return { reply, transfer: [memory] };
+  };
+
+  function unpackEntries(tar: Buffer, foreign: boolean, reply: UnpackReply): void {
+    const { maxPathBytes, maxBytes } = setup;
+    const options = { checksums: foreign, maxPathBytes, maxBytes };
+    let at = 0;
+    while (at < tar.length) {
+      const entry = nextEntry(tar, at, tar.length, options);
+      if (typeof entry === 'number') throw corrupt('a member that ends within a header');
+      if (entry === undefined) {
+        if (tar.subarray(at).some((byte) => byte !== 0)) throw corrupt('bytes after the end of the tar');
+        reply.ended = true;
+        return;
+      }
+      at = entry.at + contentLength(entry);
+      if (entry.kind === 'global') continue;
+      if (reply.entries++ === 0) reply.firstPath = entry.path;
+      unpackEntry(tar, entry, reply);
+    }
+    if (at > tar.length && reply.open === undefined) throw corrupt('a member that ends within padding');
+  }
+
+  function unpackEntry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void {
+    const { path } = entry;
+    if (entry.kind === 'directory') {
+      const made = tree.directory(path, entry.mode);
+      if (made === undefined) return;
+      const mode = made.exact || entry.mode === IMPLIED_MODE ? -1 : entry.mode;
+      reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
+      return;
+    }
+    const target = tree.place(path);
+    if (entry.kind === 'file') unpackFile(tar, entry, target, reply);
+    else if (entry.kind === 'hardlink') reply.hardlinks.push({ target, to: tree.linked(entry), mtimeUs: 0 });
+    else reply.symlinks.push({ target, to: symlinkTarget(entry), mtimeUs: entry.mtimeUs });
+  }
+}
+
+function checkedDigest(member: Buffer, { record, frameLength }: Sealed): Uint8Array {
+  const digest = digestOf(record, member.subarray(frameLength));
+  if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
+    throw corrupt('a member whose SHA-256 is wrong');
+  return new Uint8Array(digest);
+}
+
+function decompressed(member: Buffer, { frameLength, tarLength }: Sealed, container: Container): Buffer {
+  try {
+    return container.decompress(member, frameLength, tarLength);
+  } catch (error) {
+    throw corrupt(`a member that does not decompress (${(error as Error).message})`, error);
+  }
+}
+
+function unpackFile(tar: Buffer, entry: ReadEntry, target: string, reply: UnpackReply): void {
+  const { path, size, mode, mtimeUs } = entry;
+  const here = Math.min(size, tar.length - entry.at);
+  const whole = here === size;
+  try {
+    // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
+    const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
+    try {
+      if (here > 0) writeAll(fd, tar, { at: entry.at, length: here, offset: null });
+      if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw writeFault(path, error);
+  }
+  reply.bytes += here;
+  if (!whole) reply.open = { path, target, size, mode, mtimeUs, written: here };
+}
+
+function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {
+  if (tar.length < piece.length) throw corrupt('a piece of a file that is too short');
+  try {
+    const fd = openSync(fsPath(piece.target), constants.O_WRONLY | constants.O_NOFOLLOW);
+    try {
+      writeAll(fd, tar, { at: 0, length: piece.length, offset: piece.offset });
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw writeFault(piece.target, error);
+  }
+  reply.bytes += piece.length;
+}
+
+/** A disk that fills up takes a part first, and fails with the next call. */
+function writeAll(
+  fd: number,
+  tar: Buffer,
+  range: { at: number; length: number; offset: number | null },
+): void {
+  let { at, length, offset } = range;
+  for (;;) {
+    const written = writeSync(fd, tar, at, length, offset);
+    length -= written;
+    if (length === 0) return;
+    at += written;
+    if (offset !== null) offset += written;
+  }
+}
+
+/** May point anywhere: nothing is ever written through it. */
+function symlinkTarget({ path, linkPath }: ReadEntry): string {
+  if (linkPath === '' || linkPath.includes('\0')) throw refuse(path, 'is a symlink that leads nowhere');
+  return linkPath;
+}
+
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+const NONE = new Uint8Array(0);

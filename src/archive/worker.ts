@@ -1,0 +1,49 @@
+/** Entry of a worker thread: hands each job to its handler and sends back what it answers. */
+import { parentPort } from 'node:worker_threads';
+import { CacheError } from '../errors.ts';
+import { createMemberPacker } from './pack-member.ts';
+import { settle } from './settle.ts';
+import { createMemberUnpacker, type MemberUnpacker } from './unpack-member.ts';
+import { walk } from './walk.ts';
+import type { Answer, Job, Replies, Request, Response } from './protocol.ts';
+
+if (parentPort === null) throw new Error('worker.ts runs in a worker thread only');
+const port = parentPort;
+const packMember = createMemberPacker();
+/** A pool serves one archive: what a worker remembers of it lasts as long as the worker. */
+let unpackMember: MemberUnpacker | undefined;
+
+port.on('message', ({ id, job }: Request) => {
+  try {
+    const { reply, transfer } = handle(job);
+    port.postMessage({ id, reply } satisfies Response, transfer);
+  } catch (error) {
+    port.postMessage({ id, failure: describe(error) } satisfies Response);
+  }
+});
+
+function handle(job: Job): Answer<Replies[keyof Replies]> {
+  switch (job.type) {
+    case 'walk':
+      return walk(job);
+    case 'pack':
+      return packMember(job);
+    case 'unpack':
+      unpackMember ??= createMemberUnpacker(job.setup);
+      return unpackMember(job);
+    case 'settle':
+      return settle(job);
+  }
+}
+
+function describe(error: unknown): Extract<Response, { failure: unknown }>['failure'] {
+  if (error instanceof CacheError)
+    return {
+      code: error.code,
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    };
+  if (error instanceof Error)
+    return { message: error.message, ...(error.stack === undefined ? {} : { stack: error.stack }) };
+  return { message: String(error) };
+}
