@@ -1,0 +1,133 @@
+/**
+ * Every way S3 can fail, as a sentence a user can act on. One function a family, asked in an order that matters where an
+ * answer fits several.
+ */
+import { CacheError, systemCode } from '../../errors.ts';
+import { foreignServer, refusal, trouble } from './answer-errors.ts';
+import { oneLine, sanitized, type FailureContext } from './failure.ts';
+import { inspect, type Inspected } from './faults.ts';
+import { networkFailure } from './network-errors.ts';
+
+/** Turns whatever a request threw into a `CacheError`; a `CacheError` passes through. */
+export function describeFailure(error: unknown, context: FailureContext): CacheError {
+  if (error instanceof CacheError) return error;
+  const seen = inspect(error);
+  return (
+    credentialFailure(seen, context, error) ??
+    networkFailure(seen, context, error) ??
+    configurationFailure(seen, context, error) ??
+    foreignServer(seen, context, error) ??
+    refusal(seen, context, error) ??
+    trouble(seen, context, error)
+  );
+}
+
+/**
+ * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT` or a timeout
+ * came from there.
+ */
+export function noCredentials(error: unknown, context: FailureContext): CacheError {
+  const profile =
+    context.profile === undefined ? 'the shared AWS profile' : `the AWS profile "${context.profile}"`;
+  const said = inspect(error).message.replace(/\s+/g, ' ').slice(0, 200);
+  return new CacheError(
+    'STORE_NO_CREDENTIALS',
+    `No AWS credentials for s3://${context.bucket}: tried the environment (AWS_ACCESS_KEY_ID), ${profile}, SSO, ` +
+      `a web identity token (IRSA), container credentials (ECS, EKS Pod Identity) and the instance role; ` +
+      `the last said: ${said}`,
+    {
+      hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the task, pod or instance a role.',
+      cause: sanitized(error),
+    },
+  );
+}
+
+function credentialFailure(seen: Inspected, context: FailureContext, error: unknown): CacheError | undefined {
+  const fail = (message: string, hint: string): CacheError =>
+    new CacheError('STORE_BAD_CREDENTIALS', `${message} (s3://${context.bucket})`, {
+      hint,
+      cause: sanitized(error),
+    });
+  switch (seen.name) {
+    case 'CredentialsProviderError':
+    case 'TokenProviderError':
+      return noCredentials(error, context);
+    case 'InvalidAccessKeyId':
+    case 'InvalidClientTokenId':
+      return fail(
+        'The AWS access key id is not known there',
+        'Check AWS_ACCESS_KEY_ID, and that it belongs to this endpoint.',
+      );
+    case 'SignatureDoesNotMatch':
+      return fail(
+        'The AWS secret access key does not fit the access key id',
+        'Check AWS_SECRET_ACCESS_KEY: a cut-off value, a stray space or quote, or a pair mixed from two places.',
+      );
+    case 'ExpiredToken':
+    case 'ExpiredTokenException':
+    case 'TokenRefreshRequired':
+      return fail(
+        'The AWS session token has expired',
+        'Get new credentials: aws sso login, or export a fresh AWS_SESSION_TOKEN.',
+      );
+    case 'InvalidToken':
+    case 'UnrecognizedClientException':
+      return fail(
+        'The AWS session token is not valid',
+        'Check AWS_SESSION_TOKEN: temporary keys need their own token, permanent ones need none.',
+      );
+    case 'RequestTimeTooSkewed':
+    case 'RequestExpired':
+      return fail(
+        'The clock of this machine is wrong, so signatures are refused',
+        'Set the clock; a Docker VM that slept needs a restart.',
+      );
+    default:
+      return undefined;
+  }
+}
+
+function configurationFailure(
+  seen: Inspected,
+  context: FailureContext,
+  error: unknown,
+): CacheError | undefined {
+  if (
+    seen.name === 'EndpointError' ||
+    systemCode(error) === 'ERR_INVALID_URL' ||
+    seen.message === 'Invalid URL'
+  ) {
+    return new CacheError('CONFIG_INVALID', `No usable S3 address: ${oneLine(seen.message)}`, {
+      hint: 'Check AWS_ENDPOINT_URL_S3 (with http:// or https://), AWS_REGION, and that CACHE_S3_ACCELERATE is off for this bucket.',
+      cause: sanitized(error),
+    });
+  }
+  if (seen.name === 'InvalidBucketName' || seen.name === 'UriParameterError') {
+    return new CacheError(
+      'CONFIG_INVALID',
+      `CACHE_S3_BUCKET is "${context.bucket}", which is no valid bucket name`,
+      {
+        hint: 'Use 3 to 63 lower-case letters, digits, dots and hyphens.',
+        cause: sanitized(error),
+      },
+    );
+  }
+  if (isRedirect(seen)) {
+    return new CacheError(
+      'STORE_WRONG_REGION',
+      `Bucket ${context.bucket} is not in ${context.region}, and the answer does not say where`,
+      {
+        hint: `Set AWS_REGION to the bucket's region: aws s3api get-bucket-location --bucket ${context.bucket}`,
+        cause: sanitized(error),
+      },
+    );
+  }
+  return undefined;
+}
+
+/** Whether the answer says "another region" in any of its ways. */
+export function isRedirect({ name, status, hasCode, headers }: Inspected): boolean {
+  if (name === 'PermanentRedirect' || name === 'TemporaryRedirect' || name === 'AuthorizationHeaderMalformed')
+    return true;
+  return !hasCode && (status === 301 || status === 307) && 'x-amz-bucket-region' in headers;
+}

@@ -1,0 +1,47 @@
+/** What every description of a failure needs: what was being done, and how to say where. */
+import { CacheError, redact } from '../../errors.ts';
+import { inspect, type Inspected } from './faults.ts';
+
+/** What was being done when it failed. */
+export interface FailureContext {
+  bucket: string;
+  /** The custom endpoint, or undefined for AWS. */
+  endpoint: string | undefined;
+  region: string;
+  profile: string | undefined;
+  stallTimeoutMs: number;
+  /** The IAM action that must be allowed for it, e.g. `s3:GetObject`. */
+  action: string;
+  /** The key, or for a list the prefix. */
+  key: string;
+}
+
+/** A web server, a login page, a console port: anything but S3. */
+export function notS3(context: FailureContext, evidence: string, error?: unknown): CacheError {
+  return new CacheError('STORE_NOT_S3', `${where(context)} is not an S3 service: ${evidence}`, {
+    hint: 'Point AWS_ENDPOINT_URL_S3 at the S3 API (for MinIO port 9000, not the console), and check for a captive portal or proxy.',
+    cause: sanitized(error),
+  });
+}
+
+export function where({ endpoint, region }: FailureContext): string {
+  return endpoint ?? `https://s3.${region}.amazonaws.com`;
+}
+
+export function code({ name, status }: Inspected): string {
+  if (status === undefined) return name;
+  return name === 'Error' || name === 'Unknown' ? String(status) : `${status} ${name}`;
+}
+
+export function oneLine(text: string): string {
+  return text.replace(/\s+/g, ' ').trim();
+}
+
+/** SDK errors carry the request they belong to, signature and key id included; a cause keeps the name and the message. */
+export function sanitized(error: unknown): Error | undefined {
+  if (error === undefined) return undefined;
+  const { name, message } = inspect(error);
+  const plain = new Error(redact(oneLine(message)));
+  plain.name = name;
+  return plain;
+}

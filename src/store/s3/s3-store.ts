@@ -1,0 +1,134 @@
+/** Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it dynamically. */
+import { DeleteObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import type { EntryInfo, OpenEntry, Store, StoreOptions, WriteOptions, WriteOutcome } from '../store.ts';
+import { connect, type Connection, type ConnectionOptions } from './connection.ts';
+import { openObject } from './download.ts';
+import { inspect } from './faults.ts';
+import { isMissing, lookUp, plainEtag } from './objects.ts';
+import { uploadObject } from './upload.ts';
+
+export interface S3StoreOptions extends ConnectionOptions {
+  /** @default the bucket's own */
+  sse?: 'AES256' | 'aws:kms' | 'aws:kms:dsse' | undefined;
+  /** Key id, alias or ARN for `aws:kms` and `aws:kms:dsse`. */
+  kmsKeyId?: string | undefined;
+  /** Bytes of one ranged read. @default 8 MiB */
+  rangeSize?: number | undefined;
+  /** Ranges in memory or on their way. @default 4 */
+  ranges?: number | undefined;
+  /** Bytes of one part of an upload, at least 5 MiB. @default 8 MiB */
+  partSize?: number | undefined;
+  /** Parts sent at a time. @default 4 */
+  parts?: number | undefined;
+}
+
+const MIB = 1024 * 1024;
+
+/** @throws CacheError CONFIG_INVALID */
+export async function createS3Store(options: S3StoreOptions): Promise<Store> {
+  return new S3Store(await connect(options), options);
+}
+
+class S3Store implements Store {
+  readonly kind = 's3';
+  readonly #connection: Connection;
+  readonly #options: S3StoreOptions;
+
+  constructor(connection: Connection, options: S3StoreOptions) {
+    this.#connection = connection;
+    this.#options = options;
+  }
+
+  url(key: string): string {
+    return `s3://${this.#connection.bucket}/${key}`;
+  }
+
+  async stat(key: string, { signal }: StoreOptions): Promise<EntryInfo | undefined> {
+    return this.#explained({ action: 's3:GetObject', key, signal }, async () => {
+      return (await lookUp(this.#connection, key, signal))?.info;
+    });
+  }
+
+  async open(key: string, { signal }: StoreOptions): Promise<OpenEntry | undefined> {
+    const { rangeSize = 8 * MIB, ranges = 4 } = this.#options;
+    return this.#explained({ action: 's3:GetObject', key, signal }, () =>
+      openObject(this.#connection, key, { signal, partSize: rangeSize, window: ranges }),
+    );
+  }
+
+  async write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome> {
+    const { partSize = 8 * MIB, parts = 4, sse, kmsKeyId } = this.#options;
+    return uploadObject(this.#connection, key, {
+      ...options,
+      body,
+      partSize,
+      parallel: parts,
+      sse,
+      kmsKeyId,
+    });
+  }
+
+  async *list(prefix: string, { signal }: StoreOptions): AsyncIterable<EntryInfo> {
+    let token: string | undefined;
+    do {
+      const command = new ListObjectsV2Command({
+        Bucket: this.#connection.bucket,
+        Prefix: prefix,
+        ...(token === undefined ? {} : { ContinuationToken: token }),
+      });
+      const page = await this.#explained({ action: 's3:ListBucket', key: prefix, signal }, () =>
+        this.#connection.send((client) => client.send(command, { abortSignal: signal }), signal),
+      );
+      for (const {
+        Key: key,
+        Size: size = 0,
+        LastModified: modified = new Date(0),
+        ETag: etag = '',
+      } of page.Contents ?? []) {
+        // Some servers show folders as empty objects.
+        if (key !== undefined && !key.endsWith('/')) yield { key, size, modified, etag: plainEtag(etag) };
+      }
+      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
+    } while (token !== undefined);
+  }
+
+  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<void> {
+    await this.#explained({ action: 's3:DeleteObject', key, signal }, async () => {
+      // The condition is young, and servers that do not know it delete whatever is there: look first.
+      if (etag !== undefined && (await lookUp(this.#connection, key, signal))?.info.etag !== etag) return;
+      try {
+        await this.#delete(key, signal, etag);
+      } catch (error) {
+        const { name, status } = inspect(error);
+        if (isMissing(error) || name === 'PreconditionFailed') return;
+        if (etag === undefined || status !== 501) throw error;
+        await this.#delete(key, signal, undefined);
+      }
+    });
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+
+  #delete(key: string, signal: AbortSignal, etag: string | undefined): Promise<unknown> {
+    const command = new DeleteObjectCommand({
+      Bucket: this.#connection.bucket,
+      Key: key,
+      ...(etag === undefined ? {} : { IfMatch: `"${etag}"` }),
+    });
+    return this.#connection.send((client) => client.send(command, { abortSignal: signal }), signal);
+  }
+
+  async #explained<T>(
+    { action, key, signal }: { action: string; key: string; signal: AbortSignal },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#connection.explain(error, { action, key });
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Sockets for the SDK: kept alive, through the proxy that `HTTPS_PROXY` names, trusting what `AWS_CA_BUNDLE` adds. The SDK
+ * knows none of these variables. Plain-http endpoints (a MinIO next door) are never proxied.
+ */
+import { readFile } from 'node:fs/promises';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { rootCertificates } from 'node:tls';
+import { CacheError, systemCode } from '../../errors.ts';
+import { TunnelAgent } from './tunnel.ts';
+
+export interface TransportOptions {
+  /** Proxy variables, as they are. */
+  proxy?: { https: string | undefined; no: string | undefined } | undefined;
+  /** A PEM file with more certificate authorities. */
+  caBundle?: string | undefined;
+  /** Limit for the proxy's answer, milliseconds. */
+  connectTimeoutMs: number;
+}
+
+export interface Transport {
+  httpAgent: HttpAgent;
+  httpsAgent: HttpsAgent;
+}
+
+/** More than we ever have in flight: a request that queues for a socket would count as one that cannot connect. */
+const MAX_SOCKETS = 64;
+
+/** @throws CacheError CONFIG_INVALID */
+export async function createTransport(options: TransportOptions): Promise<Transport> {
+  const ca = options.caBundle === undefined ? undefined : await readAuthorities(options.caBundle);
+  const agentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(ca === undefined ? {} : { ca }) };
+  const proxy = proxyUrl(options.proxy?.https);
+  const { connectTimeoutMs } = options;
+  return {
+    httpAgent: new HttpAgent({ keepAlive: true, maxSockets: MAX_SOCKETS }),
+    httpsAgent:
+      proxy === undefined
+        ? new HttpsAgent(agentOptions)
+        : new TunnelAgent(agentOptions, { proxy, noProxy: options.proxy?.no, connectTimeoutMs }),
+  };
+}
+
+async function readAuthorities(path: string): Promise<string[]> {
+  try {
+    return [...rootCertificates, await readFile(path, 'utf8')];
+  } catch (error) {
+    throw new CacheError(
+      'CONFIG_INVALID',
+      `AWS_CA_BUNDLE: ${path} cannot be read (${systemCode(error) ?? 'unknown'})`,
+      {
+        hint: 'It takes the path of a PEM file with certificates.',
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Sample values: `http://proxy:3128`, `proxy:3128`, `https://user:secret@proxy`. */
+function proxyUrl(text: string | undefined): URL | undefined {
+  if (text === undefined || text === '') return undefined;
+  const full = text.includes('://') ? text : `http://${text}`;
+  if (URL.canParse(full) && /^https?:/i.test(full)) return new URL(full);
+  throw new CacheError('CONFIG_INVALID', 'HTTPS_PROXY is no usable address', {
+    hint: 'It takes http://host:port or https://host:port.',
+  });
+}

@@ -1,0 +1,76 @@
+/**
+ * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes.
+ * Keys are full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly.
+ * Every method rejects with a `CacheError`; a missing entry is a value (`undefined`), not an error.
+ * Every method honours its `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
+ */
+export interface Store {
+  /** `s3` or `local`, as result lines say it: "restored from S3 cache". */
+  readonly kind: 's3' | 'local';
+
+  /** The key as a person would paste it elsewhere: `s3://bucket/key`, or a file path. */
+  url(key: string): string;
+
+  /** Looks one entry up without reading it. */
+  stat(key: string, options: StoreOptions): Promise<EntryInfo | undefined>;
+
+  /**
+   * Opens an entry for reading from its first byte to its last, in order. Resolves once the first bytes are here.
+   * The body resumes by itself after network faults, pinned to the same ETag; when it ends without an error exactly
+   * `info.size` bytes came. A consumer that stops early (`return()`) releases all connections.
+   */
+  open(key: string, options: StoreOptions): Promise<OpenEntry | undefined>;
+
+  /**
+   * Streams a new entry in. Appears whole or not at all: when `body` throws, `signal` aborts or the store fails, nothing
+   * is left behind (no temporary file, no open multipart upload) and the call rejects.
+   */
+  write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome>;
+
+  /** All entries whose key begins with `prefix`, in no particular order. */
+  list(prefix: string, options: StoreOptions): AsyncIterable<EntryInfo>;
+
+  /** Removes one entry; with `etag`, only if it is still that object. Resolves whether or not it existed. */
+  remove(key: string, options: StoreOptions & { etag?: string }): Promise<void>;
+
+  /** Releases sockets and timers; nothing of the store may be used afterwards. */
+  close(): void;
+}
+
+export interface StoreOptions {
+  signal: AbortSignal;
+}
+
+export interface WriteOptions extends StoreOptions {
+  /**
+   * What to do when the key is taken.
+   * - `keep`: keep what is there and report `exists` (write-once; the default of `save`)
+   * - `replace`: overwrite (`save --force`)
+   * - `{ etag }`: overwrite only that object, else report `exists` (healing a corrupt entry)
+   */
+  ifExists: 'keep' | 'replace' | { etag: string };
+  /** Small strings that travel with the entry (S3 user metadata): lower-case keys, ASCII values. */
+  metadata: Record<string, string>;
+}
+
+export interface EntryInfo {
+  key: string;
+  /** Bytes as stored. */
+  size: number;
+  modified: Date;
+  /** Opaque; equal only for equal objects. */
+  etag: string;
+}
+
+export interface OpenEntry {
+  info: EntryInfo;
+  /** Where the bytes come from: with a directory in front of S3 it is known only now. */
+  from: 's3' | 'local';
+  metadata: Record<string, string>;
+  body: AsyncIterable<Uint8Array>;
+}
+
+export type WriteOutcome =
+  | { type: 'saved'; size: number; etag: string }
+  /** Somebody else's entry is under the key; ours was dropped. */
+  | { type: 'exists' };

@@ -1,0 +1,186 @@
+/**
+ * One restore at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who touches it
+ * every two seconds. A dead owner is succeeded by creating the next generation: O_EXCL lets one win.
+ *
+ * Between judging an owner dead and creating the next generation, others may have done the same and even finished. So the
+ * winner looks again, and steps back when it finds a lease that it has not judged. Whoever loses a lease while it was
+ * suspended can do no harm: every path it moves from or to is in the directory of its own run, which is gone.
+ */
+import { randomBytes } from 'node:crypto';
+import { closeSync, lstatSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CacheError, systemCode } from '../errors.ts';
+import { targetError } from './failure.ts';
+import { makeHidden, removeHidden } from './hidden.ts';
+import {
+  createWhole,
+  findAlive,
+  newestLease,
+  readLeases,
+  type SeenLease,
+  type Sighting,
+} from './lease-file.ts';
+import { currentOwner, type Owner } from './owner.ts';
+
+export interface Lease {
+  /** Differs for every run there ever was: names the run's own directories. */
+  readonly id: string;
+  /** Whether somebody else held it when we came. */
+  readonly waited: boolean;
+  /** Whether nobody has taken it over while this process was suspended. */
+  isHeld(): Promise<boolean>;
+  /** Lets the next one in. Idempotent. */
+  release(): void;
+}
+
+export interface LeaseOptions {
+  signal: AbortSignal;
+  /** Called once when a live owner has to be waited for. */
+  onWait?: ((owner: string) => void) | undefined;
+  /** Reject with TARGET_BUSY in place of waiting. @default true */
+  wait?: boolean;
+  /** How long an owner that pids tell nothing about may be silent, milliseconds. @default 30000 */
+  staleMs?: number;
+}
+
+/** How often the owner shows that it lives, milliseconds. */
+const HEARTBEAT_MS = 2000;
+const STALE_MS = 30_000;
+const POLL_MS = 100;
+
+/**
+ * Creates the home if need be.
+ * @throws CacheError TARGET_BUSY when the deadline passes while another run holds it; TARGET_REFUSED, TARGET_UNWRITABLE,
+ * DISK_FULL; the signal's own reason when interrupted
+ */
+export async function acquireLease(home: string, options: LeaseOptions): Promise<Lease> {
+  const { signal, onWait, staleMs = STALE_MS } = options;
+  const sightings = new Map<string, Sighting>();
+  let waitedFor: string | undefined;
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      makeHome(home);
+      const seen = readLeases(home);
+      const alive = findAlive(home, seen, { staleMs, sightings });
+      if (alive === undefined) {
+        const lease = await succeed(home, seen, waitedFor !== undefined);
+        if (lease !== undefined) return lease;
+        // Somebody else did, too: come back at different times.
+        await pause(10 + Math.random() * 40, signal);
+        continue;
+      }
+      const owner = describe(alive.owner);
+      if (options.wait === false) throw busy(home, owner);
+      if (waitedFor === undefined) onWait?.(owner);
+      waitedFor = owner;
+    } catch (error) {
+      // Its last owner has just removed it.
+      if (systemCode(error) === 'ENOENT') continue;
+      removeHidden(home);
+      throw targetError(error, `set up ${home}`);
+    }
+    await pause(POLL_MS, signal).catch((reason: unknown) => {
+      if (reason instanceof CacheError && reason.code === 'TIMEOUT')
+        throw busy(home, waitedFor ?? '', reason);
+      throw reason;
+    });
+  }
+}
+
+/** @returns undefined when somebody else was there as well */
+async function succeed(
+  home: string,
+  judged: readonly SeenLease[],
+  waited: boolean,
+): Promise<Lease | undefined> {
+  const generation = (judged[0]?.generation ?? 0) + 1;
+  const token = randomBytes(8).toString('hex');
+  const path = join(home, `lease-${generation}.json`);
+  const content = `${JSON.stringify({ owner: currentOwner(), token })}\n`;
+  const fd = createWhole(path, content);
+  if (fd === undefined) return undefined;
+  const drop = (): void => {
+    closeSync(fd);
+    try {
+      if (readFileSync(path, 'utf8') === content) unlinkSync(path);
+    } catch {
+      // Gone already, or no longer ours to remove.
+    }
+  };
+  try {
+    const others = readLeases(home).filter((lease) => lease.content !== content);
+    if (others.some((other) => !judged.some(({ content: known }) => known === other.content))) {
+      drop();
+      return undefined;
+    }
+    for (const other of others) unlinkSync(join(home, other.file));
+  } catch (error) {
+    drop();
+    throw error;
+  }
+  const heartbeat = setInterval(() => beat(fd), HEARTBEAT_MS);
+  heartbeat.unref();
+  let released = false;
+  return {
+    id: `${generation}-${token}`,
+    waited,
+    isHeld: async () => {
+      // A rival that is about to step back may be seen for a moment.
+      for (let attempt = 0; attempt < 5; attempt++) {
+        const newest = released ? undefined : newestLease(home);
+        if (newest === undefined) return false;
+        if (newest.content === content) return true;
+        await sleep(50);
+      }
+      return false;
+    },
+    release: () => {
+      if (released) return;
+      released = true;
+      clearInterval(heartbeat);
+      drop();
+    },
+  };
+}
+
+/** Writes its first byte anew: then the time is the file system's own. */
+function beat(fd: number): void {
+  try {
+    writeSync(fd, '{', 0);
+  } catch {
+    // The next one may succeed; an owner on the same machine is known by its pid anyway.
+  }
+}
+
+function makeHome(home: string): void {
+  const found = lstatSync(home, { throwIfNoEntry: false });
+  if (found?.isDirectory() === true) return;
+  if (found !== undefined) {
+    throw new CacheError('TARGET_REFUSED', `${home} is in the way`, {
+      hint: 'Remove it: restores are staged there.',
+    });
+  }
+  makeHidden(home);
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, { signal });
+  } catch {
+    signal.throwIfAborted();
+  }
+}
+
+function describe(owner: Owner | undefined): string {
+  if (owner === undefined) return 'an unknown process';
+  return `process ${owner.pid} on ${owner.host}`;
+}
+
+function busy(home: string, owner: string, cause?: unknown): CacheError {
+  return new CacheError('TARGET_BUSY', `Another restore is still under way (${owner}, see ${home})`, {
+    hint: 'Wait for it, or end it: the next run clears what it leaves.',
+    cause,
+  });
+}

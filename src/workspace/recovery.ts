@@ -1,0 +1,94 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { bayDir, type Bay } from './bays.ts';
+import { readJournal, removeJournal, type Journal, type TreeChange } from './journal.ts';
+import { removeHidden } from './hidden.ts';
+import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
+import type { Layout } from './places.ts';
+import { removeTree } from './removal.ts';
+
+/** A run's own directory in a bay is named after its lease. */
+export function runName(leaseId: string): string {
+  return `run-${leaseId}`;
+}
+
+/**
+ * Settles what dead runs have left: a commit that had begun is undone or finished, then their directories go.
+ * Only while holding the lease of the home, and before anything of our own is staged.
+ * @throws system errors
+ */
+export async function recover({ home, places }: Layout): Promise<void> {
+  for (const name of readdirSync(home).filter(isRun)) await settle({ home, places }, name);
+  for (const { path } of places) {
+    for (const bay of ['beside', 'inside'] as const) await clearBay(home, path, bay);
+  }
+  // Leases are not among them: their owners and successors see to those.
+  for (const name of readdirSync(home)) if (!name.startsWith('lease-')) await removeTree(join(home, name));
+}
+
+async function settle(layout: Layout, name: string): Promise<void> {
+  const runDir = join(layout.home, name);
+  const journal = isDirectory(runDir) ? readJournal(runDir) : undefined;
+  if (journal === undefined) return;
+  const trees = treesOf(journal, layout, name);
+  if (journal.phase === 'forward') {
+    await finish(trees);
+  } else if (!isDone(trees)) {
+    unmark(trees);
+    undo(trees);
+  }
+  removeJournal(runDir);
+}
+
+/** Changes of targets that the entry no longer has are left alone: their paths have not been looked at. */
+function treesOf(journal: Journal, { home, places }: Layout, name: string): Tree[] {
+  const trees: Tree[] = [];
+  for (const change of journal.trees) {
+    const place = places.find(({ target }) => target === change.target);
+    if (place === undefined) continue;
+    const tree = toTree(change, place.path, join(bayDir(home, place.path, change.bay), name));
+    if (isSound(tree)) trees.push(tree);
+  }
+  return trees;
+}
+
+/** @param runDir the run's directory in the bay */
+export function toTree(change: TreeChange, place: string, runDir: string): Tree {
+  return {
+    change,
+    place,
+    fresh: join(runDir, `new-${change.slot}`),
+    old: join(runDir, `old-${change.slot}`),
+  };
+}
+
+/** Nothing is moved through a symlink, and children only between directories. */
+function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
+  if (!isDirectory(join(fresh, '..'))) return false;
+  if (moves.length === 1 && moves[0]?.name === '') return true;
+  return (
+    moves.every(({ name }) => name !== '') &&
+    [place, old].every(isDirectory) &&
+    (isDirectory(fresh) || !exists(fresh))
+  );
+}
+
+/** Leaves a bay alone that is the home of another run. */
+async function clearBay(home: string, path: string, bay: Exclude<Bay, 'home'>): Promise<void> {
+  const dir = bayDir(home, path, bay);
+  if (dir === home || !isDirectory(dir) || readdirSync(dir).some((name) => name.startsWith('lease-'))) return;
+  for (const name of readdirSync(dir)) if (isRun(name)) await removeTree(join(dir, name));
+  removeHidden(dir);
+}
+
+function isRun(name: string): boolean {
+  return name.startsWith('run-');
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}

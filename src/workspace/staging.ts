@@ -1,0 +1,237 @@
+import { spawn } from 'node:child_process';
+import { lstatSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CacheError, systemCode } from '../errors.ts';
+import { targetError } from './failure.ts';
+import { makeHidden, removeHidden } from './hidden.ts';
+import { removeJournal, writeJournal, type Journal } from './journal.ts';
+import { acquireLease, type Lease } from './lease.ts';
+import { finish, prepareToFinish, swap, undo, unmark, type Tree } from './moves.ts';
+import { layOut, type Layout, type Place } from './places.ts';
+import { dropReceipts } from './receipt.ts';
+import { planChange, stripMarkers } from './plan.ts';
+import { recover, runName } from './recovery.ts';
+import { removeTree } from './removal.ts';
+import type { Staging, StagingOptions } from './types.ts';
+
+/**
+ * Takes hold of the targets: waits for another restore of them, settles what dead ones have left, makes room for the new trees.
+ * @throws CacheError TARGET_BUSY, TARGET_REFUSED, TARGET_UNWRITABLE, DISK_FULL; the signal's reason
+ */
+export async function openStaging(options: StagingOptions): Promise<Staging> {
+  const { projectDir, targets } = options;
+  try {
+    const { lease, layout } = await takeHold(options);
+    try {
+      await recover(layout);
+      // What was undone just now is there again.
+      const run = new Run(layOut(projectDir, targets), lease, options);
+      run.makeBays();
+      return run;
+    } catch (error) {
+      lease.release();
+      removeHidden(layout.home);
+      throw error;
+    }
+  } catch (error) {
+    throw targetError(error, `prepare ${join(projectDir, targets[0] ?? '')}`);
+  }
+}
+
+/**
+ * Settles what dead runs have left, if anything, without staging anything: for runs that find no entry to restore. Makes nothing
+ * where there is nothing, and does nothing where another run is at work.
+ */
+export async function clearLeftovers(options: StagingOptions): Promise<void> {
+  const layout = layOut(options.projectDir, options.targets);
+  const bays = [layout.home, ...layout.places.map(({ bayDir }) => bayDir)];
+  if (!bays.some((bay) => lstatSync(bay, { throwIfNoEntry: false }) !== undefined)) return;
+  try {
+    const { lease } = await takeHold(options, { wait: false });
+    try {
+      await recover(layout);
+    } finally {
+      lease.release();
+      removeHidden(layout.home);
+    }
+  } catch (error) {
+    if (error instanceof CacheError && error.code === 'TARGET_BUSY') return;
+    throw targetError(error, `clear ${layout.home}`);
+  }
+}
+
+async function takeHold(
+  { projectDir, targets, signal, onWait }: StagingOptions,
+  { wait = true } = {},
+): Promise<{ lease: Lease; layout: Layout }> {
+  for (;;) {
+    const { home } = layOut(projectDir, targets);
+    makeParents(dirname(home));
+    const lease = await acquireLease(home, { signal, onWait, wait });
+    // The one we waited for may have left other mounts or rights behind.
+    const layout = layOut(projectDir, targets);
+    if (layout.home === home) return { lease, layout };
+    lease.release();
+    removeHidden(home);
+  }
+}
+
+class Run implements Staging {
+  readonly roots: Staging['roots'];
+  readonly waited: boolean;
+  readonly #layout: Layout;
+  readonly #lease: Lease;
+  readonly #options: StagingOptions;
+  /** Neither committed nor undone: the next run needs what is staged. */
+  #unsettled = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(layout: Layout, lease: Lease, options: StagingOptions) {
+    this.#layout = layout;
+    this.#lease = lease;
+    this.#options = options;
+    this.waited = lease.waited;
+    this.roots = layout.places.map((place, slot) => ({
+      prefix: place.target,
+      dir: join(this.#runDir(place), `new-${slot}`),
+    }));
+  }
+
+  makeBays(): void {
+    mkdirSync(this.#homeRun, { mode: 0o700 });
+    for (const place of this.#layout.places) {
+      if (place.bay === 'home') continue;
+      if (place.bay === 'beside') makeParents(dirname(place.bayDir));
+      makeHidden(place.bayDir);
+      mkdirSync(this.#runDir(place), { mode: 0o700 });
+    }
+  }
+
+  async commit(present: readonly string[]): Promise<void> {
+    const { places } = this.#layout;
+    this.#options.signal.throwIfAborted();
+    if (!(await this.#lease.isHeld())) {
+      throw new CacheError(
+        'TARGET_BUSY',
+        `Another restore has taken over ${places[0]?.path} while this one was suspended`,
+      );
+    }
+    const unknown = present.find((target) => !places.some((place) => place.target === target));
+    if (unknown !== undefined) throw new Error(`${unknown} is not a target of this restore`);
+    try {
+      for (const { prefix, dir } of this.roots) if (present.includes(prefix)) stripMarkers(dir);
+      const trees = places.map((place, slot) =>
+        planChange(place, { slot, comes: present.includes(place.target), runDir: this.#runDir(place) }),
+      );
+      dropReceipts(this.#options.projectDir, this.#options.targets);
+      await this.#carryOut(trees.filter(({ change }) => change.moves.length > 0));
+    } catch (error) {
+      throw targetError(error, `put ${present.join(', ')} in place`);
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#clear();
+    return this.#closing;
+  }
+
+  async #carryOut(trees: Tree[]): Promise<void> {
+    const journal: Journal = { version: 1, phase: 'swap', trees: trees.map(({ change }) => change) };
+    writeJournal(this.#homeRun, journal);
+    const parents: string[] = [];
+    try {
+      for (const { place } of trees) parents.push(...makeParents(dirname(place)));
+      swap(trees);
+      if (journal.trees.some(({ moves }) => moves.some(({ doomed }) => doomed))) {
+        prepareToFinish(trees);
+        writeJournal(this.#homeRun, { ...journal, phase: 'forward' });
+        this.#unsettled = true;
+      }
+    } catch (error) {
+      this.#takeBack(trees, parents);
+      throw error;
+    }
+    if (this.#unsettled) await finish(trees);
+    removeJournal(this.#homeRun);
+    this.#unsettled = false;
+  }
+
+  #takeBack(trees: readonly Tree[], parents: readonly string[]): void {
+    this.#unsettled = true;
+    unmark(trees);
+    undo(trees);
+    for (const parent of [...parents].reverse()) removeHidden(parent);
+    removeJournal(this.#homeRun);
+    this.#unsettled = false;
+  }
+
+  async #clear(): Promise<void> {
+    const { home, places } = this.#layout;
+    const bays = [...new Set([...places.map(({ bayDir }) => bayDir), home])];
+    const left: string[] = [];
+    if (!this.#unsettled) {
+      for (const bay of bays) {
+        const run = join(bay, runName(this.#lease.id));
+        try {
+          if (!(await removeTree(run, this.#isLate()))) left.push(run);
+        } catch (error) {
+          this.#options.onWarning?.(
+            `${run} could not be removed: ${error instanceof Error ? error.message : String(error)}`,
+          );
+        }
+      }
+    }
+    this.#lease.release();
+    if (left.length > 0) removeDetached(left, bays);
+    else for (const bay of bays) removeHidden(bay);
+  }
+
+  /** Once interrupted, only so much time is left. */
+  #isLate(): () => boolean {
+    const { signal } = this.#options;
+    let end: number | undefined;
+    return () => signal.aborted && performance.now() > (end ??= performance.now() + INTERRUPTED_MS);
+  }
+
+  get #homeRun(): string {
+    return join(this.#layout.home, runName(this.#lease.id));
+  }
+
+  #runDir({ bayDir }: Place): string {
+    return join(bayDir, runName(this.#lease.id));
+  }
+}
+
+/** An interrupted run ends within 2 s; it has other things to stop as well. */
+const INTERRUPTED_MS = 600;
+
+/** Finishes after this process has ended. Should it be killed too, the next run clears the rest. */
+function removeDetached(trees: readonly string[], bays: readonly string[]): void {
+  const script =
+    'while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift; for bay; do rmdir -- "$bay"; done';
+  const child = spawn('/bin/sh', ['-c', script, 'sh', ...trees, '/', ...bays], {
+    detached: true,
+    stdio: 'ignore',
+    env: { PATH: '/usr/bin:/bin' },
+  });
+  child.on('error', () => {});
+  child.unref();
+}
+
+/** Makes a directory and what is missing above it. @returns what was made, outermost first */
+function makeParents(dir: string): string[] {
+  const made: string[] = [];
+  for (let missing = dir; !exists(missing); missing = dirname(missing)) made.unshift(missing);
+  for (const missing of made) {
+    try {
+      mkdirSync(missing, { mode: 0o755 });
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    }
+  }
+  return made;
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}

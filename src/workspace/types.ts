@@ -1,0 +1,50 @@
+/**
+ * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything, then
+ * commits by rename. A tree counts as restored only with its receipt.
+ */
+export interface StagingOptions {
+  /** Absolute. */
+  projectDir: string;
+  /** Directories, relative to the project, `/`-separated, first the main one. */
+  targets: readonly string[];
+  /** Aborts waiting for another restore of the same target, and everything after. */
+  signal: AbortSignal;
+  /** Called once when another live restore holds the target and this one waits for it. */
+  onWait?: (owner: string) => void;
+  /** Called when something of an old tree could not be removed; the restore itself is not in danger. */
+  onWarning?: (message: string) => void;
+}
+
+export interface Staging {
+  /** Where each target may be unpacked: absolute directories that do not exist yet, on the file system of their target. */
+  readonly roots: readonly { prefix: string; dir: string }[];
+
+  /** Whether another restore of the same target had to end first: it may have done the work. */
+  readonly waited: boolean;
+
+  /**
+   * Puts the unpacked trees in place: removes the old receipts and markers, then swaps each of `present` in, and takes away
+   * targets that exist but are not in `present`. All or nothing where the file system allows it; a crash half-way is
+   * finished by the next run's `openStaging`.
+   * @throws CacheError DISK_FULL, TARGET_UNWRITABLE, …; then what was there before is there again.
+   */
+  commit(present: readonly string[]): Promise<void>;
+
+  /** Removes the staging area and the old trees, whether or not anything was committed. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Written into every target after commit and verification. See receipt.ts. */
+export interface Receipt {
+  /** The full key of the entry. */
+  key: string;
+  /** All targets of the entry, relative to the project. */
+  targets: string[];
+  /** Opaque; differs once an installer has worked in the targets. */
+  witness: string;
+  /** Seconds, for result lines. 0 when unknown. */
+  installSeconds: number;
+  /** Bytes of tar and number of tree entries. */
+  bytes: number;
+  files: number;
+}

@@ -1,0 +1,57 @@
+/**
+ * Fault × phase × outcome, on a real server that misbehaves as it is told. An outcome is `recovered` (the caller never
+ * notices) or the code of the error; in both cases nothing is left behind, and since every wait is bounded by the stall limit
+ * and a number of attempts, the suite's own timeout is the bound on time.
+ */
+import { afterEach, beforeEach } from 'vitest';
+import type { ErrorCode } from '../../../src/errors.ts';
+import { createS3Store } from '../../../src/store/s3/s3-store.ts';
+import type { Store } from '../../../src/store/store.ts';
+import { startS3Server, type FaultEffect, type S3Server } from '../../support/s3-server.ts';
+import { s3Options } from './subject.ts';
+
+export const MIB = 1024 * 1024;
+export const KEY = 'cache/npm-0123.tar.gz';
+export const FOREVER = 1000;
+export type Outcome = 'recovered' | ErrorCode;
+
+export interface Scene {
+  server: S3Server;
+  store: Store;
+}
+
+/** A server and a store with short waits, new for each test. */
+export function useScene(): Scene {
+  const scene = {} as Scene;
+  beforeEach(async () => {
+    scene.server = await startS3Server();
+    scene.store = await createS3Store({
+      ...s3Options(scene.server, { bucket: 'test-bucket' }),
+      rangeSize: MIB,
+      partSize: 5 * MIB,
+      stallTimeoutMs: 500,
+      retryDelayMs: 1,
+    });
+  });
+  afterEach(async () => {
+    scene.store.close();
+    await scene.server.close();
+  });
+  return scene;
+}
+
+export const slowDown: FaultEffect = { type: 'error', status: 503, code: 'SlowDown' };
+export const internal: FaultEffect = { type: 'error', status: 500, code: 'InternalError' };
+export const expired: FaultEffect = { type: 'error', status: 400, code: 'ExpiredToken' };
+export const denied: FaultEffect = { type: 'error', status: 403, code: 'AccessDenied' };
+
+export async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    await work();
+    return 'recovered';
+  } catch (error) {
+    if (error instanceof Error && error.name === 'CacheError')
+      return (error as Error & { code: ErrorCode }).code;
+    throw error;
+  }
+}
