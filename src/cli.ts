@@ -1,0 +1,191 @@
+/**
+ * The command line: flags → Config → one command → exit code. The only place that sets an exit code, and the only one
+ * that knows of signals.
+ */
+import { CommanderError } from 'commander';
+import { createSession } from './commands/session.ts';
+import type { Outcome } from './commands/outcome.ts';
+import { loadConfig, readEnvironment } from './config.ts';
+import { CacheError, ERROR_KINDS } from './errors.ts';
+import { type Action, createProgram, type GlobalFlags } from './program.ts';
+import { errorJson, outcomeJson } from './report/json.ts';
+import { createLog, type Log } from './report/log.ts';
+import { resultLine } from './report/result.ts';
+import { stderrTerminal } from './report/terminal.ts';
+
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+type Signal = keyof typeof SIGNAL_CODES;
+
+/** After a signal the program is gone within 2 s, whatever still runs. */
+const LAST_MOMENT_MS = 1800;
+
+/** From the strongest to the weakest: what several recipes in one run come to. */
+const PRECEDENCE = [130, 143, 2, 3, 4, 1];
+
+await run(process.argv.slice(2));
+
+async function run(argv: readonly string[]): Promise<void> {
+  const interruption = watchSignals();
+  // A reader that went away (`| head`) is no failure of ours.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  let code = 0;
+  const program = createProgram(async (flags, action) => {
+    code = await perform(flags, action, interruption);
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has told what is wrong; `--help` and `--version` end here too.
+    code = error.exitCode === 0 ? 0 : 2;
+  }
+  process.exitCode = code;
+  // Sockets that are kept alive and timers that are of no use any more must not hold a build up.
+  await Promise.all([drained(process.stdout), drained(process.stderr)]);
+  process.exit(code);
+}
+
+interface Interruption {
+  readonly signal: AbortSignal;
+  /** Exit code of the signal that came; that of SIGTERM while none has. */
+  code(): number;
+}
+
+function watchSignals(): Interruption {
+  const controller = new AbortController();
+  let by: Signal | undefined;
+  const stop = (signal: Signal): void => {
+    if (by !== undefined) process.exit(SIGNAL_CODES[by]);
+    by = signal;
+    setTimeout(() => process.exit(SIGNAL_CODES[signal]), LAST_MOMENT_MS).unref();
+    controller.abort(new CacheError('INTERRUPTED', `Stopped by ${signal}; nothing half-written is left`));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  return { signal: controller.signal, code: () => SIGNAL_CODES[by ?? 'SIGTERM'] };
+}
+
+/** Runs one command and tells what came of it. @returns the exit code */
+async function perform(flags: GlobalFlags, action: Action, interruption: Interruption): Promise<number> {
+  const environment = readEnvironment();
+  const terminal = stderrTerminal(process.stderr, environment);
+  let log = createLog({ verbose: false, debug: environment['CACHE_DEBUG'] === 'true', terminal });
+  const codeOf = (error: CacheError): number => exitCodeOf(error, interruption);
+  try {
+    const config = loadConfig(flags);
+    log = createLog({ verbose: config.verbose, debug: config.debug, terminal });
+    for (const warning of config.warnings) log.event({ type: 'warning', ...warning });
+    const session = createSession(config, { emit: (event) => log.event(event), signal: interruption.signal });
+    try {
+      const outcomes: Outcome[] = [];
+      const document = await action(session, (outcome) => {
+        outcomes.push(outcome);
+        tell(outcome, flags, log);
+      });
+      const code = combine(outcomes.map((outcome) => outcomeCode(outcome, flags, codeOf)));
+      if (document !== undefined) {
+        printDocument(flags, document);
+      } else if (flags.json === true) {
+        print(JSON.stringify({ exitCode: code, results: outcomes.map(outcomeJson) }, undefined, 2));
+      }
+      return code;
+    } finally {
+      session.close();
+    }
+  } catch (error) {
+    const known = error instanceof CacheError ? error : unexpected(error);
+    log.error(known);
+    if (flags.json === true)
+      print(JSON.stringify({ exitCode: codeOf(known), error: errorJson(known) }, undefined, 2));
+    return codeOf(known);
+  }
+}
+
+function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
+  log.pause();
+  switch (outcome.type) {
+    case 'failed':
+      return log.error(outcome.error);
+    case 'off':
+      return log.event({ type: 'step', text: `Caching is off: ${outcome.reason}` });
+    case 'no-lockfile':
+      return log.event({
+        type: 'warning',
+        message: `No ${outcome.lockfiles.join(' or ')} here: nothing to do for ${outcome.recipe}`,
+      });
+    case 'install-failed':
+      return log.event({
+        type: 'warning',
+        message: `"${outcome.command}" ended with status ${outcome.status}`,
+      });
+    case 'unverified':
+      log.event({
+        type: 'warning',
+        message: `${outcome.key} was restored, but ${outcome.reason}`,
+        hint: 'Install as without a cache; the next save replaces the entry.',
+      });
+  }
+  const line = resultLine(outcome);
+  if (line !== undefined && flags.json !== true && flags.quiet !== true) print(line);
+}
+
+function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: CacheError) => number): number {
+  switch (outcome.type) {
+    case 'restored':
+    case 'in-place':
+    case 'saved':
+    case 'exists':
+    case 'started':
+    case 'ensured':
+    case 'key':
+    case 'explained':
+      return 0;
+    case 'off':
+      return flags.command === 'save' ? 0 : 1;
+    case 'miss':
+    case 'fallback':
+    case 'no-lockfile':
+    case 'nothing-installed':
+      return 1;
+    case 'unverified':
+      return 4;
+    case 'install-failed':
+      return flags.command === 'ensure' ? outcome.status : 3;
+    case 'failed':
+      return codeOf(outcome.error);
+  }
+}
+
+function combine(codes: readonly number[]): number {
+  return PRECEDENCE.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
+}
+
+function exitCodeOf(error: CacheError, interruption: Interruption): number {
+  const kind = ERROR_KINDS[error.code];
+  return kind === 'interrupted' ? interruption.code() : { usage: 2, failure: 3, unverified: 4 }[kind];
+}
+
+function printDocument(flags: GlobalFlags, document: { json: unknown; text: string }): void {
+  if (flags.json === true) print(JSON.stringify(document.json, undefined, 2));
+  else if (flags.quiet !== true) print(document.text);
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function unexpected(error: unknown): CacheError {
+  const text = error instanceof Error ? error.message : String(error);
+  return new CacheError('INTERNAL', `Something went wrong that should not have: ${text}`, {
+    hint: 'Run it again with CACHE_DEBUG=true and report what it prints.',
+    cause: error,
+  });
+}
+
+/** Resolves when what was written has left the process: pipes are asynchronous, and exit() does not wait for them. */
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed || !stream.writable) return resolve();
+    stream.write('', () => resolve());
+  });
+}

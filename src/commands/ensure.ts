@@ -1,0 +1,150 @@
+import { CacheError } from '../errors.ts';
+import type { Command, Recipe } from '../recipes/recipe.ts';
+import { runCommand } from '../recipes/run.ts';
+import { identify } from './identify.ts';
+import type { OutcomeDetail } from './outcome.ts';
+import { restore } from './restore.ts';
+import { save } from './save.ts';
+import { entryUrl, type Session, withDeadline } from './session.ts';
+
+export interface EnsureOptions {
+  /** The command after `--`, in place of the recipe's own. */
+  command: readonly string[];
+  /** With `--json` the installer's output goes to stderr: stdout is for the document alone. */
+  installerOutput: 'inherit' | 'stderr';
+}
+
+/**
+ * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the dependencies
+ * are present and verified, whatever the cache did on the way.
+ */
+export async function ensure(
+  session: Session,
+  recipe: Recipe,
+  options: EnsureOptions,
+): Promise<OutcomeDetail> {
+  const began = performance.now();
+  const seconds = (): number => (performance.now() - began) / 1000;
+  const restored = await forgiving(session, () => restore(session, recipe));
+  if (restored.type === 'restored')
+    return { ...restored, type: 'ensured', by: 'cache', saved: 'exists', seconds: seconds() };
+  if (restored.type === 'in-place' && (await isVerified(session, recipe)).ok) {
+    const url = entryUrl(session.config, restored.key);
+    return { ...restored, type: 'ensured', by: 'receipt', saved: 'exists', seconds: seconds(), url };
+  }
+  if (restored.type === 'unverified') {
+    session.emit({
+      type: 'warning',
+      message: `The restored ${recipe.name} tree is not usable: ${restored.reason}`,
+    });
+  }
+  return installAndSave(session, recipe, { ...options, seconds });
+}
+
+/** For CI: nothing is downloaded; where the entry is missing, install, verify, save. */
+export async function warm(session: Session, recipe: Recipe, options: EnsureOptions): Promise<OutcomeDetail> {
+  const { config } = session;
+  if (config.store.type === 'off' || config.readonly) {
+    const reason = config.readonly ? 'CACHE_READONLY is set' : 'CACHE_S3_BUCKET is not set';
+    throw new CacheError('CONFIG_INVALID', `There is no cache to warm: ${reason}`, {
+      hint: config.readonly ? 'Unset it for the job that warms the cache.' : 'Set it to the bucket to fill.',
+    });
+  }
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  const { key } = subject;
+  const store = await session.store();
+  const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
+    store.stat(key, { signal }),
+  );
+  if (found !== undefined) {
+    session.emit({ type: 'step', text: `Cache already exists: ${store.url(key)}` });
+    return { type: 'exists', key, url: store.url(key) };
+  }
+  session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
+  const began = performance.now();
+  const installed = await install(session, recipe, options);
+  if (installed !== undefined) return installed;
+  return save(session, recipe, { installSeconds: (performance.now() - began) / 1000 });
+}
+
+async function installAndSave(
+  session: Session,
+  recipe: Recipe,
+  options: EnsureOptions & { seconds: () => number },
+): Promise<OutcomeDetail> {
+  const began = performance.now();
+  const installed = await install(session, recipe, options);
+  if (installed !== undefined) return installed;
+  const installSeconds = (performance.now() - began) / 1000;
+
+  const verified = await isVerified(session, recipe);
+  if (!verified.ok) {
+    throw new CacheError(
+      'VERIFY_FAILED',
+      `${recipe.name} is still not usable after the install: ${verified.reason}`,
+    );
+  }
+  const saved = await forgiving(session, () => save(session, recipe, { installSeconds }));
+  const stored = saved.type === 'saved' || saved.type === 'exists' ? saved.type : 'not saved';
+  const entry = 'url' in saved ? { key: saved.key, url: saved.url } : {};
+  return { type: 'ensured', by: 'install', saved: stored, seconds: options.seconds(), ...entry };
+}
+
+/** @returns undefined when the installer ended with status 0. */
+async function install(
+  session: Session,
+  recipe: Recipe,
+  options: EnsureOptions,
+): Promise<OutcomeDetail | undefined> {
+  const { config } = session;
+  const command = installCommand(session, recipe, options);
+  const text = command.argv.join(' ');
+  session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
+  const { status } = await runCommand(command, {
+    project: { dir: config.projectDir, lockfile: recipe.lockfiles[0] ?? '', env: config.env },
+    output: options.installerOutput,
+    signal: session.signal,
+  });
+  return status === 0 ? undefined : { type: 'install-failed', status, command: text };
+}
+
+function installCommand({ config }: Session, recipe: Recipe, { command }: EnsureOptions): Command {
+  const own = recipe.install({
+    dir: config.projectDir,
+    lockfile: recipe.lockfiles[0] ?? '',
+    env: config.env,
+  });
+  const [program, ...rest] = command;
+  if (program !== undefined) return { argv: [program, ...rest], env: own?.env ?? {} };
+  if (own !== undefined) return own;
+  throw new CacheError('USAGE', `${recipe.name} has no install command of its own`, {
+    hint: `Give one after --, e.g. sandbox-cache ensure ${recipe.name} … -- make deps`,
+  });
+}
+
+async function isVerified(
+  session: Session,
+  recipe: Recipe,
+): Promise<{ ok: true } | { ok: false; reason: string }> {
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}` };
+  return withDeadline(session, `Verifying ${recipe.name}`, (signal) =>
+    recipe.verify(subject.project, signal),
+  );
+}
+
+/** A cache problem is told and passed over: the install is still to come, or is done already. */
+async function forgiving(session: Session, work: () => Promise<OutcomeDetail>): Promise<OutcomeDetail> {
+  try {
+    return await work();
+  } catch (error) {
+    if (session.signal.aborted || !(error instanceof CacheError)) throw error;
+    session.emit({
+      type: 'warning',
+      message: error.message,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
+    return { type: 'failed', error };
+  }
+}

@@ -1,0 +1,89 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { EXTENSIONS, type Compression } from '../archive/types.ts';
+import type { Config } from '../config.ts';
+import { entryKey, keyDigest, type KeyIngredients } from '../key.ts';
+import { keyVariables, readLockfiles } from '../recipes/lockfile.ts';
+import type { Project, Recipe } from '../recipes/recipe.ts';
+import { runtimeOf } from '../recipes/runtime.ts';
+import { readReceipt, writeReceipts } from '../workspace/receipt.ts';
+import type { Receipt } from '../workspace/types.ts';
+import type { Session } from './session.ts';
+
+/** One recipe in one project, and the entry that its lockfile names. */
+export interface Subject {
+  recipe: Recipe;
+  project: Project;
+  /** SHA-256 of the lockfile's bytes, 64 hex digits. */
+  lockfileDigest: string;
+  /** What goes into the digest. */
+  ingredients: KeyIngredients;
+  /** The SHA-256 that `hash` is the beginning of. */
+  digest: string;
+  /** 16 hex digits. */
+  hash: string;
+  /** e.g. `linux-x64-node115`; empty where keys have none. */
+  runtime: string;
+  key: string;
+  compression: Compression;
+}
+
+/** @returns undefined when the project has none of the recipe's lockfiles. */
+export async function identify({ config }: Session, recipe: Recipe): Promise<Subject | undefined> {
+  const ingredients = readIngredients(config, recipe);
+  const [lockfile] = ingredients.files;
+  if (lockfile === undefined) return undefined;
+  const project: Project = { dir: config.projectDir, lockfile: lockfile.path, env: config.env };
+  const digest = keyDigest(ingredients);
+  const runtime = config.keyRuntime ? await runtimeOf(recipe, project) : '';
+  const { prefix, compression } = config;
+  const key = entryKey({ prefix, recipe: recipe.name, digest, runtime, extension: EXTENSIONS[compression] });
+  return {
+    recipe,
+    project,
+    lockfileDigest: lockfile.sha256,
+    ingredients,
+    digest,
+    hash: digest.slice(0, 16),
+    runtime,
+    key,
+    compression,
+  };
+}
+
+/** What the digest is made of, read from the disk now. No files where the project has none of the lockfiles. */
+export function readIngredients(config: Config, recipe: Recipe): KeyIngredients {
+  return {
+    files: readLockfiles(config.projectDir, recipe),
+    salt: config.keySalt,
+    variables: keyVariables(recipe, config.env),
+  };
+}
+
+/** Whether the receipts say that this very entry is in place, and nobody has installed over it since. */
+export function alreadyInPlace(subject: Subject): boolean {
+  const receipt = readReceipt(subject.project.dir, subject.recipe.mainTarget);
+  return receipt?.key === subject.key && receipt.witness === witness(subject, receipt.targets);
+}
+
+/** Records that the tree in place is verified and is what the key names. */
+export function confirm(subject: Subject, found: Omit<Receipt, 'key' | 'witness'>): void {
+  const { project, recipe, key, lockfileDigest } = subject;
+  const { targets, installSeconds, bytes, files } = found;
+  writeReceipts(
+    project.dir,
+    { key, targets, witness: witness(subject, targets), installSeconds, bytes, files },
+    { path: recipe.marker, sha256: lockfileDigest },
+  );
+}
+
+function witness({ recipe, project }: Subject, targets: readonly string[]): string {
+  return recipe
+    .witnesses(project, targets)
+    .map((path) => {
+      const stat = statSync(join(project.dir, path), { throwIfNoEntry: false, bigint: true });
+      // Whole microseconds: what a restore puts back.
+      return stat === undefined ? '-' : String(stat.mtimeNs / 1000n);
+    })
+    .join(' ');
+}

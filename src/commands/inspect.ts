@@ -1,0 +1,47 @@
+import { CacheError } from '../errors.ts';
+import type { ListedMember } from '../archive/list.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import type { EntryInfo } from '../store/store.ts';
+import { parseKey } from '../key.ts';
+import { fullKey } from './entries.ts';
+import { identify } from './identify.ts';
+import { type Session, withDeadline } from './session.ts';
+
+export interface Inspection {
+  info: EntryInfo;
+  url: string;
+  metadata: Record<string, string>;
+  members: ListedMember[];
+}
+
+/** Reads an entry through, without writing anything. @param what a recipe found here, or a key with or without the prefix */
+export async function inspect(session: Session, what: Recipe | string): Promise<Inspection> {
+  const key = typeof what === 'string' ? fullKey(session, what) : await keyOf(session, what);
+  const compression = parseKey(key, session.config.prefix)!.compression;
+  return withDeadline(session, `Inspecting ${key}`, async (signal) => {
+    const store = await session.store();
+    const entry = await store.open(key, { signal });
+    if (entry === undefined) {
+      throw new CacheError('STORE_NO_ENTRY', `There is no entry ${store.url(key)}`, {
+        hint: 'sandbox-cache list shows the entries there are.',
+      });
+    }
+    const { list } = await import('../archive/list.ts');
+    const members: ListedMember[] = [];
+    const options = { compression, signal, limits: session.config.limits };
+    for await (const member of list(entry.body, options)) members.push(member);
+    return { info: entry.info, url: store.url(key), metadata: entry.metadata, members };
+  });
+}
+
+async function keyOf(session: Session, recipe: Recipe): Promise<string> {
+  const subject = await identify(session, recipe);
+  if (subject !== undefined) return subject.key;
+  throw new CacheError(
+    'USAGE',
+    `There is no ${recipe.lockfiles.join(' or ')} in ${session.config.projectDir}`,
+    {
+      hint: 'Run it in the project, or give a whole key.',
+    },
+  );
+}

@@ -1,0 +1,141 @@
+import { CacheError } from '../errors.ts';
+import { posix } from 'node:path';
+import type { CheckSignature, UnpackRoot } from '../archive/types.ts';
+import type { OpenEntry, Store } from '../store/store.ts';
+import { hasLeftovers } from '../workspace/bays.ts';
+import type { StagingOptions } from '../workspace/types.ts';
+import { alreadyInPlace, type Subject } from './identify.ts';
+import type { Session } from './session.ts';
+
+export interface Placing {
+  session: Session;
+  subject: Subject;
+  store: Store;
+  signal: AbortSignal;
+  /** The digest that the entry must have been made for, or its first 16 digits. */
+  digest: string;
+}
+
+/** What an unpacked and committed entry held. */
+export interface Placed {
+  /** Relative to the project. */
+  targets: string[];
+  installSeconds: number;
+  bytes: number;
+  files: number;
+  storedBytes: number;
+}
+
+/**
+ * Unpacks an entry into staging, commits it, and then lets `settle` verify it and write the receipts, while nobody else may
+ * restore the same targets. Until the commit nothing of them is touched.
+ * A new object under the key half-way starts it again, once.
+ */
+export async function place<T>(
+  placing: Placing,
+  entry: OpenEntry,
+  settle: (placed: Placed) => Promise<T>,
+): Promise<T | 'in place by another'> {
+  const { store, signal } = placing;
+  const url = store.url(entry.info.key);
+  try {
+    return await placeOnce(placing, entry, settle);
+  } catch (error) {
+    if (!(error instanceof CacheError) || error.code !== 'STORE_REPLACED') throw error;
+    placing.session.emit({ type: 'step', text: `${url} was replaced while being read: starting again` });
+  }
+  const fresh = await store.open(entry.info.key, { signal });
+  if (fresh === undefined) throw new CacheError('STORE_REPLACED', `${url} was deleted while being read`);
+  return placeOnce(placing, fresh, settle);
+}
+
+async function placeOnce<T>(
+  { session, subject, signal, digest }: Placing,
+  entry: OpenEntry,
+  settle: (placed: Placed) => Promise<T>,
+): Promise<T | 'in place by another'> {
+  const { config } = session;
+  const { recipe, project } = subject;
+  const [{ unpack }, { availableCpus }, { openStaging }, { removeReceipts }] = await Promise.all([
+    import('../archive/unpack.ts'),
+    import('../archive/cpus.ts'),
+    import('../workspace/staging.ts'),
+    import('../workspace/receipt.ts'),
+  ]);
+  const options = await stagingOptions(session, subject, signal);
+  const staging = await openStaging(options);
+  try {
+    // The one waited for may have done our work.
+    if (staging.waited && alreadyInPlace(subject)) return 'in place by another';
+    const roots = unpackRoots(session, staging.roots);
+    const summary = await unpack(entry.body, {
+      compression: subject.compression,
+      roots,
+      workers: config.workers ?? availableCpus(),
+      limits: config.limits,
+      mustBeOurs: entry.metadata['sandbox-cache-format'] !== undefined,
+      expected: { keyDigest: digest, recipe: recipe.name, runtime: subject.runtime },
+      ...(await trust(session)),
+      signal,
+      onProgress: ({ bytes, files }) => {
+        const { size: total } = entry.info;
+        session.emit({ type: 'progress', phase: 'download', recipe: recipe.name, bytes, total, files });
+      },
+    });
+    session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
+    signal.throwIfAborted();
+    const present = staging.roots.filter(({ dir }) =>
+      roots.some((root) => root.dir === dir && summary.roots.includes(root.prefix)),
+    );
+    const targets = present.map(({ prefix }) => prefix);
+    removeReceipts(project.dir, options.targets, recipe.marker);
+    await staging.commit(targets);
+    return await settle({ ...summary, targets });
+  } finally {
+    session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
+    await staging.close();
+  }
+}
+
+/** Finishes or clears what a run that was killed left behind, if there is anything. */
+export async function settleLeftovers(
+  session: Session,
+  subject: Subject,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!hasLeftovers(subject.project.dir, subject.recipe.mainTarget)) return;
+  const { clearLeftovers } = await import('../workspace/staging.ts');
+  await clearLeftovers(await stagingOptions(session, subject, signal));
+}
+
+async function stagingOptions(
+  session: Session,
+  subject: Subject,
+  signal: AbortSignal,
+): Promise<StagingOptions> {
+  const targets = await subject.recipe.targets(subject.project);
+  return {
+    projectDir: subject.project.dir,
+    targets,
+    signal,
+    onWait: (owner) =>
+      session.emit({ type: 'step', text: `Waiting for another restore of ${targets[0]} (${owner})` }),
+    onWarning: (message) => session.emit({ type: 'warning', message }),
+  };
+}
+
+/**
+ * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for vendor/bundle.
+ * Their keys have no runtime, so only under such keys are they looked for.
+ */
+function unpackRoots({ config }: Session, roots: readonly UnpackRoot[]): UnpackRoot[] {
+  const [main] = roots;
+  if (config.keyRuntime || main === undefined || !main.prefix.includes('/')) return [...roots];
+  return [...roots, { prefix: posix.basename(main.prefix), dir: main.dir }];
+}
+
+async function trust({ config }: Session): Promise<{ checkSignature?: CheckSignature }> {
+  if (config.verifyKey === undefined) return {};
+  const { createChecker } = await import('../archive/seal.ts');
+  return { checkSignature: createChecker(config.verifyKey) };
+}

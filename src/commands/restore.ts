@@ -1,0 +1,185 @@
+import { CacheError, type ErrorCode } from '../errors.ts';
+import { parseKey } from '../key.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
+import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
+import type { OutcomeDetail, Work } from './outcome.ts';
+import { place, type Placed, settleLeftovers } from './place.ts';
+import { type Session, withDeadline } from './session.ts';
+
+export interface RestoreOptions {
+  /** Take the newest older entry of the same recipe and runtime when there is no exact one. */
+  fallback?: boolean;
+  /** Delete an entry whose bytes or whose tree fail their checks. */
+  evict?: boolean;
+}
+
+/** What is wrong with the entry itself, not with this machine or the network: the next save replaces it. */
+const ENTRY_FAULTS: readonly ErrorCode[] = [
+  'ARCHIVE_CORRUPT',
+  'ARCHIVE_TRUNCATED',
+  'ARCHIVE_REFUSED',
+  'ARCHIVE_MISMATCH',
+  'ARCHIVE_UNTRUSTED',
+];
+
+/** Puts the entry that the lockfile asks for in place, verified, or leaves everything as it was. */
+export async function restore(
+  session: Session,
+  recipe: Recipe,
+  options: RestoreOptions = {},
+): Promise<OutcomeDetail> {
+  // Before anything else: with no store there is nothing to work out, and entrypoints call this on every start.
+  if (session.config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  const { key } = subject;
+
+  if (alreadyInPlace(subject)) {
+    await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
+      settleLeftovers(session, subject, signal),
+    );
+    session.emit({ type: 'step', text: `Already in place: ${key}` });
+    return { type: 'in-place', key };
+  }
+
+  return withDeadline(session, `Restoring ${recipe.name}`, async (signal) => {
+    const [store, { containerFor }] = await Promise.all([
+      session.store(),
+      import('../archive/format/container.ts'),
+    ]);
+    // A Node without zstd: said at once, or every run would end as a miss that nobody can explain.
+    containerFor(subject.compression);
+    session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
+    const entry = await store.open(key, { signal });
+    if (entry !== undefined) {
+      session.emit({ type: 'step', text: hitLine(entry) });
+      return restoreEntry({ session, subject, store, signal, options }, entry);
+    }
+    session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
+    const older =
+      options.fallback === true ? await newestOlder({ session, subject, store, signal, options }) : undefined;
+    if (older === undefined) {
+      await settleLeftovers(session, subject, signal);
+      const advice = recipe.advice?.(subject.project);
+      if (advice !== undefined) session.emit({ type: 'warning', ...advice });
+      return { type: 'miss', key, url: store.url(key) };
+    }
+    return restoreFallback({ session, subject, store, signal, options }, older);
+  });
+}
+
+interface Restoring {
+  session: Session;
+  subject: Subject;
+  store: Store;
+  signal: AbortSignal;
+  options: RestoreOptions;
+}
+
+async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<OutcomeDetail> {
+  const { session, subject, store, options } = restoring;
+  const { recipe, project, key } = subject;
+  const where = { key, url: store.url(key) };
+  const began = performance.now();
+  try {
+    const outcome = await place(
+      { ...restoring, digest: subject.digest },
+      entry,
+      async (placed): Promise<OutcomeDetail> => {
+        session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
+        const verified = await recipe.verify(project, restoring.signal);
+        if (!verified.ok) {
+          await reject(restoring, entry.info, verified.reason);
+          const evicted = options.evict === true ? '; the entry was deleted' : '';
+          return { type: 'unverified', reason: `${verified.reason}${evicted}`, ...where };
+        }
+        confirm(subject, placed);
+        session.emit({ type: 'step', text: 'Cache restored successfully' });
+        const { installSeconds } = placed;
+        return { type: 'restored', from: entry.from, ...work(placed, began), installSeconds, ...where };
+      },
+    );
+    return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
+  } catch (error) {
+    if (error instanceof CacheError && ENTRY_FAULTS.includes(error.code)) {
+      await reject(restoring, entry.info, error.message);
+    }
+    throw error;
+  }
+}
+
+/** A base for the install: in place, but never with a receipt. */
+async function restoreFallback(restoring: Restoring, older: Older): Promise<OutcomeDetail> {
+  const { session, subject, store, signal } = restoring;
+  const { key } = subject;
+  const entry = await store.open(older.info.key, { signal });
+  if (entry === undefined) return { type: 'miss', key, url: store.url(key) };
+  const where = { key: older.info.key, url: store.url(older.info.key) };
+  session.emit({ type: 'step', text: `Falling back to ${where.url}` });
+  const began = performance.now();
+  const outcome = await place(
+    { ...restoring, digest: older.hash },
+    entry,
+    async (placed): Promise<OutcomeDetail> => ({
+      type: 'fallback',
+      from: entry.from,
+      wanted: key,
+      ...work(placed, began),
+      ...where,
+    }),
+  );
+  return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
+}
+
+function work({ bytes, files, storedBytes }: Placed, began: number): Work {
+  return { bytes, files, storedBytes, seconds: (performance.now() - began) / 1000 };
+}
+
+function hitLine({ from }: OpenEntry): string {
+  return from === 's3' ? 'Cache hit! Downloading from S3...' : 'Cache hit! Reading from the local cache...';
+}
+
+/** Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. */
+async function reject(
+  { session, subject, store, options }: Restoring,
+  entry: EntryInfo,
+  reason: string,
+): Promise<void> {
+  const { key, etag } = entry;
+  try {
+    const { noteRejected } = await import('../workspace/rejected.ts');
+    await noteRejected(subject.project.dir, subject.recipe.name, { key, etag, reason });
+    if (options.evict !== true) return;
+    if (session.config.readonly) {
+      session.emit({ type: 'warning', message: `${store.url(key)} was not deleted: CACHE_READONLY is set` });
+      return;
+    }
+    await store.remove(key, { etag, signal: session.signal });
+    session.emit({ type: 'step', text: `Deleted ${store.url(key)}` });
+  } catch (error) {
+    // The fault itself is about to be told; this is only about mending it.
+    const why = error instanceof Error ? error.message : String(error);
+    session.emit({
+      type: 'warning',
+      message: `The faulty entry ${store.url(key)} could not be noted: ${why}`,
+    });
+  }
+}
+
+interface Older {
+  info: EntryInfo;
+  hash: string;
+}
+
+async function newestOlder({ session, subject, store, signal }: Restoring): Promise<Older | undefined> {
+  const { prefix } = session.config;
+  let newest: Older | undefined;
+  for await (const info of store.list(`${prefix}/${subject.recipe.name}-`, { signal })) {
+    const parsed = parseKey(info.key, prefix);
+    if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
+    if ((parsed.runtime ?? '') !== subject.runtime) continue;
+    if (newest === undefined || info.modified > newest.info.modified) newest = { info, hash: parsed.hash };
+  }
+  return newest;
+}

@@ -1,0 +1,159 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError } from '../errors.ts';
+import type { Sign } from '../archive/types.ts';
+import { keyDigest } from '../key.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import type { Store, WriteOptions } from '../store/store.ts';
+import { clearRejected, readRejected } from '../workspace/rejected.ts';
+import { confirm, identify, readIngredients, type Subject } from './identify.ts';
+import type { OutcomeDetail } from './outcome.ts';
+import { type Session, withDeadline } from './session.ts';
+
+export interface SaveOptions {
+  /** Replace the entry if there is one. */
+  force?: boolean;
+  /** Check the tree with the recipe first. @default true */
+  verify?: boolean;
+  /** What the install took, to travel with the entry. @default 0, unknown */
+  installSeconds?: number;
+}
+
+/** Packs and uploads what is installed, unless the entry exists. */
+export async function save(
+  session: Session,
+  recipe: Recipe,
+  options: SaveOptions = {},
+): Promise<OutcomeDetail> {
+  const { config } = session;
+  if (config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
+  if (config.readonly) return { type: 'off', reason: 'CACHE_READONLY is set' };
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  const targets = await recipe.targets(subject.project);
+  const present = targets.filter((target) => isDirectory(join(config.projectDir, target)));
+  if (present.length === 0) return { type: 'nothing-installed', targets };
+
+  return withDeadline(session, `Saving ${recipe.name}`, async (signal) => {
+    const store = await session.store();
+    const { key } = subject;
+    const where = { key, url: store.url(key) };
+    const ifExists = replacing(subject, options);
+    if (ifExists === 'keep' && (await store.stat(key, { signal })) !== undefined) {
+      session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
+      return { type: 'exists', ...where };
+    }
+    if (options.verify !== false) await requireVerified(subject, signal);
+
+    session.emit({ type: 'step', text: `Saving to cache: ${where.url}` });
+    const began = performance.now();
+    const packed = await upload(
+      { session, subject, store, signal, ifExists, present },
+      options.installSeconds ?? 0,
+    );
+    if (packed === undefined) {
+      session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
+      return { type: 'exists', ...where };
+    }
+    clearRejected(config.projectDir, recipe.name);
+    if (options.verify !== false) {
+      confirm(subject, { ...packed, targets: present, installSeconds: options.installSeconds ?? 0 });
+    }
+    session.emit({ type: 'step', text: 'Cache saved successfully' });
+    const seconds = (performance.now() - began) / 1000;
+    return { type: 'saved', replaced: ifExists !== 'keep', ...packed, seconds, ...where };
+  });
+}
+
+/** `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object alone. */
+function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): WriteOptions['ifExists'] {
+  if (force === true) return 'replace';
+  const rejected = readRejected(project.dir, recipe.name);
+  return rejected?.key === key ? { etag: rejected.etag } : 'keep';
+}
+
+async function requireVerified({ recipe, project }: Subject, signal: AbortSignal): Promise<void> {
+  const verified = await recipe.verify(project, signal);
+  if (verified.ok) return;
+  throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${verified.reason}`, {
+    hint: 'Install again, or save it all the same with --no-verify.',
+  });
+}
+
+interface Uploading {
+  session: Session;
+  subject: Subject;
+  store: Store;
+  signal: AbortSignal;
+  ifExists: WriteOptions['ifExists'];
+  present: string[];
+}
+
+/** @returns undefined when somebody else's entry came first. */
+async function upload(
+  { session, subject, store, signal, ifExists, present }: Uploading,
+  installSeconds: number,
+): Promise<{ bytes: number; files: number; storedBytes: number } | undefined> {
+  const { config } = session;
+  const { recipe } = subject;
+  const [{ pack }, { availableCpus }] = await Promise.all([
+    import('../archive/pack.ts'),
+    import('../archive/cpus.ts'),
+  ]);
+  // Stops the packing when the upload ends early, and the upload when the packing fails.
+  const packing = pack({
+    dir: config.projectDir,
+    roots: present,
+    excludes: [
+      ...recipe.excludes(present),
+      ...present.flatMap((target) => [`${target}/.sandbox-cache-*`, `${target}/.installed`]),
+    ],
+    compression: config.compression,
+    level: config.level,
+    workers: config.workers ?? availableCpus(),
+    seal: { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds },
+    ...(await signing(session)),
+    signal,
+    onProgress: ({ bytes, files }) =>
+      session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, bytes, total: 0, files }),
+  });
+  // Awaited below; when the upload fails first, its own error is the one to tell.
+  packing.summary.catch(() => {});
+  try {
+    const outcome = await store.write(subject.key, unchanged(packing.body, session, subject), {
+      signal,
+      ifExists,
+      metadata: { 'sandbox-cache-format': '1', 'sandbox-cache-digest': subject.digest },
+    });
+    return outcome.type === 'exists' ? undefined : await packing.summary;
+  } finally {
+    session.emit({ type: 'progress-end', phase: 'upload', recipe: recipe.name });
+  }
+}
+
+/** The archive, or an error in place of its end when the lockfile is no longer the one that named it. */
+async function* unchanged(
+  body: AsyncIterable<Uint8Array>,
+  { config }: Session,
+  { recipe, project, digest }: Subject,
+): AsyncGenerator<Uint8Array> {
+  yield* body;
+  if (keyDigest(readIngredients(config, recipe)) === digest) return;
+  throw new CacheError(
+    'SOURCE_CHANGED',
+    `${project.lockfile} changed while ${recipe.name} was being packed`,
+    {
+      hint: 'Nothing was saved. Save again once the installer is done.',
+    },
+  );
+}
+
+async function signing({ config }: Session): Promise<{ sign?: Sign }> {
+  if (config.signingKey === undefined) return {};
+  const { createSigner } = await import('../archive/seal.ts');
+  return { sign: createSigner(config.signingKey) };
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}

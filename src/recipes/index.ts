@@ -1,0 +1,70 @@
+import { CacheError } from '../errors.ts';
+import { bundleRecipe } from './bundle.ts';
+import { findLockfile } from './lockfile.ts';
+import { npmRecipe } from './npm.ts';
+import { readProjectRecipes } from './project-file.ts';
+import type { Recipe } from './recipe.ts';
+
+/** In the order in which several are handled in one run. */
+export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
+
+export interface RecipeChoice {
+  /** Absolute. */
+  projectDir: string;
+  /** As the user named them; none means every recipe whose lockfile is there. */
+  names: readonly string[];
+}
+
+/**
+ * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may take the place of a built-in
+ * one by its name. A named one may have no lockfile: that is for its command to say.
+ * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that does not parse.
+ */
+export function chooseRecipes({ projectDir, names }: RecipeChoice): Recipe[] {
+  const own = readProjectRecipes(projectDir);
+  const replaced = new Set(own.map(({ name }) => name));
+  const known = [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];
+  if (names.length === 0) return known.filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
+  return [...new Set(names)].map((name) => {
+    const recipe = known.find((candidate) => candidate.name === name);
+    if (recipe === undefined) throw unknownRecipe(name, known);
+    return recipe;
+  });
+}
+
+function unknownRecipe(name: string, known: readonly Recipe[]): CacheError {
+  const names = known.map((recipe) => recipe.name);
+  const nearest = names.find((candidate) => isNear(name, candidate));
+  const meant = nearest === undefined ? `Known are ${names.join(', ')}` : `Did you mean ${nearest}`;
+  return new CacheError('USAGE', `There is no recipe ${JSON.stringify(name)}`, {
+    hint: `${meant}${nearest === undefined ? '.' : '?'} For anything else add --lockfile <file> --path <dir>`,
+  });
+}
+
+/** What people type for them. */
+const ALIASES: Readonly<Record<string, string>> = {
+  bundler: 'bundle',
+  gem: 'bundle',
+  gems: 'bundle',
+  ruby: 'bundle',
+  node: 'npm',
+  node_modules: 'npm',
+};
+
+function isNear(typed: string, name: string): boolean {
+  const lower = typed.toLowerCase();
+  return ALIASES[lower] === name || distance(lower, name) <= 2;
+}
+
+/** Levenshtein distance. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (const [j, other] of [...b].entries()) {
+      next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === other ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
+}

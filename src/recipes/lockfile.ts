@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError, systemCode } from '../errors.ts';
+import type { Recipe } from './recipe.ts';
+
+/** SHA-256 of a file's bytes, 64 hex digits, as `sha256sum` prints it. Synchronous: lockfiles are small. */
+export function hashFile(path: string): string {
+  try {
+    return createHash('sha256').update(readFileSync(path)).digest('hex');
+  } catch (error) {
+    throw new CacheError('SOURCE_UNREADABLE', `Cannot read ${path} (${systemCode(error) ?? String(error)})`, {
+      hint: 'Check that it exists and that this user may read it.',
+      cause: error,
+    });
+  }
+}
+
+/** The lockfile that counts, relative to the project: the first of the recipe's that is a file. */
+export function findLockfile(
+  projectDir: string,
+  recipe: Pick<Recipe, 'lockfiles' | 'everyLockfile'>,
+): string | undefined {
+  const isThere = (path: string): boolean =>
+    statSync(join(projectDir, path), { throwIfNoEntry: false })?.isFile() === true;
+  if (recipe.everyLockfile === true) {
+    return recipe.lockfiles.every(isThere) ? recipe.lockfiles[0] : undefined;
+  }
+  return recipe.lockfiles.find(isThere);
+}
+
+/** The lockfiles that go into the key, with their digests. Empty when one that counts is missing. */
+export function readLockfiles(
+  projectDir: string,
+  recipe: Pick<Recipe, 'lockfiles' | 'everyLockfile'>,
+): { path: string; sha256: string }[] {
+  const first = findLockfile(projectDir, recipe);
+  if (first === undefined) return [];
+  const paths = recipe.everyLockfile === true ? recipe.lockfiles : [first];
+  return paths.map((path) => ({ path, sha256: hashFile(join(projectDir, path)) }));
+}
+
+/**
+ * The recipe's variables that are set, by name, for the key. A name that is only set in capitals counts too: npm reads
+ * `NPM_CONFIG_OMIT` as it reads `npm_config_omit`.
+ */
+export function keyVariables(
+  recipe: Pick<Recipe, 'keyVariables'>,
+  env: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const variable of recipe.keyVariables) {
+    const [name = '', only] = variable.split('=');
+    const value = env[name] ?? env[name.toUpperCase()] ?? '';
+    if (value !== '' && (only === undefined || only === value)) found[name] = value;
+  }
+  return found;
+}

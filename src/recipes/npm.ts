@@ -1,0 +1,74 @@
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError, systemCode } from '../errors.ts';
+import { moduleFolders, readLockfile } from './npm/lockfile.ts';
+import { verifyTree } from './npm/verify.ts';
+import type { Project, Recipe } from './recipe.ts';
+import { runCommand } from './run.ts';
+import { platformOf } from './runtime.ts';
+import { requireProgram, which } from './which.ts';
+
+/** npm: package-lock.json or npm-shrinkwrap.json → every node_modules of the project and its workspaces. */
+export const npmRecipe: Recipe = {
+  name: 'npm',
+  label: 'Node packages',
+  // With both present npm reads the shrinkwrap only.
+  lockfiles: ['npm-shrinkwrap.json', 'package-lock.json'],
+  keyVariables: ['NODE_ENV=production', 'npm_config_omit'],
+  program: 'node',
+  mainTarget: 'node_modules',
+  marker: 'node_modules/.installed',
+
+  async targets({ dir, lockfile }) {
+    return moduleFolders(readLockfile(join(dir, lockfile)));
+  },
+
+  excludes(targets) {
+    return targets.map((target) => `${target}/.cache`);
+  },
+
+  async abi(project) {
+    const node = requireProgram('node', project);
+    return `node${isThisNode(node) ? process.versions.modules : await askNode(project)}`;
+  },
+
+  witnesses() {
+    return ['node_modules/.package-lock.json'];
+  },
+
+  install() {
+    return { argv: ['npm', 'ci'], env: {} };
+  },
+
+  async verify(project) {
+    const node = which('node', project);
+    const isOurs = node === undefined || isThisNode(node);
+    const host = { platform: platformOf(node), nodeVersion: isOurs ? process.versions.node : undefined };
+    try {
+      return verifyTree(project, host);
+    } catch (error) {
+      // A tree that this user may not read is no good to this user.
+      if (error instanceof CacheError || systemCode(error) === undefined) throw error;
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    }
+  },
+};
+
+function isThisNode(path: string): boolean {
+  return realpathSync(path) === realpathSync(process.execPath);
+}
+
+async function askNode(project: Project): Promise<string> {
+  const { status, stdout, stderr } = await runCommand(
+    // Options meant for the application may print, or load what is not there yet.
+    { argv: ['node', '-p', 'process.versions.modules'], env: { NODE_OPTIONS: '' } },
+    { project, output: 'capture', signal: AbortSignal.timeout(60_000) },
+  );
+  const version = stdout.trim();
+  if (status === 0 && /^\d+$/.test(version)) return version;
+  throw new CacheError(
+    'RUNTIME_MISSING',
+    `node cannot tell its module version: ${stderr.trim().split('\n').at(-1) || `status ${status}`}`,
+    { hint: 'Check that `node -p process.versions.modules` works in the project directory.' },
+  );
+}

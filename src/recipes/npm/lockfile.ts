@@ -1,0 +1,138 @@
+import { readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { CacheError, systemCode } from '../../errors.ts';
+
+/**
+ * One entry of a lockfile's `packages`, keyed by location: `node_modules/ms`, `packages/a/node_modules/@scope/b`,
+ * `packages/a`. Format: https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json
+ */
+export interface Package {
+  /** Where it is not what the location says, as for an alias. */
+  name?: string;
+  version?: string;
+  resolved?: string;
+  integrity?: string;
+  /** A symlink to `resolved`, relative to the project. */
+  link?: boolean;
+  dev?: boolean;
+  optional?: boolean;
+  devOptional?: boolean;
+  peer?: boolean;
+  extraneous?: boolean;
+  inBundle?: boolean;
+  hasInstallScript?: boolean;
+  bin?: string | Record<string, string>;
+  os?: string[] | string;
+  cpu?: string[] | string;
+  libc?: string[] | string;
+  engines?: Record<string, string> | string[];
+  dependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
+}
+
+export type Packages = ReadonlyMap<string, Package>;
+
+interface Lockfile {
+  packages?: Record<string, Package>;
+  dependencies?: Record<string, OldPackage>;
+}
+
+/** An entry of a version 1 lockfile (npm ≤ 6): nested as the folders are, `version` may be a URL. */
+interface OldPackage extends Pick<Package, 'resolved' | 'integrity' | 'dev' | 'optional'> {
+  version?: string;
+  bundled?: boolean;
+  dependencies?: Record<string, OldPackage>;
+}
+
+/**
+ * Reads package-lock.json or npm-shrinkwrap.json, version 1, 2 or 3.
+ * @throws CacheError LOCKFILE_INVALID
+ */
+export function readLockfile(path: string): Packages {
+  let lockfile: Lockfile;
+  try {
+    lockfile = readJson(path) as Lockfile;
+  } catch (error) {
+    const why = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+    throw new CacheError('LOCKFILE_INVALID', `${path} cannot be read as an npm lockfile (${why})`, {
+      hint: 'Merge conflicts left in it? `npm install --package-lock-only` repairs it.',
+      cause: error,
+    });
+  }
+  return packagesOf(lockfile);
+}
+
+/** npm's own record of what it installed. @returns undefined when it is missing or is not JSON. */
+export function readHiddenLockfile(path: string): Packages | undefined {
+  try {
+    const lockfile = readJson(path) as Lockfile;
+    return lockfile.packages === undefined ? undefined : packagesOf(lockfile);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws SyntaxError or a system error */
+export function readJson(path: string): object {
+  // Some published manifests begin with a byte order mark.
+  const value: unknown = JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
+  if (typeof value !== 'object' || value === null) throw new SyntaxError('not a JSON object');
+  return value;
+}
+
+/** The `node_modules` directories that these packages can have, the root's first, the others in order. */
+export function moduleFolders(packages: Packages): string[] {
+  const folders = new Set<string>();
+  for (const location of packages.keys()) {
+    const owner = projectFolder(location);
+    if (owner !== '' && isInside(owner)) folders.add(`${owner}/node_modules`);
+  }
+  folders.delete('node_modules');
+  return ['node_modules', ...[...folders].sort()];
+}
+
+/** `packages/a/node_modules/b` → `packages/a`; `packages/a` → itself; `node_modules/b` → empty. */
+function projectFolder(location: string): string {
+  const at = `/${location}/`.indexOf('/node_modules/');
+  return at === -1 ? location : location.slice(0, Math.max(at - 1, 0));
+}
+
+/** A `file:` dependency may lie outside the project: its directories are not ours. */
+function isInside(location: string): boolean {
+  return (
+    !posix.isAbsolute(location) &&
+    location.split('/').every((part) => part !== '..' && part !== '.' && part !== '')
+  );
+}
+
+function packagesOf({ packages, dependencies }: Lockfile): Packages {
+  if (packages !== undefined) return new Map(Object.entries(packages));
+  const found = new Map<string, Package>();
+  addOld(found, '', dependencies ?? {});
+  return found;
+}
+
+/** Gives version 1 entries the shape of version 3, as far as they tell. */
+function addOld(found: Map<string, Package>, parent: string, dependencies: Record<string, OldPackage>): void {
+  for (const [name, old] of Object.entries(dependencies)) {
+    const location = posix.join(parent, 'node_modules', name);
+    const { version = '', integrity, dev, optional, bundled } = old;
+    const flags = { ...(dev && { dev }), ...(optional && { optional }), ...(bundled && { inBundle: true }) };
+    const folder = /^file:(.*)$/.exec(version)?.[1];
+    if (folder !== undefined && integrity === undefined && !/\.(tgz|tar|tar\.gz)$/i.test(folder)) {
+      found.set(location, { ...flags, link: true, resolved: posix.normalize(folder) });
+      addOld(found, posix.normalize(folder), old.dependencies ?? {});
+      continue;
+    }
+    // `npm:ms@2.1.3` for an alias, a URL for everything that did not come from a registry.
+    const plain = version.replace(/^npm:.*@/, '');
+    const resolved = old.resolved ?? (plain.includes(':') ? plain : undefined);
+    found.set(location, {
+      ...flags,
+      ...(/^\d/.test(plain) && { version: plain }),
+      ...(resolved !== undefined && { resolved }),
+      ...(integrity !== undefined && { integrity }),
+    });
+    addOld(found, location, old.dependencies ?? {});
+  }
+}

@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError, systemCode } from '../errors.ts';
+import { customRecipe, type CustomRecipeOptions } from './custom.ts';
+import type { Recipe } from './recipe.ts';
+
+/** Recipes that a project brings along, committed with it. See docs/EXTENDING.md. */
+export const PROJECT_FILE = '.sandbox-cache.json';
+
+/** What a recipe in the file may say: lists are lists of strings, commands lists or a line for `sh -c`. */
+const FIELDS = {
+  lockfiles: 'list',
+  paths: 'list',
+  variables: 'list',
+  install: 'command',
+  verify: 'command',
+  runtime: 'command',
+} as const satisfies Partial<Record<keyof CustomRecipeOptions, 'list' | 'command'>>;
+
+/**
+ * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`.
+ * @returns none when the project has no such file
+ * @throws CacheError CONFIG_INVALID, or USAGE for a name or a path that no recipe may have
+ */
+export function readProjectRecipes(projectDir: string): Recipe[] {
+  const recipes = parse(projectDir)['recipes'];
+  if (recipes === undefined) return [];
+  return Object.entries(object(recipes, 'recipes')).map(([name, value]) => {
+    const fields = object(value, `recipes.${name}`);
+    for (const [field, content] of Object.entries(fields)) checkField(`recipes.${name}`, field, content);
+    return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
+  });
+}
+
+function parse(projectDir: string): Record<string, unknown> {
+  let text;
+  try {
+    text = readFileSync(join(projectDir, PROJECT_FILE), 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return {};
+    throw invalid(`cannot be read (${systemCode(error) ?? String(error)})`, error);
+  }
+  try {
+    return object(JSON.parse(text), '');
+  } catch (error) {
+    if (error instanceof CacheError) throw error;
+    throw invalid(`is no JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+}
+
+function checkField(recipe: string, field: string, content: unknown): void {
+  if (!Object.hasOwn(FIELDS, field)) {
+    throw invalid(`has ${recipe}.${field}, but a recipe takes ${Object.keys(FIELDS).join(', ')}`);
+  }
+  const isList = Array.isArray(content) && content.every((item) => typeof item === 'string');
+  const kind = FIELDS[field as keyof typeof FIELDS];
+  if (isList || (kind === 'command' && typeof content === 'string')) return;
+  throw invalid(
+    `has ${recipe}.${field}, which is no list of strings${kind === 'command' ? ' and no string' : ''}`,
+  );
+}
+
+function object(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  throw invalid(where === '' ? 'is no JSON object' : `has ${where}, which is no object`);
+}
+
+function invalid(what: string, cause?: unknown): CacheError {
+  return new CacheError('CONFIG_INVALID', `${PROJECT_FILE} ${what}`, {
+    hint: 'docs/EXTENDING.md shows what it takes.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

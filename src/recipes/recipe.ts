@@ -1,0 +1,81 @@
+/**
+ * What a package manager is: where its lockfile and its directories are, what its compiled artefacts depend on, and how
+ * to install and to verify. Adding one is one file here plus a line in `index.ts`; see docs/EXTENDING.md.
+ */
+export interface Recipe {
+  /** Part of the key: `bundle`, `npm`. Lower-case letters, digits and `-`. */
+  readonly name: string;
+  /** For result lines: `Ruby gems`, `Node packages`. */
+  readonly label: string;
+  /** Lockfiles looked for, relative to the project, in order of preference: the first that exists counts. */
+  readonly lockfiles: readonly string[];
+  /** All of `lockfiles` must be there and all of them count. */
+  readonly everyLockfile?: boolean;
+  /**
+   * Environment variables that change what is installed: mixed into the hash when set (not empty). `NAME=value` counts
+   * with that value only.
+   */
+  readonly keyVariables: readonly string[];
+
+  /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
+  readonly program?: string;
+
+  /** The directory that every entry has, relative to the project: the first of `targets`. */
+  readonly mainTarget: string;
+
+  /**
+   * Directories the entry consists of, relative to the project, `/`-separated, first the main one (which carries the
+   * markers). All that this lockfile could have: some may not exist. Nothing outside them is ever packed, written or
+   * removed.
+   */
+  targets(project: Project): Promise<string[]>;
+
+  /**
+   * What within the targets is not worth storing: project-relative paths whose segments may hold `*` (any run of
+   * characters but `/`), e.g. `vendor/bundle/ruby/x.y.z/cache/NAME.gem` as two `*`. A directory that matches is left out whole.
+   */
+  excludes(targets: readonly string[]): string[];
+
+  /**
+   * The ABI part of the runtime, e.g. `ruby3.1.0`, `node115`; empty for none.
+   * @throws CacheError RUNTIME_MISSING when the program is not on PATH or cannot tell.
+   */
+  abi(project: Project): Promise<string>;
+
+  /**
+   * Files and directories whose modification time tells that an installer has worked in the targets since (receipts
+   * survive `npm install` and `bundle install`). Few: they are looked at on every start. Relative to the project.
+   */
+  witnesses(project: Pick<Project, 'dir'>, targets: readonly string[]): string[];
+
+  /** The recipe's own install command; undefined where there is none (custom recipes). */
+  install(project: Project): Command | undefined;
+
+  /** What is wrong with the project so that its entries are never found again, and the fix: worth a warning on a miss. */
+  advice?(project: Project): { message: string; hint: string } | undefined;
+
+  /**
+   * Checks that the targets hold what the lockfile asks for. Resolves with the reason when they do not.
+   * Must not write into the targets and needs no network.
+   */
+  verify(project: Project, signal: AbortSignal): Promise<{ ok: true } | { ok: false; reason: string }>;
+
+  /** Marker for old scripts, relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
+  readonly marker: string;
+}
+
+/** The project a recipe works in. */
+export interface Project {
+  /** Absolute path. */
+  dir: string;
+  /** The lockfile found, relative to `dir`. */
+  lockfile: string;
+  /** The environment for child processes: PATH and the rest, with our own secrets taken out. */
+  env: Readonly<Record<string, string>>;
+}
+
+/** A program and its arguments, run in the project directory with `env` added to the project's. */
+export interface Command {
+  argv: readonly [string, ...string[]];
+  env: Readonly<Record<string, string>>;
+}

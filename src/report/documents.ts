@@ -1,0 +1,86 @@
+import type { Inspection } from '../commands/inspect.ts';
+import type { StoredEntry } from '../commands/entries.ts';
+import { counted, formatAge, formatBytes, formatTable } from './format.ts';
+
+/** What a command prints when it is not about the outcomes of recipes. */
+export interface Document {
+  json: unknown;
+  text: string;
+}
+
+export function listDocument(entries: readonly StoredEntry[], now: number): Document {
+  const total = entries.reduce((sum, entry) => sum + entry.size, 0);
+  const rows = entries.map((entry) => [
+    entry.recipe,
+    formatBytes(entry.size),
+    formatAge(now - entry.modified.getTime()),
+    entry.runtime || '-',
+    entry.key,
+  ]);
+  const table = formatTable([['RECIPE', 'SIZE', 'AGE', 'RUNTIME', 'KEY'], ...rows], [1, 2]);
+  return {
+    json: { entries: entries.map(entryJson), totalBytes: total },
+    text:
+      entries.length === 0
+        ? 'No entries.'
+        : `${table}\n${counted(entries.length, 'entry').replace('entrys', 'entries')}, ${formatBytes(total)}`,
+  };
+}
+
+export function pruneDocument(
+  { deleted, kept }: { deleted: readonly StoredEntry[]; kept: readonly StoredEntry[] },
+  dryRun: boolean,
+): Document {
+  const bytes = (entries: readonly StoredEntry[]): number =>
+    entries.reduce((sum, entry) => sum + entry.size, 0);
+  const verb = dryRun ? 'Would delete' : 'Deleted';
+  const lines = deleted.map((entry) => `${verb} ${entry.url} (${formatBytes(entry.size)})`);
+  const all = (entries: readonly StoredEntry[]): string =>
+    `${entries.length} of ${deleted.length + kept.length} entries`;
+  return {
+    json: {
+      dryRun,
+      deleted: deleted.map(entryJson),
+      deletedBytes: bytes(deleted),
+      kept: kept.length,
+      keptBytes: bytes(kept),
+    },
+    text: [
+      ...lines,
+      `${verb} ${all(deleted)}, ${formatBytes(bytes(deleted))}; ${formatBytes(bytes(kept))} ${dryRun ? 'would be' : 'is'} left`,
+    ].join('\n'),
+  };
+}
+
+export function inspectDocument({ info, url, metadata, members }: Inspection): Document {
+  const rows = members.map((member) => [
+    `${letter(member.type)}${(member.mode & 0o777).toString(8).padStart(4, '0')}`,
+    String(member.size),
+    new Date(member.mtimeMs).toISOString().slice(0, 19).replace('T', ' '),
+    member.linkname === undefined ? member.path : `${member.path} -> ${member.linkname}`,
+  ]);
+  return {
+    json: { ...info, url, metadata, members },
+    text: [
+      `${url}: ${formatBytes(info.size)}, ${counted(members.length, 'file')}`,
+      formatTable(rows, [1]),
+    ].join('\n'),
+  };
+}
+
+function letter(type: Inspection['members'][number]['type']): string {
+  return { file: '-', directory: 'd', symlink: 'l', hardlink: 'h' }[type];
+}
+
+function entryJson({
+  url,
+  key,
+  recipe,
+  hash,
+  runtime,
+  size,
+  modified,
+  etag,
+}: StoredEntry): Record<string, unknown> {
+  return { url, key, recipe, hash, runtime, size, modified: modified.toISOString(), etag };
+}

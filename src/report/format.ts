@@ -1,0 +1,61 @@
+/** `58 MB`, `1.2 GB`: decimal units, as S3's own tools and bills have them. */
+export function formatBytes(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  const digits = unit === 0 || value >= 9.95 ? 0 : 1;
+  return `${value.toFixed(digits)} ${bytes === 1 ? 'byte' : units[unit]}`;
+}
+
+/** `0.3 s`, `12 s`, `2 min 10 s`, `1 h 5 min`. */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return joined([`${Math.floor(whole / 60)} min`, whole % 60 && `${whole % 60} s`]);
+  return joined([
+    `${Math.floor(whole / 3600)} h`,
+    Math.floor((whole % 3600) / 60) && `${Math.floor((whole % 3600) / 60)} min`,
+  ]);
+}
+
+/** `45 s`, `3 h`, `12 d`: one unit, for columns. */
+export function formatAge(milliseconds: number): string {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** `9,412`: the same on every machine, whatever its locale. */
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `1 file`, `9,412 files`. */
+export function counted(count: number, noun: string): string {
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Rows as left-aligned columns; columns named in `right` are right-aligned. */
+export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function joined(parts: (string | 0)[]): string {
+  return parts.filter((part) => part !== 0).join(' ');
+}

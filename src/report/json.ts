@@ -1,0 +1,17 @@
+import type { Outcome } from '../commands/outcome.ts';
+import type { CacheError } from '../errors.ts';
+
+/** An outcome as `--json` has it; the schema is in docs/json.md. Nothing in it but what the command decided. */
+export function outcomeJson(outcome: Outcome): Record<string, unknown> {
+  const { label: _label, ...rest } = outcome;
+  if (rest.type === 'failed') return { ...rest, error: errorJson(rest.error) };
+  return 'seconds' in rest ? { ...rest, seconds: Math.round(rest.seconds * 1000) / 1000 } : rest;
+}
+
+export function errorJson(error: CacheError): Record<string, unknown> {
+  return {
+    code: error.code,
+    message: error.message,
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  };
+}

@@ -1,0 +1,64 @@
+import type { Outcome, Work } from '../commands/outcome.ts';
+import { explanation } from './explanation.ts';
+import { counted, formatBytes, formatSeconds } from './format.ts';
+
+/** The one line that a recipe's outcome is for people, or undefined where it is told elsewhere (a warning, an error). */
+export function resultLine(outcome: Outcome): string | undefined {
+  const { label } = outcome;
+  switch (outcome.type) {
+    case 'restored':
+      return restoredLine(outcome);
+    case 'fallback':
+      return `${label} restored from an older entry as a base for the install: ${outcome.key} (${work(outcome)})`;
+    case 'in-place':
+      return `${label} already in place (${outcome.key})`;
+    case 'miss':
+      return `${label} not in the cache (${outcome.key})`;
+    case 'nothing-installed':
+      return `${label} not saved: nothing is installed in ${outcome.targets.join(', ')}`;
+    case 'unverified':
+      return `${label} restored, but not usable: ${outcome.reason}`;
+    case 'saved':
+      return `${label} saved to ${outcome.url} (${work(outcome)}${outcome.replaced ? '; replaced' : ''})`;
+    case 'exists':
+      return `${label} already cached at ${outcome.url}`;
+    case 'started':
+      return `${label} being saved in the background (process ${outcome.pid})`;
+    case 'ensured':
+      // As `restore` says it: scripts look for this line in a container's log, whichever command it ran.
+      if (outcome.by === 'cache') return restoredLine(outcome);
+      return `${label} ready: ${ensured(outcome)} (${formatSeconds(outcome.seconds)})`;
+    case 'key':
+      return outcome.key;
+    case 'explained':
+      return explanation(outcome);
+    case 'off':
+    case 'no-lockfile':
+    case 'install-failed':
+    case 'failed':
+      return undefined;
+  }
+}
+
+function restoredLine(
+  outcome: { label: string; from: 's3' | 'local'; installSeconds: number } & Work,
+): string {
+  const saved = outcome.installSeconds - outcome.seconds;
+  const gain = outcome.installSeconds > 0 && saved > 1 ? `; saved about ${formatSeconds(saved)}` : '';
+  return `${outcome.label} restored from ${storeName(outcome.from)} cache (${work(outcome)}${gain})`;
+}
+
+function ensured(outcome: Extract<Outcome, { type: 'ensured'; by: 'receipt' | 'install' }>): string {
+  if (outcome.by === 'receipt') return 'already in place';
+  return { saved: 'installed and saved', exists: 'installed; the cache has them', 'not saved': 'installed' }[
+    outcome.saved
+  ];
+}
+
+function work(done: Work): string {
+  return `${formatBytes(done.storedBytes)}, ${counted(done.files, 'file')}, ${formatSeconds(done.seconds)}`;
+}
+
+function storeName(from: 's3' | 'local'): string {
+  return from === 's3' ? 'S3' : 'local';
+}

@@ -1,0 +1,86 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { keyVariables } from '../../src/recipes/lockfile.ts';
+import { readProjectRecipes } from '../../src/recipes/project-file.ts';
+
+let dir: string;
+beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'sandbox-cache-file-'))));
+afterEach(() => rmSync(dir, { recursive: true }));
+
+const write = (content: unknown): void =>
+  writeFileSync(
+    join(dir, '.sandbox-cache.json'),
+    typeof content === 'string' ? content : JSON.stringify(content),
+  );
+const pip = { lockfiles: ['requirements.txt'], paths: ['venv'] };
+
+describe('readProjectRecipes', () => {
+  it('finds none where there is no file, or none in it', () => {
+    expect(readProjectRecipes(dir)).toEqual([]);
+    write({});
+    expect(readProjectRecipes(dir)).toEqual([]);
+  });
+
+  it('makes a recipe of each', async () => {
+    write({
+      recipes: {
+        pip: {
+          ...pip,
+          variables: ['PIP_EXTRA'],
+          install: 'pip install -r requirements.txt',
+          runtime: ['echo', '3.12'],
+        },
+        go: { lockfiles: ['go.sum'], paths: ['.cache/go'] },
+      },
+    });
+    const [first, second] = readProjectRecipes(dir);
+    const project = { dir, lockfile: 'requirements.txt', env: { PATH: process.env['PATH'] ?? '' } };
+    expect(first).toMatchObject({ name: 'pip', lockfiles: ['requirements.txt'], marker: 'venv/.installed' });
+    expect(first!.install(project)?.argv).toEqual(['sh', '-c', 'pip install -r requirements.txt']);
+    expect(keyVariables(first!, { PIP_EXTRA: 'x' })).toEqual({ PIP_EXTRA: 'x' });
+    expect(await first!.abi(project)).toBe('3.12');
+    expect(await second!.targets(project)).toEqual(['.cache/go']);
+  });
+
+  it.each([
+    ['{', /^\.sandbox-cache\.json is no JSON: /],
+    [[], /^\.sandbox-cache\.json is no JSON object$/],
+    [{ recipes: [] }, /has recipes, which is no object$/],
+    [{ recipes: { pip: 'x' } }, /has recipes\.pip, which is no object$/],
+    [
+      { recipes: { pip: { ...pip, path: ['x'] } } },
+      /has recipes\.pip\.path, but a recipe takes lockfiles, paths, /,
+    ],
+    [
+      { recipes: { pip: { ...pip, paths: 'venv' } } },
+      /has recipes\.pip\.paths, which is no list of strings$/,
+    ],
+    [
+      { recipes: { pip: { ...pip, install: [1] } } },
+      /has recipes\.pip\.install, which is no list of strings and no string$/,
+    ],
+    [{ recipes: { pip: { ...pip, projectDir: '/' } } }, /has recipes\.pip\.projectDir, but/],
+  ])('refuses %j', (content, message) => {
+    write(content);
+    expect(() => readProjectRecipes(dir)).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_INVALID',
+        message: expect.stringMatching(message) as string,
+      }) as Error,
+    );
+  });
+
+  it('refuses what no recipe may be, as on the command line', () => {
+    write({ recipes: { pip: { ...pip, paths: ['../venv'] } } });
+    expect(() => readProjectRecipes(dir)).toThrow('"../venv" is outside the project');
+    write({ recipes: { pip: { paths: ['venv'] } } });
+    expect(() => readProjectRecipes(dir)).toThrow('"pip" names no lockfile');
+  });
+
+  it('says when the file cannot be read', () => {
+    mkdirSync(join(dir, '.sandbox-cache.json'));
+    expect(() => readProjectRecipes(dir)).toThrow('.sandbox-cache.json cannot be read (EISDIR)');
+  });
+});

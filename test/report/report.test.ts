@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { CacheError } from '../../src/errors.ts';
+import { formatAge, formatBytes, formatSeconds, formatTable } from '../../src/report/format.ts';
+import { createLog } from '../../src/report/log.ts';
+import { progressLine, type Terminal } from '../../src/report/progress.ts';
+import { resultLine } from '../../src/report/result.ts';
+import { stderrTerminal } from '../../src/report/terminal.ts';
+
+function screen(): Terminal & { text: string } {
+  return {
+    text: '',
+    interactive: false,
+    columns: 80,
+    write(text) {
+      this.text += text;
+    },
+    colour: (_name, text) => text,
+  };
+}
+
+describe('figures', () => {
+  it.each([
+    [0, '0 bytes'],
+    [1, '1 byte'],
+    [999, '999 bytes'],
+    [1000, '1.0 kB'],
+    [58_123_456, '58 MB'],
+    [999_999, '1.0 MB'],
+    [1_234_000_000, '1.2 GB'],
+  ])('%s bytes are %s', (bytes, text) => expect(formatBytes(bytes)).toBe(text));
+
+  it.each([
+    [0.04, '0.0 s'],
+    [1.23, '1.2 s'],
+    [9.96, '10 s'],
+    [59.6, '1 min'],
+    [130, '2 min 10 s'],
+    [3900, '1 h 5 min'],
+  ])('%s seconds are %s', (seconds, text) => expect(formatSeconds(seconds)).toBe(text));
+
+  it('gives ages in one unit', () => {
+    expect([5e3, 3.6e6, 9e7].map(formatAge)).toEqual(['5 s', '1 h', '1 d']);
+  });
+
+  it('aligns tables', () => {
+    expect(
+      formatTable(
+        [
+          ['a', '1'],
+          ['bbb', '22'],
+        ],
+        [1],
+      ),
+    ).toBe('a     1\nbbb  22');
+  });
+});
+
+describe('result lines', () => {
+  const about = {
+    recipe: 'bundle',
+    label: 'Ruby gems',
+    key: 'p/bundle-1.tar.gz',
+    url: 's3://b/p/bundle-1.tar.gz',
+  };
+  const work = { storedBytes: 58e6, bytes: 200e6, files: 9412, seconds: 1.2 };
+
+  it("says what the user's guide says, and what it saved", () => {
+    expect(resultLine({ ...about, ...work, type: 'restored', from: 's3', installSeconds: 131.2 })).toBe(
+      'Ruby gems restored from S3 cache (58 MB, 9,412 files, 1.2 s; saved about 2 min 10 s)',
+    );
+  });
+
+  it('claims no gain that is not known', () => {
+    expect(resultLine({ ...about, ...work, type: 'restored', from: 'local', installSeconds: 0 })).toBe(
+      'Ruby gems restored from local cache (58 MB, 9,412 files, 1.2 s)',
+    );
+  });
+});
+
+describe('the log', () => {
+  it('has steps only when verbose, warnings and errors always', () => {
+    const quiet = screen();
+    const log = createLog({ verbose: false, debug: false, terminal: quiet });
+    log.event({ type: 'step', text: 'Cache miss for npm (1)' });
+    log.event({ type: 'warning', message: 'No lockfile', hint: 'Make one.' });
+    log.error(new CacheError('STORE_BUSY', 'It is busy', { hint: 'Wait.' }));
+    expect(quiet.text).toBe('warning: No lockfile. Make one.\nerror: It is busy. Wait. [STORE_BUSY]\n');
+
+    const verbose = screen();
+    createLog({ verbose: true, debug: false, terminal: verbose }).event({
+      type: 'step',
+      text: 'Cache miss for npm (1)',
+    });
+    expect(verbose.text).toBe('[cache] Cache miss for npm (1)\n');
+  });
+
+  it('keeps a message on one line, whatever it holds, and says it once', () => {
+    const terminal = screen();
+    const log = createLog({ verbose: false, debug: false, terminal });
+    for (let i = 0; i < 2; i++)
+      log.error(new CacheError('STORE_FAILED', 'line\nbreak \u001b[31m and colour'));
+    expect(terminal.text).toBe('error: line break [31m and colour [STORE_FAILED]\n');
+  });
+
+  it('shows stack traces with debug only, causes included', () => {
+    const terminal = screen();
+    const error = new CacheError('STORE_FAILED', 'outer', { cause: new Error('inner') });
+    createLog({ verbose: false, debug: true, terminal }).error(error);
+    expect(terminal.text).toMatch(/outer[\s\S]*at [\s\S]*Caused by: Error: inner/);
+  });
+});
+
+describe('redaction', () => {
+  it.each([
+    ['https://user:pass@host/x', 'pass'],
+    ['key AKIAIOSFODNN7EXAMPLE here', 'AKIAIOSFODNN7EXAMPLE'],
+    ['?X-Amz-Signature=abcdef123&x=1', 'abcdef123'],
+    ['aws_secret_access_key = wJalrXUtnFEMI', 'wJalrXUtnFEMI'],
+    ['-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----', 'MC4CAQ'],
+  ])('takes the credential out of %j', (text, secret) => {
+    expect(new CacheError('STORE_FAILED', text, { hint: text }).message).not.toContain(secret);
+    expect(new CacheError('STORE_FAILED', 'x', { hint: text }).hint).not.toContain(secret);
+  });
+});
+
+describe('progress', () => {
+  const moved = { phase: 'download', recipe: 'npm', bytes: 50e6, total: 100e6, files: 4012 } as const;
+
+  it('has bytes, rate and time left within the width of the terminal', () => {
+    const line = progressLine(moved, 2, 120);
+    expect(line).toMatch(/^npm ↓ \[#+ +\] 50 MB of 100 MB, 25 MB\/s, 2\.0 s left, 4,012 files$/);
+    expect(progressLine(moved, 2, 40).length).toBeLessThan(40);
+  });
+
+  it('shows no bar where the total is not known', () => {
+    expect(progressLine({ ...moved, total: 0 }, 2, 120)).toBe('npm ↓ 50 MB, 25 MB/s, 4,012 files');
+  });
+
+  it('honours NO_COLOR, FORCE_COLOR and CI', () => {
+    const tty = { isTTY: true, columns: 80, write: () => true } as unknown as NodeJS.WriteStream;
+    const pipe = { write: () => true } as unknown as NodeJS.WriteStream;
+    expect(stderrTerminal(tty, {}).colour('red', 'x')).toBe('\u001b[31mx\u001b[0m');
+    expect(stderrTerminal(tty, { NO_COLOR: '1' }).colour('red', 'x')).toBe('x');
+    expect(stderrTerminal(pipe, { FORCE_COLOR: '1' }).colour('red', 'x')).toBe('\u001b[31mx\u001b[0m');
+    expect(
+      [stderrTerminal(tty, {}), stderrTerminal(tty, { CI: 'true' }), stderrTerminal(pipe, {})].map(
+        (t) => t.interactive,
+      ),
+    ).toEqual([true, false, false]);
+  });
+});
