@@ -1,0 +1,67 @@
+/**
+ * Packs or unpacks as one process, with no store and no recipe: what the archive code alone costs, Node's start included.
+ * Takes one argument, a job as JSON. Bundled by drivers/build.ts, with the worker beside it as in the published package.
+ */
+import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { pack } from '../../../src/archive/pack.ts';
+import type { Compression } from '../../../src/archive/types.ts';
+import { unpack } from '../../../src/archive/unpack.ts';
+
+export interface ArchiveJob {
+  operation: 'pack' | 'unpack';
+  archive: string;
+  /** Pack: the project directory. Unpack: a directory that does not exist yet. */
+  dir: string;
+  roots: readonly string[];
+  compression: Compression;
+  level?: number;
+  workers: number;
+  /** Unpack: the archive was made by another program. */
+  foreign?: boolean;
+}
+
+const SEAL = { keyDigest: 'b'.repeat(64), recipe: 'bench', runtime: 'any' };
+/** As the network's windows have it: far from one read a block, far from the whole archive. */
+const READ_BYTES = 1 << 20;
+
+await run(JSON.parse(process.argv[2] ?? '') as ArchiveJob);
+
+function run(job: ArchiveJob): Promise<void> {
+  return job.operation === 'pack' ? packToFile(job) : unpackFromFile(job);
+}
+
+async function packToFile(job: ArchiveJob): Promise<void> {
+  const packing = pack({
+    dir: job.dir,
+    roots: job.roots,
+    excludes: [],
+    compression: job.compression,
+    level: job.level,
+    workers: job.workers,
+    seal: { ...SEAL, installSeconds: 0 },
+    signal: new AbortController().signal,
+  });
+  const file = openSync(job.archive, 'w');
+  for await (const bytes of packing.body) writeSync(file, bytes);
+  closeSync(file);
+  await packing.summary;
+}
+
+async function unpackFromFile(job: ArchiveJob): Promise<void> {
+  mkdirSync(job.dir);
+  const roots = job.roots.map((prefix) => {
+    mkdirSync(join(job.dir, prefix, '..'), { recursive: true });
+    return { prefix, dir: join(job.dir, prefix) };
+  });
+  const summary = await unpack(createReadStream(job.archive, { highWaterMark: READ_BYTES }), {
+    compression: job.compression,
+    roots,
+    workers: job.workers,
+    limits: { maxBytes: 1e12, maxFiles: 1e8, maxRatio: 1e4, maxPathBytes: 4096 },
+    mustBeOurs: job.foreign !== true,
+    expected: SEAL,
+    signal: new AbortController().signal,
+  });
+  if (summary.roots.length !== job.roots.length) throw new Error(`found ${summary.roots.join(', ')} only`);
+}

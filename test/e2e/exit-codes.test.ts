@@ -1,0 +1,353 @@
+/** Every exit code, and every way the store fails, as one sentence on stderr with its code. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { freePorts } from '../support/ports.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import {
+  type CliResult,
+  DEPS,
+  expectExit,
+  makeNpmProject,
+  makeProject,
+  treeOf,
+  useSandbox,
+  wipe,
+  writeFiles,
+} from './support.ts';
+
+const sandbox = useSandbox();
+type Env = Record<string, string | undefined>;
+
+/** One line, with what to do and the code, and nothing from anybody else. */
+function expectError(result: CliResult, code: string, text: RegExp): void {
+  expect(result.stderr).toMatch(new RegExp(`^error: [^\\n]+ \\[${code}\\]\\n$`));
+  expect(result.stderr).toMatch(text);
+}
+
+describe('the store fails: exit 3, each with its own sentence, and what was on disk stays', () => {
+  async function expectFailure(env: Env, code: string, text: RegExp): Promise<CliResult> {
+    makeProject(sandbox.project);
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const restored = expectExit(await sandbox.run(['restore', ...DEPS], { env }), 3);
+    expectError(restored, code, text);
+    expect(restored.stdout).toBe('');
+    const saved = expectExit(await sandbox.run(['save', ...DEPS], { env }), 3);
+    expectError(saved, code, text);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+    return restored;
+  }
+
+  it('no credentials: within 5 s, and says which sources were tried', async () => {
+    // An instance role's service that takes the connection and never answers: the slowest way to have none.
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const env = {
+      AWS_ACCESS_KEY_ID: undefined,
+      AWS_SECRET_ACCESS_KEY: undefined,
+      AWS_EC2_METADATA_SERVICE_ENDPOINT: endpoint,
+    };
+    try {
+      const { ms } = await expectFailure(
+        env,
+        'STORE_NO_CREDENTIALS',
+        /tried the environment .*profile.*SSO.*web identity.*container.*instance role/,
+      );
+      expect(ms).toBeLessThan(5000);
+    } finally {
+      silent.closeAllConnections();
+      silent.close();
+    }
+  });
+
+  it('a wrong secret', () =>
+    expectFailure(
+      { AWS_SECRET_ACCESS_KEY: 'wrong' },
+      'STORE_BAD_CREDENTIALS',
+      /secret access key does not fit/,
+    ));
+
+  it('an unknown key id', () =>
+    expectFailure({ AWS_ACCESS_KEY_ID: 'AKIAUNKNOWN' }, 'STORE_BAD_CREDENTIALS', /key id is not known/));
+
+  it('no such bucket', () =>
+    expectFailure(
+      { CACHE_S3_BUCKET: 'no-such-bucket' },
+      'STORE_NO_BUCKET',
+      /Bucket no-such-bucket does not exist/,
+    ));
+
+  it('nobody listens', async () => {
+    const [port] = await freePorts(1);
+    const env = { AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${port}` };
+    await expectFailure(
+      env,
+      'STORE_UNREACHABLE',
+      new RegExp(`No connection to http://127\\.0\\.0\\.1:${port}`),
+    );
+  });
+
+  it('no such host', () =>
+    expectFailure(
+      { AWS_ENDPOINT_URL_S3: 'http://no-such-host.invalid' },
+      'STORE_UNREACHABLE',
+      /host name of http:\/\/no-such-host\.invalid does not resolve/,
+    ));
+
+  it.each([
+    [200, 'text/html', '<html><body>Welcome</body></html>'],
+    [404, 'text/html', '<html><body>404</body></html>'],
+    [200, 'application/json', '{}'],
+    [302, 'text/html', ''],
+  ])('a web server that is not S3: %i %s', async (status, type, body) => {
+    const web = createServer((request, response) => {
+      request.resume();
+      response.writeHead(status, { 'content-type': type, location: '/login' }).end(body);
+    });
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
+    try {
+      await expectFailure({ AWS_ENDPOINT_URL_S3: endpoint }, 'STORE_NOT_S3', /is not an S3 service/);
+    } finally {
+      web.closeAllConnections();
+      web.close();
+    }
+  });
+
+  it('a certificate that nobody vouches for, and no TLS at all', async () => {
+    const tls = await startS3Server({ buckets: [sandbox.bucket], tls: true });
+    try {
+      await expectFailure({ AWS_ENDPOINT_URL_S3: tls.endpoint }, 'STORE_TLS', /is not trusted/);
+    } finally {
+      await tls.close();
+    }
+    const plain = { AWS_ENDPOINT_URL_S3: sandbox.server.endpoint.replace('http:', 'https:') };
+    await expectFailure(plain, 'STORE_TLS', /No TLS connection/);
+  });
+
+  it('access denied: names the action and the resource', async () => {
+    const accessKeyId = 'AKIADENIED0000000000';
+    const secretAccessKey = 'denied';
+    sandbox.server.addUser({ accessKeyId, secretAccessKey, deny: () => true });
+    const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+    await expectFailure(env, 'STORE_ACCESS_DENIED', /s3:GetObject on arn:aws:s3:::/);
+  });
+});
+
+describe('usage: exit 2, and says what is wrong and what it takes', () => {
+  it.each([
+    [['nonsense'], /unknown command 'nonsense'/],
+    [['restore', '--nonsense'], /unknown option '--nonsense'/],
+    [['ensure'], /missing required argument 'recipe'/],
+    [['restore', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
+    [['restore', 'pip'], /There is no recipe "pip".*--lockfile <file> --path <dir>/],
+    [['restore', 'pip', '--lockfile', 'a'], /names no directory.*--path/],
+    [['restore', '--lockfile', 'a', '--path', 'b'], /go with the name of one recipe/],
+    [['restore', 'pip', '--lockfile', 'a', '--path', '../b'], /"\.\.\/b" is outside the project/],
+    [['restore', 'pip', '--lockfile', 'a', '--path', '.'], /is the project itself/],
+    [['prune'], /prune needs --older-than, --keep or --max-size/],
+    [['prune', '--older-than', 'long'], /It takes a number and a unit: 30d/],
+    [['prune', '--keep', '-1'], /It takes a whole number/],
+    [['prune', '--max-size', 'big'], /It takes a size/],
+    [['key', 'deps', '--hash', 'short'], /It takes 16 hex digits/],
+    [['inspect', 'what'], /what is not the key of an entry/],
+    [['list', '--project'], /argument missing/],
+    [['-C', 'nowhere', 'restore', 'npm'], /\/nowhere is not a directory/],
+  ] as const)('%j', async (args, text) => {
+    const result = expectExit(await sandbox.run(args), 2);
+    expect(result.stderr).toMatch(text);
+    expect(result.stderr).toMatch(/^error: /);
+    expect(result.stdout).toBe('');
+  });
+
+  it.each([
+    ['CACHE_S3_BUCKET', 's3://bucket', /without s3:\/\//],
+    ['CACHE_S3_PREFIX', 'a//b', /holds an empty part/],
+    ['CACHE_COMPRESSION', 'best', /true \(gzip\), false \(no compression\) or zstd/],
+    ['CACHE_COMPRESSION_LEVEL', '10', /from 1 to 9/],
+    ['CACHE_VERBOSE', 'maybe', /true or false/],
+    ['CACHE_TIMEOUT', 'soon', /It takes seconds/],
+    ['CACHE_STALL_TIMEOUT', '0', /It takes seconds/],
+    ['CACHE_KEY_RUNTIME', 'ruby', /true or false/],
+    ['CACHE_KEY_SALT', 'a\nb', /of one line/],
+    ['CACHE_LOCAL_MAX_SIZE', 'much', /It takes a size/, { CACHE_LOCAL_DIR: 'x' }],
+    ['CACHE_READONLY', '2', /true or false/],
+    ['CACHE_SIGNING_KEY', 'no-such-file', /neither a PEM key nor a readable file/],
+    ['CACHE_VERIFY_KEY', 'no-such-file', /keygen/],
+    ['CACHE_S3_SSE', 'aes', /AES256, aws:kms, aws:kms:dsse/],
+    ['CACHE_S3_ACCELERATE', '?', /true or false/],
+    ['CACHE_S3_FORCE_PATH_STYLE', '?', /true or false/],
+    ['CACHE_WORKERS', 'all', /from 1 to 256/],
+    ['AWS_ENDPOINT_URL_S3', 'localhost:9000', /It takes a whole URL/],
+  ])('%s=%j', async (name, value, text, more: Env = {}) => {
+    makeProject(sandbox.project);
+    const result = expectExit(
+      await sandbox.run(['restore', ...DEPS], { env: { ...more, [name]: value } }),
+      2,
+    );
+    expectError(result, 'CONFIG_INVALID', text);
+    expect(result.stderr).toContain(name);
+  });
+
+  it('an empty variable counts as unset', async () => {
+    makeProject(sandbox.project);
+    const names = [
+      'CACHE_TIMEOUT',
+      'CACHE_COMPRESSION',
+      'CACHE_SIGNING_KEY',
+      'CACHE_WORKERS',
+      'CACHE_S3_PREFIX',
+    ];
+    const env = Object.fromEntries(names.map((name) => [name, '']));
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 1);
+  });
+});
+
+describe('no cache, nothing to do', () => {
+  it('no bucket: 1 for restore, 0 for save, silent unless verbose', async () => {
+    makeNpmProject(sandbox.project);
+    const env = { CACHE_S3_BUCKET: undefined };
+    for (const [args, code] of [
+      [['restore'], 1],
+      [['restore', 'npm'], 1],
+      [['save', 'npm'], 0],
+    ] as const) {
+      const quiet = expectExit(await sandbox.run(args, { env }), code);
+      expect(quiet.stdout + quiet.stderr).toBe('');
+      const verbose = expectExit(await sandbox.run([...args, '-v'], { env }), code);
+      expect(verbose).toMatchObject({
+        stdout: '',
+        stderr: '[cache] Caching is off: CACHE_S3_BUCKET is not set\n',
+      });
+    }
+    expect(sandbox.server.requests).toEqual([]);
+    expectError(expectExit(await sandbox.run(['list'], { env }), 2), 'CONFIG_INVALID', /CACHE_S3_BUCKET/);
+  });
+
+  it('no lockfile: 1, and a warning names the files looked for', async () => {
+    for (const command of ['restore', 'save', 'key']) {
+      const named = expectExit(await sandbox.run([command, 'npm']), 1);
+      expect(named.stderr).toMatch(/^warning: .*npm-shrinkwrap\.json or package-lock\.json[^\n]*\n$/);
+      const all = expectExit(await sandbox.run([command]), 1);
+      expect(all.stderr).toMatch(/^warning: .*Gemfile\.lock.*package-lock\.json[^\n]*\n$/);
+    }
+  });
+
+  it('nothing installed: 1, and nothing is sent', async () => {
+    makeProject(sandbox.project);
+    wipe(sandbox.project, 'deps');
+    const result = expectExit(await sandbox.run(['save', ...DEPS]), 1);
+    expect(result.stdout).toBe('deps not saved: nothing is installed in deps\n');
+    expect(sandbox.keys).toEqual([]);
+  });
+
+  it('read-only: save is 0 and writes nothing, restore works', async () => {
+    makeProject(sandbox.project);
+    const env = { CACHE_READONLY: 'true' };
+    expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expect(sandbox.keys).toEqual([]);
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+  });
+
+  it('key asks nobody: no bucket, no credentials, no server', async () => {
+    makeNpmProject(sandbox.project);
+    const env = Object.fromEntries(Object.keys(sandbox.env).map((name) => [name, undefined]));
+    const { stdout } = expectExit(await sandbox.run(['key', 'npm'], { env }), 0);
+    expect(stdout).toMatch(/^claude-sandbox-cache\/npm-[0-9a-f]{16}-\w+-\w+-node\d+\.tar\.gz\n$/);
+    const { stdout: url } = expectExit(await sandbox.run(['key', 'npm', '--url']), 0);
+    expect(url).toBe(`s3://${sandbox.bucket}/${stdout}`);
+  });
+});
+
+describe('several recipes in one run: all have their turn, and the first that applies of 2, 3, 4, 1, 0 is the code', () => {
+  // Without the runtime no Ruby is asked; its entry never passes verification, because there is no bundle.
+  const plain = { CACHE_KEY_RUNTIME: 'false' };
+
+  function makeBoth(): void {
+    makeNpmProject(sandbox.project);
+    writeFiles(sandbox.project, { 'Gemfile.lock': 'GEM\n', 'vendor/bundle/x': 'x' });
+  }
+
+  function fail(recipe: string): void {
+    sandbox.server.faults.add({
+      match: ({ key }) => key.includes(`/${recipe}-`),
+      times: 10,
+      effect: { type: 'error', status: 403, code: 'AccessDenied' },
+    });
+  }
+
+  it('1 over 0: a miss does not keep the next from being restored', async () => {
+    makeBoth();
+    expectExit(await sandbox.run(['save', 'npm'], { env: plain }), 0);
+    wipe(sandbox.project, 'node_modules', 'vendor');
+    const result = expectExit(await sandbox.run(['restore'], { env: plain }), 1);
+    expect(result.stdout).toMatch(
+      /^Ruby gems not in the cache .*\nNode packages restored from S3 cache .*\n$/,
+    );
+    expect(existsSync(join(sandbox.project, 'node_modules/one'))).toBe(true);
+  });
+
+  it('3 over 1, whichever comes first', async () => {
+    makeBoth();
+    for (const recipe of ['bundle', 'npm']) {
+      sandbox.server.faults.clear();
+      fail(recipe);
+      const result = expectExit(await sandbox.run(['restore', 'bundle', 'npm'], { env: plain }), 3);
+      expect(result.stdout).toMatch(/not in the cache/);
+      expectError(result, 'STORE_ACCESS_DENIED', /s3:GetObject/);
+    }
+  });
+
+  it('4 over 1, 3 over 4', async () => {
+    makeBoth();
+    wipe(sandbox.project, 'node_modules/one/package.json');
+    expectExit(await sandbox.run(['save', 'npm', '--no-verify'], { env: plain }), 0);
+    wipe(sandbox.project, 'node_modules', 'vendor');
+    const unverified = expectExit(await sandbox.run(['restore'], { env: plain }), 4);
+    expect(unverified.stdout).toMatch(
+      /^Ruby gems not in the cache.*\nNode packages restored, but not usable: /,
+    );
+    fail('bundle');
+    expectExit(await sandbox.run(['restore'], { env: plain }), 3);
+  });
+
+  it('2 over 3: no ruby on PATH', async () => {
+    makeBoth();
+    fail('npm');
+    const PATH = join(sandbox.folder, 'bin');
+    mkdirSync(PATH);
+    symlinkSync(process.execPath, join(PATH, 'node'));
+    const result = expectExit(await sandbox.run(['restore'], { env: { PATH } }), 2);
+    expect(result.stderr).toMatch(/^error: .*ruby.*\[RUNTIME_MISSING\]\nerror: .*\[STORE_ACCESS_DENIED\]\n$/);
+  });
+});
+
+describe('what time may not do', () => {
+  it('CACHE_TIMEOUT ends an operation that goes on, CACHE_STALL_TIMEOUT one where nothing comes', async () => {
+    makeProject(sandbox.project, { bigBytes: 3_000_000 });
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    wipe(sandbox.project, 'deps/.sandbox-cache-receipt.json');
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const get = (operation: string) => operation === 'GetObject';
+    const trickle = { type: 'trickle', bytes: 100, everyMs: 20 } as const;
+    sandbox.server.faults.add({ match: ({ operation }) => get(operation), times: 100, effect: trickle });
+    const late = expectExit(await sandbox.run(['restore', ...DEPS], { env: { CACHE_TIMEOUT: '1' } }), 3);
+    expectError(late, 'TIMEOUT', /Restoring deps took longer than 1 s \(CACHE_TIMEOUT\)/);
+
+    sandbox.server.faults.clear();
+    // So little that each retry counts as the same fault.
+    const stall = { type: 'stall', responseBytes: 100 } as const;
+    sandbox.server.faults.add({ match: ({ operation }) => get(operation), times: 100, effect: stall });
+    const stalled = expectExit(
+      await sandbox.run(['restore', ...DEPS], { env: { CACHE_STALL_TIMEOUT: '0.3' } }),
+      3,
+    );
+    expectError(stalled, 'STORE_STALLED', /sent no byte for 0\.3 s/);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+  });
+});

@@ -1,0 +1,270 @@
+/** Bad entries: told with the reason, never taken for good, noted, and replaced by the next save after a good install. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  type CliResult,
+  debris,
+  DEPS,
+  expectExit,
+  makeNpmProject,
+  makeProject,
+  treeOf,
+  useSandbox,
+  wipe,
+} from './support.ts';
+
+const sandbox = useSandbox();
+const NOTE = '.sandbox-cache-rejected-deps.json';
+
+/** A saved entry, and an older tree in place of the one that it holds. */
+async function fill(bigBytes = 100_000): Promise<void> {
+  makeProject(sandbox.project, { bigBytes });
+  expectExit(await sandbox.run(['save', ...DEPS]), 0);
+  wipe(sandbox.project, 'deps');
+  makeProject(sandbox.project);
+  writeFileSync(join(sandbox.project, 'deps/old'), 'old');
+}
+
+describe('an entry whose bytes fail their checks', () => {
+  it.each([
+    ['one bit in the middle', 'ARCHIVE_CORRUPT', (body: Buffer) => flip(body, body.length >> 1)],
+    ['one bit of the first header', 'ARCHIVE_CORRUPT', (body: Buffer) => flip(body, 5)],
+    ['one bit of the end', 'ARCHIVE_CORRUPT', (body: Buffer) => flip(body, body.length - 30)],
+    ['bytes behind its end', 'ARCHIVE_CORRUPT', (body: Buffer) => Buffer.concat([body, Buffer.alloc(7)])],
+    ['its end is missing', 'ARCHIVE_TRUNCATED', (body: Buffer) => body.subarray(0, body.length - 1000)],
+    ['nothing but its beginning', 'ARCHIVE_TRUNCATED', (body: Buffer) => body.subarray(0, 100)],
+    ['something else', '', () => Buffer.from('<html>not an archive</html>')],
+    ['nothing at all', '', () => Buffer.alloc(0)],
+  ])('%s: exit 3, the old tree stays, the entry is noted', async (_, code, change) => {
+    await fill();
+    const before = treeOf(join(sandbox.project, 'deps'));
+    sandbox.alter(change);
+    const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    expect(result.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_\w+\]\n$/);
+    expect(result.stderr).toContain(code);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+    expect(debris(sandbox.project)).toEqual([]);
+    expect(note()).toMatchObject({ key: sandbox.key, etag: sandbox.etag });
+  });
+
+  it('the next save replaces exactly that object, and the next restore is good', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    const bad = sandbox.etag;
+    expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    const before = treeOf(join(sandbox.project, 'deps'));
+    sandbox.server.requests.length = 0;
+    expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(
+      /^deps saved to .*; replaced\)\n$/,
+    );
+    const put = sandbox.server.requests.find(({ operation }) => operation === 'PutObject');
+    expect(put?.headers['if-match']).toBe(`"${bad}"`);
+    expect(sandbox.etag).not.toBe(bad);
+    expect(existsSync(join(sandbox.project, NOTE))).toBe(false);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS]), 0);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+    expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(/^deps already cached/);
+  });
+
+  it('an entry that somebody has mended meanwhile is left alone', async () => {
+    await fill();
+    const good = sandbox.server.read(sandbox.bucket, sandbox.key)!;
+    sandbox.alter((body) => flip(body, 500));
+    expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    sandbox.alter(() => good);
+    const mended = sandbox.etag;
+    expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(/^deps already cached/);
+    expect(sandbox.etag).toBe(mended);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS]), 0);
+  });
+
+  it('read-only: noted, never replaced or deleted', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    const bad = sandbox.etag;
+    const env = { CACHE_READONLY: 'true' };
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict'], { env }), 3);
+    expect(result.stderr).toMatch(/^warning: .* was not deleted: CACHE_READONLY is set\n/);
+    expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expect(sandbox.etag).toBe(bad);
+  });
+
+  it('--evict deletes it at once', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(sandbox.keys).toEqual([]);
+    expectExit(await sandbox.run(['restore', ...DEPS]), 1);
+  });
+
+  it('nothing is noted when it is the network that failed', async () => {
+    await fill();
+    sandbox.server.faults.add({
+      match: ({ operation }) => operation === 'GetObject',
+      times: 100,
+      effect: { type: 'reset', responseBytes: 1000 },
+    });
+    expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    expect(existsSync(join(sandbox.project, NOTE))).toBe(false);
+  });
+});
+
+describe('an entry whose tree fails its verification', () => {
+  async function fillUnusable(): Promise<void> {
+    makeNpmProject(sandbox.project);
+    wipe(sandbox.project, 'node_modules/one/package.json');
+    expectExit(await sandbox.run(['save', 'npm', '--no-verify']), 0);
+    wipe(sandbox.project, 'node_modules');
+  }
+
+  it('exit 4 with the reason, no receipt, no marker; the entry stays, and the next good save replaces it', async () => {
+    await fillUnusable();
+    const result = expectExit(await sandbox.run(['restore', 'npm']), 4);
+    expect(result.stdout).toMatch(/^Node packages restored, but not usable: .*one/);
+    expect(result.stderr).toMatch(/^warning: claude-sandbox-cache\/npm-.* was restored, but .*one.*\n$/);
+    for (const name of ['.sandbox-cache-receipt.json', '.installed']) {
+      expect(existsSync(join(sandbox.project, 'node_modules', name)), name).toBe(false);
+    }
+    expect(sandbox.keys).toHaveLength(1);
+    // Still not usable: that is no install to save.
+    expectExit(await sandbox.run(['save', 'npm']), 4);
+    makeNpmProject(sandbox.project);
+    expect(expectExit(await sandbox.run(['save', 'npm']), 0).stdout).toMatch(/; replaced\)\n$/);
+    wipe(sandbox.project, 'node_modules');
+    expectExit(await sandbox.run(['restore', 'npm']), 0);
+  });
+
+  it('--evict deletes it', async () => {
+    await fillUnusable();
+    expectExit(await sandbox.run(['restore', 'npm', '--evict']), 4);
+    expect(sandbox.keys).toEqual([]);
+  });
+});
+
+describe('an archive that no honest saver makes', () => {
+  /** Made by GNU tar, under the key of an old entry. */
+  async function place(...args: string[]): Promise<void> {
+    const env = { CACHE_KEY_RUNTIME: 'false' };
+    const { stdout } = expectExit(await sandbox.run(['key', ...DEPS], { env }), 0);
+    const body = execFileSync('tar', ['-cz', '-C', sandbox.folder, ...args]);
+    sandbox.server.place(sandbox.bucket, { key: stdout.trim(), body });
+  }
+
+  it.each([
+    ['a path above the project', ['-P', '--transform=s,^evil,../escaped,', 'evil']],
+    ['an absolute path', ['-P', '--transform=s,^evil,/tmp/sandbox-cache-escaped,', 'evil']],
+    ['a path beside the target', ['evil']],
+    ['a fifo', ['--transform=s,^pipe,deps/pipe,', 'pipe']],
+  ])('%s: refused, nothing is written', async (_, args) => {
+    makeProject(sandbox.project);
+    const before = treeOf(sandbox.project);
+    writeFileSync(join(sandbox.folder, 'evil'), 'evil');
+    execFileSync('mkfifo', [join(sandbox.folder, 'pipe')]);
+    await place(...args);
+    const result = expectExit(
+      await sandbox.run(['restore', ...DEPS], { env: { CACHE_KEY_RUNTIME: 'false' } }),
+      3,
+    );
+    expect(result.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_REFUSED\]\n$/);
+    wipe(sandbox.project, NOTE);
+    expect(treeOf(sandbox.project)).toEqual(before);
+    expect(existsSync(join(sandbox.folder, 'escaped'))).toBe(false);
+    expect(existsSync('/tmp/sandbox-cache-escaped')).toBe(false);
+  });
+
+  it('the entry of another lockfile under this name: ARCHIVE_MISMATCH', async () => {
+    makeProject(sandbox.project);
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    const stolen = sandbox.server.bucket(sandbox.bucket).objects.get(sandbox.key)!;
+    makeProject(sandbox.project, { lock: 'two\n' });
+    const { stdout } = expectExit(await sandbox.run(['key', ...DEPS]), 0);
+    sandbox.server.bucket(sandbox.bucket).objects.set(stdout.trim(), { ...stolen, key: stdout.trim() });
+    const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    expect(result.stderr).toMatch(/\[ARCHIVE_MISMATCH\]\n$/);
+  });
+});
+
+describe('signing', () => {
+  /** A pair of keys beside the project, as the variables take them. */
+  async function keygen(name: string): Promise<{ sign: string; verify: string }> {
+    const path = join(sandbox.folder, name);
+    expectExit(await sandbox.run(['keygen', path]), 0);
+    return { sign: `${path}.key`, verify: `${path}.pub` };
+  }
+
+  it('keygen: two PEM files, the private one for its owner alone, and never over an old pair', async () => {
+    const { sign, verify } = await keygen('pair');
+    expect(statSync(sign).mode & 0o777).toBe(0o600);
+    expect(readFileSync(sign, 'utf8')).toMatch(/^-----BEGIN PRIVATE KEY-----/);
+    expect(readFileSync(verify, 'utf8')).toMatch(/^-----BEGIN PUBLIC KEY-----/);
+    const before = readFileSync(sign, 'utf8');
+    const again = expectExit(await sandbox.run(['keygen', join(sandbox.folder, 'pair')]), 2);
+    expect(again.stderr).toMatch(/pair\.key exists/);
+    expect(readFileSync(sign, 'utf8')).toBe(before);
+  });
+
+  it('restorers with the public key take what its private key signed, and nothing else', async () => {
+    const [ours, others] = [await keygen('ours'), await keygen('others')];
+    const save = async (env: Record<string, string>): Promise<CliResult> => {
+      makeProject(sandbox.project);
+      return expectExit(await sandbox.run(['save', ...DEPS, '--force'], { env }), 0);
+    };
+    const restore = (env: Record<string, string>): Promise<CliResult> => {
+      wipe(sandbox.project, 'deps');
+      return sandbox.run(['restore', ...DEPS], { env });
+    };
+    const trust = { CACHE_VERIFY_KEY: ours.verify };
+
+    await save({ CACHE_SIGNING_KEY: ours.sign });
+    expectExit(await restore({}), 0);
+    expectExit(await restore(trust), 0);
+    // PEM text in the variable itself, with the line breaks written out as secrets managers do.
+    expectExit(
+      await restore({ CACHE_VERIFY_KEY: readFileSync(ours.verify, 'utf8').replaceAll('\n', '\\n') }),
+      0,
+    );
+    for (const env of [{ CACHE_SIGNING_KEY: others.sign }, {}]) {
+      await save(env as Record<string, string>);
+      const refused = expectExit(await restore(trust), 3);
+      expect(refused.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_UNTRUSTED\]\n$/);
+      expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
+      expectExit(await restore({}), 0);
+    }
+  });
+
+  it('a signed entry cannot be moved to another lockfile', async () => {
+    const { sign, verify } = await keygen('ours');
+    makeProject(sandbox.project);
+    expectExit(await sandbox.run(['save', ...DEPS], { env: { CACHE_SIGNING_KEY: sign } }), 0);
+    const stolen = sandbox.server.bucket(sandbox.bucket).objects.get(sandbox.key)!;
+    makeProject(sandbox.project, { lock: 'two\n' });
+    const key = expectExit(await sandbox.run(['key', ...DEPS]), 0).stdout.trim();
+    sandbox.server.bucket(sandbox.bucket).objects.set(key, { ...stolen, key });
+    expectExit(await sandbox.run(['restore', ...DEPS], { env: { CACHE_VERIFY_KEY: verify } }), 3);
+  });
+
+  it('a key that is none: exit 2', async () => {
+    makeProject(sandbox.project);
+    const { verify } = await keygen('ours');
+    for (const env of [
+      { CACHE_SIGNING_KEY: verify },
+      { CACHE_SIGNING_KEY: '-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----' },
+    ]) {
+      const result = expectExit(await sandbox.run(['save', ...DEPS, '--force'], { env }), 2);
+      expect(result.stderr).toMatch(/^error: CACHE_SIGNING_KEY [^\n]+ \[CONFIG_INVALID\]\n$/);
+    }
+  });
+});
+
+function flip(body: Buffer, at: number): Buffer {
+  body.writeUInt8(body[at]! ^ 0x10, at);
+  return body;
+}
+
+function note(): unknown {
+  return JSON.parse(readFileSync(join(sandbox.project, NOTE), 'utf8'));
+}

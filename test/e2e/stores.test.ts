@@ -1,0 +1,266 @@
+/** Where entries may live and what they may be called: directories, tiers, compressions, recipes of one's own, fallbacks. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import zlib from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import {
+  cacheLines,
+  DEPS,
+  expectExit,
+  makeProject,
+  treeOf,
+  useSandbox,
+  wipe,
+  writeFiles,
+} from './support.ts';
+
+const sandbox = useSandbox();
+const OFF = { CACHE_S3_BUCKET: undefined };
+const hasZstd = 'zstdCompressSync' in zlib;
+
+describe('CACHE_LOCAL_DIR', () => {
+  const local = () => join(sandbox.folder, 'store');
+
+  it('alone: save, restore, list, inspect and prune, without a network', async () => {
+    makeProject(sandbox.project);
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const env = { ...OFF, CACHE_LOCAL_DIR: local() };
+    const run = (...args: string[]) => sandbox.run(args, { env });
+    expect(expectExit(await run('save', ...DEPS), 0).stdout).toMatch(
+      new RegExp(`^deps saved to ${local()}/claude-sandbox-cache/deps-`),
+    );
+    wipe(sandbox.project, 'deps');
+    expect(expectExit(await run('restore', ...DEPS), 0).stdout).toMatch(/^deps restored from local cache \(/);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+    expect(expectExit(await run('list'), 0).stdout).toMatch(/^1 entry, /m);
+    const name = readdirSync(join(local(), 'claude-sandbox-cache')).find((path) => path.endsWith('.tar.gz'))!;
+    expect(expectExit(await run('inspect', name), 0).stdout).toContain('deps/tool/run.sh');
+    expectExit(await run('prune', '--keep', '0'), 0);
+    expect(expectExit(await run('list'), 0).stdout).toBe('No entries.\n');
+    expect(sandbox.server.requests).toEqual([]);
+  });
+
+  it('a relative path is one in the project', async () => {
+    makeProject(sandbox.project);
+    const env = { ...OFF, CACHE_LOCAL_DIR: '../store' };
+    expectExit(
+      await sandbox.run(['-C', sandbox.project, 'save', ...DEPS], { env, cwd: '/', home: sandbox.folder }),
+      0,
+    );
+    expect(existsSync(join(local(), 'claude-sandbox-cache'))).toBe(true);
+  });
+
+  it('in front of S3: a restore is answered from the copy, with S3 gone too', async () => {
+    makeProject(sandbox.project);
+    const env = { CACHE_LOCAL_DIR: local() };
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+    sandbox.server.requests.length = 0;
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+    expect(sandbox.server.count('GetObject')).toBe(0);
+    wipe(sandbox.project, 'deps');
+    const dead = { ...env, AWS_ENDPOINT_URL_S3: 'http://no-such-host.invalid' };
+    expectExit(await sandbox.run(['restore', ...DEPS], { env: dead }), 0);
+  });
+
+  it('in front of S3: a broken copy or directory costs a warning, not the restore', async () => {
+    makeProject(sandbox.project);
+    writeFiles(sandbox.folder, { file: 'in the way' });
+    const env = { CACHE_LOCAL_DIR: join(sandbox.folder, 'file') };
+    const saved = expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expect(saved.stderr).toMatch(/^warning: No local copy: /);
+    expect(sandbox.keys).toHaveLength(1);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+  });
+});
+
+describe('CACHE_COMPRESSION', () => {
+  it('false: a plain tar, that tar lists', async () => {
+    makeProject(sandbox.project);
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const env = { CACHE_COMPRESSION: 'false' };
+    expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expect(sandbox.key).toMatch(/\.tar$/);
+    const input = sandbox.server.read(sandbox.bucket, sandbox.key)!;
+    expect(execFileSync('tar', ['-tf', '-'], { input, encoding: 'utf8' })).toContain('deps/tool/run.sh\n');
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS]), 1);
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+    expect(expectExit(await sandbox.run(['inspect', sandbox.key]), 0).stdout).toContain('deps/tool/run.sh');
+  });
+
+  it.skipIf(!hasZstd)('zstd: where this Node has it', async () => {
+    makeProject(sandbox.project, { bigBytes: 3_000_000 });
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const env = { CACHE_COMPRESSION: 'zstd' };
+    expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expect(sandbox.key).toMatch(/\.tar\.zst$/);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+  });
+
+  it.skipIf(hasZstd)(
+    'zstd: a clear error where this Node has none; ensure installs all the same',
+    async () => {
+      makeProject(sandbox.project);
+      const env = { CACHE_COMPRESSION: 'zstd' };
+      for (const args of [
+        ['save', ...DEPS],
+        ['restore', ...DEPS],
+      ]) {
+        const result = expectExit(await sandbox.run(args, { env }), 2);
+        expect(result.stderr).toMatch(/^error: [^\n]*zstd[^\n]*Node[^\n]* \[CONFIG_INVALID\]\n$/);
+      }
+      expect(sandbox.keys).toEqual([]);
+    },
+  );
+});
+
+describe('recipes of one’s own', () => {
+  it('several lockfiles and directories; each of them counts', async () => {
+    const pip = [
+      'pip',
+      '--lockfile',
+      'a.txt',
+      '--lockfile',
+      'b.txt',
+      '--path',
+      'venv',
+      '--path',
+      'tools/bin',
+    ];
+    writeFiles(sandbox.project, {
+      'a.txt': 'a',
+      'b.txt': 'b',
+      'venv/x': 'x',
+      'tools/bin/y': '#!/bin/sh\n',
+      'tools/other': 'o',
+    });
+    expectExit(await sandbox.run(['save', ...pip]), 0);
+    wipe(sandbox.project, 'venv', 'tools');
+    expectExit(await sandbox.run(['restore', ...pip]), 0);
+    expect(readFileSync(join(sandbox.project, 'venv/x'), 'utf8')).toBe('x');
+    expect(existsSync(join(sandbox.project, 'tools/bin/y'))).toBe(true);
+    expect(existsSync(join(sandbox.project, 'tools/other'))).toBe(false);
+    writeFiles(sandbox.project, { 'b.txt': 'c' });
+    expectExit(await sandbox.run(['restore', ...pip]), 1);
+    wipe(sandbox.project, 'b.txt');
+    const missing = expectExit(await sandbox.run(['restore', ...pip]), 1);
+    expect(missing.stderr).toMatch(/^warning: .*b\.txt/);
+  });
+
+  it('ensure takes the command after --, and saves what it made', async () => {
+    writeFiles(sandbox.project, { 'deps.lock': 'one' });
+    const args = ['ensure', ...DEPS, '--', 'sh', '-c', 'mkdir deps && echo made >deps/x'];
+    expect(expectExit(await sandbox.run(args), 0).stdout).toMatch(/^deps ready: installed and saved/);
+    wipe(sandbox.project, 'deps');
+    expect(expectExit(await sandbox.run(args), 0).stdout).toMatch(/^deps restored from S3 cache/);
+    expect(expectExit(await sandbox.run(args), 0).stdout).toMatch(/^deps ready: already in place/);
+    wipe(sandbox.project, 'deps');
+    writeFiles(sandbox.project, { 'deps.lock': 'two' });
+    const none = expectExit(await sandbox.run(['ensure', ...DEPS]), 2);
+    expect(none.stderr).toMatch(/^error: deps has no install command of its own.* \[USAGE\]\n$/);
+  });
+});
+
+describe('restore --fallback', () => {
+  it('the newest older entry of the same runtime as a base: exit 1, no receipt, and the exact one later', async () => {
+    makeProject(sandbox.project, { lock: 'one\n' });
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    makeProject(sandbox.project, { lock: 'two\n' });
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS]), 1);
+    expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
+
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--fallback', '-v']), 1);
+    expect(result.stdout).toMatch(/^deps restored from an older entry as a base for the install: /);
+    expect(cacheLines(result).some((line) => line.startsWith('Cache miss for deps'))).toBe(true);
+    expect(existsSync(join(sandbox.project, 'deps/tool/run.sh'))).toBe(true);
+    expect(existsSync(join(sandbox.project, 'deps/.sandbox-cache-receipt.json'))).toBe(false);
+    expect(existsSync(join(sandbox.project, 'deps/.installed'))).toBe(false);
+
+    writeFiles(sandbox.project, { 'deps/new': 'new' });
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    expect(sandbox.keys).toHaveLength(2);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS, '--fallback']), 0);
+    expect(existsSync(join(sandbox.project, 'deps/new'))).toBe(true);
+  });
+
+  it('another runtime is no base', async () => {
+    makeProject(sandbox.project, { lock: 'one\n' });
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    const { key } = sandbox;
+    const objects = sandbox.server.bucket(sandbox.bucket).objects;
+    const other = key.replace(/-linux.*(?=\.tar)/, '-other-riscv64');
+    objects.set(other, { ...objects.get(key)!, key: other });
+    objects.delete(key);
+    makeProject(sandbox.project, { lock: 'two\n' });
+    wipe(sandbox.project, 'deps');
+    expect(expectExit(await sandbox.run(['restore', ...DEPS, '--fallback']), 1).stdout).toMatch(
+      /not in the cache/,
+    );
+    expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
+  });
+});
+
+describe('key', () => {
+  it('--explain: what the key is made of, and on a miss what differs', async () => {
+    makeProject(sandbox.project, { lock: 'one\n' });
+    const explain = async (env = {}) =>
+      expectExit(await sandbox.run(['key', ...DEPS, '--explain'], { env }), 0).stdout;
+    expect(await explain()).toMatch(/stored +no, nor any other entry of this recipe$/m);
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    expect(await explain()).toMatch(/stored +yes: .* old$/m);
+    makeProject(sandbox.project, { lock: 'two\n' });
+    expect(await explain()).toMatch(/differs in hash: [0-9a-f]{16} there, [0-9a-f]{16} here/);
+    expect(await explain({ CACHE_COMPRESSION: 'false' })).toMatch(
+      /differs in compression: \.tar\.gz there, \.tar here/,
+    );
+    expect(await explain({ CACHE_KEY_SALT: 'a b' })).toContain('"a b" (CACHE_KEY_SALT)');
+    expect(await explain({ AWS_SECRET_ACCESS_KEY: 'wrong' })).toMatch(/stored +not known: /);
+    expect(await explain(OFF)).toMatch(/stored +not known: CACHE_S3_BUCKET is not set$/m);
+  });
+
+  it('one lockfile and nothing else: the hash is the beginning of what sha256sum prints', async () => {
+    makeProject(sandbox.project);
+    const sum = execFileSync('sha256sum', [join(sandbox.project, 'deps.lock')], { encoding: 'utf8' }).slice(
+      0,
+      16,
+    );
+    const key = async (env: Record<string, string>): Promise<string> =>
+      expectExit(await sandbox.run(['key', ...DEPS], { env }), 0).stdout.trim();
+    expect(await key({})).toContain(`/deps-${sum}-`);
+    expect(await key({ CACHE_KEY_RUNTIME: 'false' })).toBe(`claude-sandbox-cache/deps-${sum}.tar.gz`);
+    expect(await key({ CACHE_KEY_SALT: 'x' })).not.toContain(sum);
+  });
+});
+
+it('save --background returns at once, and the entry comes', async () => {
+  makeProject(sandbox.project);
+  const result = expectExit(await sandbox.run(['save', ...DEPS, '--background']), 0);
+  expect(result.stdout).toMatch(/^deps being saved in the background \(process \d+\)\n$/);
+  await expect.poll(() => sandbox.keys, { timeout: 20_000 }).toHaveLength(1);
+  const receipt = join(sandbox.project, 'deps/.sandbox-cache-receipt.json');
+  await expect.poll(() => existsSync(receipt), { timeout: 20_000 }).toBe(true);
+});
+
+it('a lockfile that changes while it is packed: nothing is saved', async () => {
+  makeProject(sandbox.project, { bigBytes: 9_000_000 });
+  sandbox.server.faults.add({
+    match: ({ operation }) => operation === 'CreateMultipartUpload',
+    effect: { type: 'before', run: () => writeFiles(sandbox.project, { 'deps.lock': 'changed\n' }) },
+  });
+  const result = expectExit(await sandbox.run(['save', ...DEPS]), 3);
+  expect(result.stderr).toMatch(
+    /^error: deps\.lock changed while deps was being packed.* \[SOURCE_CHANGED\]\n$/,
+  );
+  expect(sandbox.keys).toEqual([]);
+  expect(sandbox.uploads).toBe(0);
+});

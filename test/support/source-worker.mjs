@@ -1,0 +1,13 @@
+/** The worker of the archive, from its sources: what src/archive/pool.ts starts when it runs from sources itself. */
+import { buildSync } from 'esbuild';
+
+const { outputFiles } = buildSync({
+  absWorkingDir: new URL('../..', import.meta.url).pathname,
+  entryPoints: ['src/archive/worker.ts'],
+  write: false,
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+});
+await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);
