@@ -90,7 +90,7 @@ function startThread(entry: URL, onDeath: (reason: Error) => void): Thread {
 function died(cause: Error | Partial<Error>): CacheError {
   const outOfMemory = 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
   // Not every error survives the way from the worker.
-  const reason = cause.message ?? 'without a reason';
+  const reason = cause.message || 'without a reason';
   return new CacheError('WORKER_DIED', `A worker thread ended unexpectedly (${reason})`, {
     cause,
     hint: outOfMemory ? 'Give the process more memory, or set CACHE_WORKERS=1' : 'Try again',
