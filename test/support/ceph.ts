@@ -150,7 +150,8 @@ paxos min wait = 0.02
 rgw frontends = beast endpoint=127.0.0.1:${gatewayPort} tcp_nodelay=1
 rgw crypt require ssl = false
 rgw run sync thread = false
-rgw lc debug interval = 1
+# Its lifecycle threads would look through the buckets all the time, and take one core.
+rgw enable lc threads = false
 debug rgw = 0
 `;
 }
