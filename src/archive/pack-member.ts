@@ -1,6 +1,5 @@
 /**
- * Packing a member: worker half. Headers are encoded and files read straight into one buffer that all members of a worker
- * share; what leaves is a buffer of its own with the frame and the compressed body.
+ * Packing a member: worker half. Headers are encoded and files read straight into the memory that is compressed from; what leaves is a buffer of its own with the frame and the compressed body.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { containerFor, type Container } from './format/container.ts';
@@ -30,14 +29,12 @@ export interface PackReply {
 export type MemberPacker = (job: PackJob) => Answer<PackReply>;
 
 export function createMemberPacker(): MemberPacker {
-  let scratch = Buffer.alloc(0);
   const containers = new Map<Compression, Container>();
 
   return ({ base, compression, level, plan }) => {
     const container = containers.get(compression) ?? containerFor(compression);
     containers.set(compression, container);
-    if (scratch.length < plan.tarLength) scratch = Buffer.allocUnsafeSlow(plan.tarLength);
-    const tar = scratch.subarray(0, plan.tarLength);
+    const tar = container.room(plan.tarLength);
     fill(tar, base, plan);
 
     const body = container.compress(tar, level);

@@ -1,6 +1,6 @@
 /** Unpacking bytes in tests: with real workers or with their handlers in this process, which is some 100 times faster to start. */
 import { buildSync } from 'esbuild';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -76,6 +76,7 @@ function bundleWorker(): URL {
     platform: 'node',
     target: 'node20.19',
   });
+  copyFileSync(new URL('../../dist/deflate.wasm', import.meta.url), join(dir, 'deflate.wasm'));
   return pathToFileURL(outfile);
 }
 

@@ -1,8 +1,10 @@
 /**
- * Bundles the CLI and its worker into dist/, dependencies included: the installed package runs without a further install.
+ * Bundles the CLI and its worker into dist/, dependencies included, and compiles the codec that they load: the installed package
+ * runs without a further install.
  * Splitting keeps what a command does not need (the SDK above all) out of its start-up.
  */
 import { rm, readFile } from 'node:fs/promises';
+import { main as compile } from 'assemblyscript/asc';
 import { build } from 'esbuild';
 
 const root = new URL('../../', import.meta.url);
@@ -47,3 +49,12 @@ await build({
   plugins: [withoutChildProcess],
   logLevel: 'warning',
 });
+
+// Without a single import: nothing that the module does can reach its host.
+const options = [
+  ['index.ts', '--baseDir', new URL('src/archive/deflate/assembly/', root).pathname],
+  ['--outFile', new URL('dist/deflate.wasm', root).pathname, '--runtime', 'stub', '--use', 'abort='],
+  ['-O3', '--noAssert', '--enable', 'simd', '--enable', 'bulk-memory'],
+];
+const { error, stderr } = await compile(options.flat());
+if (error !== null) throw new Error(`${error.message}\n${stderr}`);

@@ -24,6 +24,9 @@ export interface Container {
   /** Bytes of the frame of the trailer, which ends every archive. */
   readonly trailerFrameLength: number;
 
+  /** Memory for the tar of the next member to compress, which saves a copy. It is valid until then. */
+  room(length: number): Buffer;
+
   /** Compresses the tar bytes of a member. The answer is valid until the next call. */
   compress(tar: Uint8Array, level: number | undefined): Buffer;
 

@@ -10,6 +10,7 @@
 import { checkLength } from './decompress.ts';
 import { BLOCK, encodeGlobalComment, paddedLength } from './tar-header.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
+import { createScratch } from './scratch.ts';
 import type { Container, Frame } from './container.ts';
 
 const COMMENT = 'sandbox-cache ';
@@ -32,6 +33,7 @@ export function plainContainer(): Container {
     decodeFrame(bytes) {
       return bytes[0] === MAGIC[0] ? decodeTail(bytes) : decodeComment(bytes);
     },
+    room: createScratch(),
     compress: (tar) => Buffer.from(tar.buffer, tar.byteOffset, tar.length),
     decompress: (member, bodyAt, tarLength) => checkLength(member.subarray(bodyAt), tarLength),
   };

@@ -9,6 +9,7 @@ import { CacheError } from '../../errors.ts';
 import { createCompressor } from './compress.ts';
 import { checkLength, createDecompressor } from './decompress.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
+import { createScratch } from './scratch.ts';
 import type { Container, Frame } from './container.ts';
 
 const MAGIC = Buffer.from('502a4d18', 'hex');
@@ -53,6 +54,7 @@ export function zstdContainer(): Container {
     trailerFrameLength: PRELUDE + TRAILER_LENGTH,
     encodeFrame,
     decodeFrame,
+    room: createScratch(),
     compress(tar, level = DEFAULT_LEVEL) {
       return zstd(tar, {
         pledgedSrcSize: tar.length,

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -31,6 +31,7 @@ export async function buildDrivers(outdir: string): Promise<Drivers> {
     banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
     logLevel: 'warning',
   });
+  await copyFile(new URL('../../../dist/deflate.wasm', import.meta.url), join(outdir, 'deflate.wasm'));
   const driver = (name: string) => join(outdir, `${name}.js`);
   return { archive: driver('archive'), floor: driver('floor'), nodeTar: driver('node-tar') };
 }
