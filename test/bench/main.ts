@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { archiveRounds, type Bench } from './archive-rounds.ts';
+import { codecRounds } from './codec.ts';
 import type { Corpus } from './corpus/corpus.ts';
 import { openCorpus } from './corpus/open.ts';
 import { buildDrivers } from './drivers/build.ts';
@@ -102,6 +103,7 @@ async function measureAll(options: Options): Promise<Results> {
 async function measureCorpus(bench: Bench, corpus: Corpus, results: Results): Promise<void> {
   const wants = (part: Options['parts'][number]) => bench.options.parts.includes(part);
   if (wants('archive')) results.series.push(...(await archiveRounds(bench, corpus)));
+  if (wants('codec') && corpus.name === 'L') results.series.push(...(await codecRounds(bench, corpus)));
   if (wants('floor') && corpus.name === 'L') results.series.push(...(await floorRounds(bench, corpus)));
   if (wants('linear') && corpus.name === 'L') results.series.push(...(await linearRounds(bench, corpus)));
   if (wants('start-up') && corpus.name === 'S') results.series.push(...(await startUpRounds(bench, corpus)));

@@ -12,7 +12,7 @@ export interface Contender {
   before?: (round: number) => Promise<void>;
   command: (round: number) => Command;
   /** Not timed: checks what was made, and clears it. */
-  after?: (round: number) => Promise<Outcome>;
+  after?: (round: number, sample: Sample) => Promise<Outcome>;
   /** Seconds that the command took, from its stdout, where starting it is no part of the figure. */
   ownSeconds?: (stdout: string) => number;
 }
@@ -70,7 +70,7 @@ async function runOnce(contender: Contender, known: Series, round: number): Prom
   try {
     await contender.before?.(round);
     const sample = await measure(contender.command(round));
-    const outcome = (await contender.after?.(round)) ?? {};
+    const outcome = (await contender.after?.(round, sample)) ?? {};
     return { ...add(known, sample, contender.ownSeconds), ...outcome };
   } catch (error) {
     return { ...known, failure: error instanceof Error ? error.message : String(error) };
@@ -78,12 +78,13 @@ async function runOnce(contender: Contender, known: Series, round: number): Prom
 }
 
 function add(known: Series, sample: Sample, ownSeconds: Contender['ownSeconds']): Series {
-  const wall = ownSeconds === undefined ? sample.wallSeconds : ownSeconds(sample.stdout);
+  // Who counts his own seconds does other things besides: what the whole process took would say nothing about them.
+  const whole = ownSeconds === undefined;
   return {
     ...known,
-    wallSeconds: [...known.wallSeconds, wall],
-    cpuSeconds: [...known.cpuSeconds, sample.cpuSeconds],
-    peakRssBytes: [...known.peakRssBytes, sample.peakRssBytes],
+    wallSeconds: [...known.wallSeconds, whole ? sample.wallSeconds : ownSeconds(sample.stdout)],
+    cpuSeconds: [...known.cpuSeconds, whole ? sample.cpuSeconds : undefined],
+    peakRssBytes: [...known.peakRssBytes, whole ? sample.peakRssBytes : undefined],
   };
 }
 

@@ -51,6 +51,8 @@ export function mustHold(verdicts: readonly Verdict[]): string {
 const OPERATIONS: readonly (readonly [key: string, title: string, base: string])[] = [
   ['pack', 'pack', 'tar-gzip'],
   ['unpack', 'unpack', 'tar-gzip'],
+  ['deflate', 'deflate, one core', 'zlib-6'],
+  ['inflate', 'inflate, one core', 'zlib-6'],
   ['floor', 'floor: files created from memory', '2'],
   ['linear-pack', 'pack, once and twice over', 'once'],
   ['linear-unpack', 'unpack, once and twice over', 'once'],
@@ -131,7 +133,7 @@ function seconds(value: number | undefined): string {
 }
 
 function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0);
+  return (bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0);
 }
 
 function grouped(count: number): string {

@@ -5,6 +5,7 @@ import { build } from 'esbuild';
 
 export interface Drivers {
   archive: string;
+  codec: string;
   floor: string;
   nodeTar: string;
 }
@@ -16,6 +17,7 @@ export async function buildDrivers(outdir: string): Promise<Drivers> {
   await build({
     entryPoints: {
       archive: fileURLToPath(new URL('archive.ts', import.meta.url)),
+      codec: fileURLToPath(new URL('codec.ts', import.meta.url)),
       floor: fileURLToPath(new URL('floor.ts', import.meta.url)),
       'node-tar': fileURLToPath(new URL('node-tar.mjs', import.meta.url)),
       worker: fileURLToPath(new URL('../../../src/archive/worker.ts', import.meta.url)),
@@ -33,5 +35,10 @@ export async function buildDrivers(outdir: string): Promise<Drivers> {
   });
   await copyFile(new URL('../../../dist/deflate.wasm', import.meta.url), join(outdir, 'deflate.wasm'));
   const driver = (name: string) => join(outdir, `${name}.js`);
-  return { archive: driver('archive'), floor: driver('floor'), nodeTar: driver('node-tar') };
+  return {
+    archive: driver('archive'),
+    codec: driver('codec'),
+    floor: driver('floor'),
+    nodeTar: driver('node-tar'),
+  };
 }
