@@ -13,8 +13,8 @@ export interface Codec {
   room(length: number): Buffer;
 
   /**
-   * The answer is valid until the next call; so many bytes behind it are free for the caller.
-   * @param tail in bytes
+   * The answer is valid until the next call.
+   * @param tail bytes at its end that the caller fills, at most 16
    */
   deflate(bytes: Uint8Array, effort: Effort, tail: number): Buffer;
 
@@ -86,7 +86,7 @@ export function createCodec(): Codec {
     },
     deflate(source, { depth, nice, lazy }, tail) {
       const isInPlace = source.buffer === memory.buffer && source.byteOffset === input;
-      const output = layOut(source.length, mostDeflated(source.length) + tail);
+      const output = layOut(source.length, mostDeflated(source.length));
       if (!isInPlace) bytes.set(source, input);
       const length = deflate(input, source.length, output, depth, nice, lazy);
       return bytes.subarray(output, output + length + tail);
@@ -101,9 +101,9 @@ export function createCodec(): Codec {
   };
 }
 
-/** All of it in stored blocks: five bytes for each of up to 65,535, and one more for each block of 100,000 that is cut into them. */
+/** All of it in stored blocks of five bytes more, two or three for each block of 100,000 to 150,000; and the tail. */
 function mostDeflated(length: number): number {
-  return length + 5 * Math.ceil(length / 50_000) + 16;
+  return length + 5 * Math.ceil(length / 50_000) + 32;
 }
 
 function roundUp(length: number, step: number): number {

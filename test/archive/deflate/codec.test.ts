@@ -177,6 +177,15 @@ describe('deflating', () => {
     expect(deflate(room).equals(first)).toBe(true);
   });
 
+  it('leaves its input where it is, however much memory that takes', () => {
+    for (let length = 30_000; length < 100_000; length += 200) {
+      const small = createCodec();
+      const room = small.room(length);
+      small.deflate(room, EFFORT, 16);
+      expect(room.length).toBe(length);
+    }
+  });
+
   it('leaves room behind the stream', () => {
     const stream = codec.deflate(noise(7, 1000), EFFORT, 8);
     stream.fill(0xff, stream.length - 8);
