@@ -1,6 +1,6 @@
 /** `npm run bench`: ours and the rivals on the same trees, in the same run. Flags: options.ts; method: docs/benchmarks.md. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { archiveRounds, type Bench } from './archive-rounds.ts';
 import { codecRounds } from './codec.ts';
@@ -13,7 +13,7 @@ import { linearRounds } from './linear.ts';
 import { describeMachine, findZstdNode } from './machine.ts';
 import { judge } from './must-hold.ts';
 import { HELP, parseOptions, type Options } from './options.ts';
-import type { Results } from './results.ts';
+import { joinResults, type Results } from './results.ts';
 import { roundTrips, unfaithful } from './round-trip.ts';
 import { startS3Place } from './s3-place.ts';
 import { startUpRounds } from './start-up.ts';
@@ -35,9 +35,9 @@ async function main(argv: readonly string[]): Promise<void> {
     return;
   }
   const results =
-    options.fromJson === undefined
+    options.fromJson.length === 0
       ? await measureAll(options)
-      : (JSON.parse(await readFile(options.fromJson, 'utf8')) as Results);
+      : joinResults(options.fromJson.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Results));
   if (options.json !== undefined) await writeJson(options.json, results);
   const tables = renderResults(results);
   process.stdout.write(`\n${tables}\n`);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judge } from './must-hold.ts';
-import type { Results } from './results.ts';
+import { joinResults, type Results } from './results.ts';
 import type { Series } from './rounds.ts';
 import { renderResults } from './tables.ts';
 
@@ -89,5 +89,25 @@ describe('renderResults', () => {
     expect(text).toContain('| L/pack/tar-gzip | 8.00 | 3 | 8.00 | 100 | 3.1 | 1.00 |');
     expect(text).toContain('| L/pack/pigz | failed |');
     expect(text).toContain('gzip: not installed, not measured');
+  });
+});
+
+describe('joinResults', () => {
+  const large = results([series('L/pack/ours-gzip-2', [1]), series('L/pack/tar-gzip', [8])]);
+
+  it('has the rows of every run, and each corpus once', () => {
+    const joined = joinResults([large, results([series('S/pack/ours-gzip-2', [3])])]);
+    expect(joined.series.map(({ id }) => id)).toEqual([
+      'L/pack/ours-gzip-2',
+      'L/pack/tar-gzip',
+      'S/pack/ours-gzip-2',
+    ]);
+    expect(joined.corpora).toHaveLength(1);
+  });
+
+  it('refuses rows that two runs have, and runs of different machines', () => {
+    expect(() => joinResults([large, large])).toThrow(/L\/pack\/ours-gzip-2 was measured in two/);
+    const elsewhere = { ...results([]), machine: { ...large.machine, cpu: 'another CPU' } };
+    expect(() => joinResults([large, elsewhere])).toThrow(/another CPU/);
   });
 });

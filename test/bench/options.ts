@@ -32,7 +32,8 @@ export interface Options {
   /** A Node with zstd; undefined: the running one where it has it, else Node 24 from npm. */
   zstdNode: string | undefined;
   json: string | undefined;
-  fromJson: string | undefined;
+  /** Files of earlier runs on this machine, each of other corpora. */
+  fromJson: readonly string[];
   writeDocs: boolean;
   check: boolean;
 }
@@ -53,7 +54,7 @@ export const HELP = `Usage: npm run bench -- [options]
   --scratch-dir DIR       where archives and trees are written    (default: /dev/shm, else the temporary directory)
   --zstd-node PATH        a Node with zstd                        (default: this one, else node@24 from npm)
   --json FILE             write every sample
-  --from-json FILE        measure nothing: take the samples from FILE
+  --from-json FILE,FILE   measure nothing: take the samples from runs of different corpora
   --write-docs            put the tables into docs/benchmarks.md
   --check                 exit 1 if a row of "must hold" does not, or a contender fails
   --help
@@ -97,14 +98,14 @@ export function parseOptions(argv: readonly string[]): Options | undefined {
     scratchDir: values['scratch-dir'] ?? (existsSync('/dev/shm') ? '/dev/shm' : tmpdir()),
     zstdNode: values['zstd-node'],
     json: values.json,
-    fromJson: values['from-json'],
+    fromJson: words(values['from-json'] ?? ''),
     writeDocs: values['write-docs'],
     check: values.check,
   };
 }
 
 function choices<T extends string>(flag: string, text: string, known: readonly T[]): T[] {
-  const chosen = text.split(',').filter((word) => word !== '');
+  const chosen = words(text);
   for (const word of chosen)
     if (!known.some((name) => name === word))
       throw new Error(`${flag} takes ${known.join(', ')}; not ${JSON.stringify(word)}`);
@@ -112,10 +113,14 @@ function choices<T extends string>(flag: string, text: string, known: readonly T
 }
 
 function numbers(flag: string, text: string): number[] {
-  const found = text.split(',').filter((word) => word !== '');
+  const found = words(text);
   for (const word of found)
     if (!/^[1-9]\d*$/.test(word)) throw new Error(`${flag} takes whole numbers above 0; not ${word}`);
   return [...new Set(found.map(Number))];
+}
+
+function words(text: string): string[] {
+  return text.split(',').filter((word) => word !== '');
 }
 
 function cacheDirectory(): string {

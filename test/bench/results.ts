@@ -16,6 +16,31 @@ export interface Results {
   roundTrips: RoundTrip[];
 }
 
+/**
+ * Runs of different corpora as one: no ratio is ever taken across corpora, so none is taken across runs.
+ * @param runs at least one
+ * @throws Error when one has what another has too, or was made elsewhere
+ */
+export function joinResults(runs: readonly Results[]): Results {
+  const [first] = runs;
+  if (first === undefined) throw new Error('no run to take samples from');
+  const series = runs.flatMap((run) => run.series);
+  const twice = series.find(({ id }, n) => series.findIndex((other) => other.id === id) !== n);
+  if (twice !== undefined) throw new Error(`${twice.id} was measured in two of these runs`);
+  const stranger = runs.find(
+    ({ machine }) => machine.cpu !== first.machine.cpu || machine.node !== first.machine.node,
+  );
+  if (stranger !== undefined)
+    throw new Error(`these runs are of ${first.machine.cpu} and of ${stranger.machine.cpu}`);
+  return {
+    ...first,
+    corpora: [...new Map(runs.flatMap((run) => run.corpora).map((corpus) => [corpus.name, corpus])).values()],
+    s3Server: runs.find((run) => run.s3Server !== undefined)?.s3Server,
+    series,
+    roundTrips: runs.flatMap((run) => run.roundTrips),
+  };
+}
+
 /** @returns undefined when it was not measured, or not to the end */
 export function find(results: Results, id: string): Series | undefined {
   return results.series.find((series) => series.id === id && series.failure === undefined);
