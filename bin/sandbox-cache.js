@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 import { existsSync } from 'node:fs';
-import module from 'node:module';
 
 const cli = new URL('../dist/cli.js', import.meta.url);
 if (existsSync(cli)) {
-  // Node 22 and later keep the compiled code between runs: a third of the start-up.
-  module.enableCompileCache?.();
+  // Node 22 and later keep the compiled code between runs: a third of the start-up. Others need not load the module for it.
+  if (parseInt(process.versions.node, 10) >= 22) (await import('node:module')).enableCompileCache?.();
   await import(cli);
 } else {
   process.stderr.write('error: sandbox-cache is not built. Run npm run build in its directory.\n');

@@ -10,6 +10,7 @@ import { CacheError, ERROR_KINDS } from './errors.ts';
 import { type Action, createProgram, type GlobalFlags } from './program.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
+import { createOutput } from './report/output.ts';
 import { resultLine } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
 
@@ -22,14 +23,17 @@ const LAST_MOMENT_MS = 1800;
 /** From the strongest to the weakest: what several recipes in one run come to. */
 const PRECEDENCE = [130, 143, 2, 3, 4, 1];
 
+const OUTPUTS = {
+  stdout: createOutput(1, () => process.stdout),
+  stderr: createOutput(2, () => process.stderr),
+};
+
 await run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<void> {
   const interruption = watchSignals();
-  // A reader that went away (`| head`) is no failure of ours.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   let code = 0;
-  const program = createProgram(async (flags, action) => {
+  const program = createProgram(OUTPUTS, async (flags, action) => {
     code = await perform(flags, action, interruption);
   });
   try {
@@ -41,7 +45,7 @@ async function run(argv: readonly string[]): Promise<void> {
   }
   process.exitCode = code;
   // Sockets that are kept alive and timers that are of no use any more must not hold a build up.
-  await Promise.all([drained(process.stdout), drained(process.stderr)]);
+  await Promise.all([OUTPUTS.stdout.drained(), OUTPUTS.stderr.drained()]);
   process.exit(code);
 }
 
@@ -68,7 +72,7 @@ function watchSignals(): Interruption {
 /** Runs one command and tells what came of it. @returns the exit code */
 async function perform(flags: GlobalFlags, action: Action, interruption: Interruption): Promise<number> {
   const environment = readEnvironment();
-  const terminal = stderrTerminal(process.stderr, environment);
+  const terminal = stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
   let log = createLog({ verbose: false, debug: environment['CACHE_DEBUG'] === 'true', terminal });
   const codeOf = (error: CacheError): number => exitCodeOf(error, interruption);
   try {
@@ -171,7 +175,7 @@ function printDocument(flags: GlobalFlags, document: { json: unknown; text: stri
 }
 
 function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  OUTPUTS.stdout.write(`${text}\n`);
 }
 
 function unexpected(error: unknown): CacheError {
@@ -179,13 +183,5 @@ function unexpected(error: unknown): CacheError {
   return new CacheError('INTERNAL', `Something went wrong that should not have: ${text}`, {
     hint: 'Run it again with CACHE_DEBUG=true and report what it prints.',
     cause: error,
-  });
-}
-
-/** Resolves when what was written has left the process: pipes are asynchronous, and exit() does not wait for them. */
-function drained(stream: NodeJS.WriteStream): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.destroyed || !stream.writable) return resolve();
-    stream.write('', () => resolve());
   });
 }

@@ -17,6 +17,7 @@ import { restore } from './commands/restore.ts';
 import { save } from './commands/save.ts';
 import { builtInRecipes } from './recipes/index.ts';
 import type { Recipe } from './recipes/recipe.ts';
+import type { Output } from './report/output.ts';
 import { type Document, inspectDocument, listDocument, pruneDocument } from './report/documents.ts';
 
 declare const SANDBOX_CACHE_VERSION: string;
@@ -34,8 +35,15 @@ export type Action = (session: Session, tell: (outcome: Outcome) => void) => Pro
 
 type Perform = (flags: GlobalFlags, action: Action) => Promise<void>;
 
-export function createProgram(perform: Perform): Command {
+/** Where help and usage errors go. */
+interface Outputs {
+  stdout: Pick<Output, 'write'>;
+  stderr: Pick<Output, 'write'>;
+}
+
+export function createProgram({ stdout, stderr }: Outputs, perform: Perform): Command {
   const program = new Command('sandbox-cache')
+    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
     .description(
       'Keeps vendor/bundle and node_modules in S3, named by their lockfiles, and brings them back in seconds.',
     )

@@ -1,18 +1,27 @@
+import type { Output } from './output.ts';
 import type { Terminal } from './progress.ts';
 
 const CODES = { red: 31, yellow: 33, green: 32, dim: 2 } as const;
 
-/** stderr as it is: colours as `NO_COLOR` and `FORCE_COLOR` say, a bar only on a real terminal outside CI. */
-export function stderrTerminal(stream: NodeJS.WriteStream, env: Readonly<Record<string, string>>): Terminal {
-  const tty = stream.isTTY === true && env['TERM'] !== 'dumb';
-  const colours = wantsColour(env) ?? tty;
+/**
+ * stderr as it is: colours as `NO_COLOR` and `FORCE_COLOR` say, a bar only on a real terminal outside CI.
+ * @param stream tells what stderr is; not asked before somebody wants to know
+ */
+export function stderrTerminal(
+  output: Pick<Output, 'write'>,
+  stream: () => Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>,
+  env: Readonly<Record<string, string>>,
+): Terminal {
+  const tty = (): boolean => env['TERM'] !== 'dumb' && stream().isTTY;
   return {
-    write: (text) => void stream.write(text),
-    interactive: tty && env['CI'] === undefined,
-    get columns() {
-      return stream.columns ?? 80;
+    write: (text) => output.write(text),
+    get interactive() {
+      return env['CI'] === undefined && tty();
     },
-    colour: (name, text) => (colours ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
+    get columns() {
+      return stream().columns ?? 80;
+    },
+    colour: (name, text) => ((wantsColour(env) ?? tty()) ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
   };
 }
 

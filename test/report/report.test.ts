@@ -4,7 +4,7 @@ import { formatAge, formatBytes, formatSeconds, formatTable } from '../../src/re
 import { createLog } from '../../src/report/log.ts';
 import { progressLine, type Terminal } from '../../src/report/progress.ts';
 import { resultLine } from '../../src/report/result.ts';
-import { stderrTerminal } from '../../src/report/terminal.ts';
+import { stderrTerminal as terminalOf } from '../../src/report/terminal.ts';
 
 function screen(): Terminal & { text: string } {
   return {
@@ -137,8 +137,10 @@ describe('progress', () => {
   });
 
   it('honours NO_COLOR, FORCE_COLOR and CI', () => {
-    const tty = { isTTY: true, columns: 80, write: () => true } as unknown as NodeJS.WriteStream;
-    const pipe = { write: () => true } as unknown as NodeJS.WriteStream;
+    const tty = { isTTY: true, columns: 80 };
+    const pipe = { isTTY: false, columns: 0 };
+    const stderrTerminal = (stream: typeof tty, env: Record<string, string>) =>
+      terminalOf({ write: () => {} }, () => stream, env);
     expect(stderrTerminal(tty, {}).colour('red', 'x')).toBe('\u001b[31mx\u001b[0m');
     expect(stderrTerminal(tty, { NO_COLOR: '1' }).colour('red', 'x')).toBe('x');
     expect(stderrTerminal(pipe, { FORCE_COLOR: '1' }).colour('red', 'x')).toBe('\u001b[31mx\u001b[0m');
