@@ -33,7 +33,7 @@ await run(process.argv.slice(2));
 async function run(argv: readonly string[]): Promise<void> {
   const interruption = watchSignals();
   let code = 0;
-  const program = createProgram(OUTPUTS, async (flags, action) => {
+  const program = createProgram(argv, OUTPUTS, async (flags, action) => {
     code = await perform(flags, action, interruption);
   });
   try {

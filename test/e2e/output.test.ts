@@ -188,6 +188,21 @@ describe('--quiet, pipes and help', () => {
     },
   );
 
+  it.each([[['--help']], [['help']], [['--help', 'restore']], [['-q', '-h', 'save']]])(
+    '%j lists every command',
+    async (args) => {
+      const { stdout } = await sandbox.run(args);
+      const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name);
+      const commands = ['restore', 'save', 'ensure', 'warm', 'key', 'list', 'inspect', 'prune', 'keygen'];
+      expect(listed).toEqual(expect.arrayContaining(commands));
+    },
+  );
+
+  it('a command that there is not: what was meant, and 2', async () => {
+    const { stderr } = expectExit(await sandbox.run(['restor', 'npm']), 2);
+    expect(stderr).toContain('(Did you mean restore?)');
+  });
+
   it('--version is the package', async () => {
     const { version } = JSON.parse(docs('../package.json')) as { version: string };
     expect(expectExit(await sandbox.run(['--version']), 0).stdout).toBe(`${version}\n`);

@@ -4,6 +4,7 @@
  * Splitting keeps what a command does not need (the SDK above all) out of its start-up.
  */
 import { rm, readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { main as compile } from 'assemblyscript/asc';
 import { build } from 'esbuild';
 
@@ -30,24 +31,28 @@ const withoutChildProcess = {
 };
 
 /**
- * What packing and unpacking import when they begin becomes one file: each file costs a start 0.7 ms, and code that several of them
- * share with the command line would be a file of its own for each set that shares it.
+ * Each file that a start loads costs it 0.7 ms. So what packing and unpacking import when they begin is one file, and whatever is
+ * loaded later takes along all that the command line shares with any of it: esbuild makes a file for each different set of sharers.
  */
-const togetherFiles = [
+const together = [
   ...['cpus', 'list', 'pack', 'seal', 'unpack', 'format/container'].map((name) => `archive/${name}.ts`),
   ...['receipt', 'rejected', 'staging'].map((name) => `workspace/${name}.ts`),
 ];
-const together = {
-  name: 'together',
+const shared = ['errors.ts', 'workspace/bays.ts', 'workspace/receipt.ts', 'workspace/rejected.ts'];
+const fewFiles = {
+  name: 'few-files',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^\.\.\/(archive|workspace)\// }, ({ kind, path }) =>
-      kind === 'dynamic-import' && togetherFiles.includes(path.slice('../'.length))
-        ? { path: 'together', namespace: 'together' }
-        : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'together' }, () => ({
-      contents: togetherFiles.map((file) => `export * from './src/${file}';`).join('\n'),
-      resolveDir: root.pathname,
+    onResolve({ filter: /^\.\.?\// }, ({ kind, path, resolveDir }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const file = relative(join(root.pathname, 'src'), join(resolveDir, path));
+      return { path: together.includes(file) ? together.join() : file, namespace: 'later' };
+    });
+    onLoad({ filter: /.*/, namespace: 'later' }, ({ path }) => ({
+      contents: [
+        ...shared.map((file) => `import './${file}';`),
+        ...path.split(',').map((file) => `export * from './${file}';`),
+      ].join('\n'),
+      resolveDir: join(root.pathname, 'src'),
     }));
   },
 };
@@ -74,7 +79,7 @@ await build({
   define: { SANDBOX_CACHE_VERSION: JSON.stringify(version) },
   // CommonJS dependencies call require() for built-ins, and nothing else; an ES module does not have it.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [withoutChildProcess, together],
+  plugins: [withoutChildProcess, fewFiles],
 });
 await build({ ...common, entryPoints: { worker: 'src/archive/worker.ts' } });
 
