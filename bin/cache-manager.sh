@@ -24,8 +24,13 @@ cache_hash() { [ -f "${1:-}" ] && node -e 'const { createHash } = require("crypt
 # cache_key TYPE HASH: the URL of the entry.
 cache_key() { _sandbox_cache key "$1" --hash "$2" --url || return 1; }
 
-# cache_exists URL
-cache_exists() { _sandbox_cache list "$1" >/dev/null || return 1; }
+# cache_exists URL: silent about an entry that is not there, and about nothing else.
+cache_exists() {
+  local said status=0
+  said="$(_sandbox_cache list "$1" 2>&1 >/dev/null)" || status=1
+  case "$said" in '' | *'[STORE_NO_ENTRY]') ;; *) printf '%s\n' "$said" >&2 ;; esac
+  return "$status"
+}
 
 # cache_restore TYPE LOCKFILE DIR
 cache_restore() { _sandbox_cache restore "$1" --lockfile "$2" --path "$3" --quiet || return 1; }

@@ -42,6 +42,10 @@ async function run(argv: readonly string[]): Promise<void> {
     if (!(error instanceof CommanderError)) throw error;
     // Commander has told what is wrong; `--help` and `--version` end here too.
     code = error.exitCode === 0 ? 0 : 2;
+    if (code !== 0 && argv.includes('--json')) {
+      const message = error.message.replace(/^error: /, '');
+      print(JSON.stringify({ exitCode: code, error: { code: 'USAGE', message } }, undefined, 2));
+    }
   }
   process.exitCode = code;
   // Sockets that are kept alive and timers that are of no use any more must not hold a build up.

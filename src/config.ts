@@ -200,13 +200,10 @@ function readEnvFile(path: string): { values: Variables; warnings: Config['warni
 }
 
 function storeConfig(env: Variables, real: Variables, file: Variables, projectDir: string): StoreConfig {
-  const local =
-    env['CACHE_LOCAL_DIR'] === undefined
-      ? undefined
-      : {
-          dir: resolve(projectDir, env['CACHE_LOCAL_DIR']),
-          maxSizeBytes: size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9),
-        };
+  // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store on.
+  const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
+  const dir = env['CACHE_LOCAL_DIR'];
+  const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
   const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, real, file);
   if (s3 === undefined) return local === undefined ? { type: 'off' } : { type: 'local', local };
   return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
@@ -226,7 +223,7 @@ function s3Config(env: Variables, real: Variables, file: Variables): S3Config {
   const fromFile = !CREDENTIAL_VARIABLES.some((name) => name in real);
   return {
     bucket,
-    region: env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'],
+    region: region(env),
     endpoint: endpoint(env),
     forcePathStyle:
       'CACHE_S3_FORCE_PATH_STYLE' in env ? boolean(env, 'CACHE_S3_FORCE_PATH_STYLE', true) : undefined,
@@ -242,6 +239,13 @@ function s3Config(env: Variables, real: Variables, file: Variables): S3Config {
     },
     caBundle: env['AWS_CA_BUNDLE'],
   };
+}
+
+function region(env: Variables): string | undefined {
+  const name = 'AWS_REGION' in env ? 'AWS_REGION' : 'AWS_DEFAULT_REGION';
+  const text = env[name];
+  if (text === undefined || /^[a-z0-9-]+$/i.test(text)) return text;
+  throw invalid(`${name} is "${text}", which is no region`, 'It takes a name such as eu-central-1.');
 }
 
 function fileCredentials(file: Variables): S3Config['credentials'] {
@@ -285,9 +289,8 @@ function compression(env: Variables): { compression: Compression; level: number 
       'It takes true (gzip), false (no compression) or zstd.',
     );
   }
-  return value
-    ? { compression: 'gzip', level: level(env, 'gzip') }
-    : { compression: 'none', level: undefined };
+  const gzipLevel = level(env, 'gzip');
+  return value ? { compression: 'gzip', level: gzipLevel } : { compression: 'none', level: undefined };
 }
 
 function level(env: Variables, kind: Compression): number | undefined {
@@ -311,15 +314,17 @@ function pem(env: Variables, name: string, projectDir: string): string | undefin
   const text = env[name];
   if (text === undefined) return undefined;
   if (text.includes('-----BEGIN')) return text.replaceAll('\\n', '\n');
+  let key: string | undefined;
   try {
-    return readFileSync(resolve(projectDir, text), 'utf8');
+    key = readFileSync(resolve(projectDir, text), 'utf8');
   } catch {
-    // Neither the value is repeated nor the cause, which holds it: it may be a key in a form not known here.
-    throw invalid(
-      `${name} is neither a PEM key nor a readable file`,
-      'sandbox-cache keygen makes a pair of keys.',
-    );
+    // Told below. The cause holds the value, which may be a key in a form not known here.
   }
+  if (key?.includes('-----BEGIN') === true) return key;
+  throw invalid(
+    `${name} is neither a PEM key nor a readable file that holds one`,
+    'sandbox-cache keygen makes a pair of keys.',
+  );
 }
 
 function childEnvironment(real: Variables, file: Variables): Variables {

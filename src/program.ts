@@ -15,7 +15,7 @@ import { inspect } from './commands/inspect.ts';
 import { explain, key, keyOfHash } from './commands/key.ts';
 import { restore } from './commands/restore.ts';
 import { save } from './commands/save.ts';
-import { builtInRecipes } from './recipes/index.ts';
+import { builtInRecipes, findRecipe } from './recipes/index.ts';
 import type { Recipe } from './recipes/recipe.ts';
 import type { Output } from './report/output.ts';
 import { type Document, inspectDocument, listDocument, pruneDocument } from './report/documents.ts';
@@ -48,7 +48,13 @@ export function createProgram(
   perform: Perform,
 ): Command {
   const program = new Command('sandbox-cache')
-    .configureOutput({ writeOut: (text) => stdout.write(text), writeErr: (text) => stderr.write(text) })
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // One line with a code, as all errors are.
+      outputError: (text, write) =>
+        write(`${text.trim().replace(/\s*\n\s*/g, ' ')}; --help shows what it takes [USAGE]\n`),
+    })
     .description(
       'Keeps vendor/bundle and node_modules in S3, named by their lockfiles, and brings them back in seconds.',
     )
@@ -58,7 +64,6 @@ export function createProgram(
     .option('-q, --quiet', 'no result lines on stdout')
     .option('--json', 'one JSON document on stdout')
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError('(--help shows what it takes)')
     .exitOverride()
     .addHelpText(
       'after',
@@ -187,6 +192,16 @@ function addEnsure(program: Command, run: Run): void {
     )
     .action((name: string, argv: string[], flags: RecipeFlags & { json?: boolean }, command: Command) =>
       run(command, async (session, tell) => {
+        // `ensure bundle npm` would take npm for bundle's installer, and on a hit do nothing about it.
+        if (argv.length > 0 && !process.argv.includes('--')) {
+          throw new CacheError(
+            'USAGE',
+            `ensure takes one recipe; ${JSON.stringify(argv.join(' '))} is one too many`,
+            {
+              hint: `Run ensure once for each recipe; an install command goes after --: ensure ${name} -- ${argv.join(' ')}`,
+            },
+          );
+        }
         const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
         await each({ session, tell, names: [name], flags }, (recipe) =>
           ensure(session, recipe, { command: argv, installerOutput }),
@@ -280,7 +295,7 @@ function addEntries(program: Command, run: Run): void {
     .addHelpText('after', examples([['sandbox-cache inspect npm | head', 'as tar -t would show it']]))
     .action((what: string, _flags: unknown, command: Command) =>
       run(command, async (session) => {
-        const recipe = builtInRecipes.find(({ name }) => name === what);
+        const recipe = findRecipe(session.config.projectDir, what);
         return inspectDocument(await inspect(session, recipe ?? what));
       }),
     );

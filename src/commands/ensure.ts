@@ -38,6 +38,9 @@ export async function ensure(
       message: `The restored ${recipe.name} tree is not usable: ${restored.reason}`,
     });
   }
+  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help nobody.
+  else if (recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
+    return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
   return installAndSave(session, recipe, { ...options, seconds });
 }
 
@@ -85,10 +88,21 @@ async function installAndSave(
       `${recipe.name} is still not usable after the install: ${verified.reason}`,
     );
   }
-  const saved = await forgiving(session, () => save(session, recipe, { installSeconds }));
-  const stored = saved.type === 'saved' || saved.type === 'exists' ? saved.type : 'not saved';
-  const entry = 'url' in saved ? { key: saved.key, url: saved.url } : {};
-  return { type: 'ensured', by: 'install', saved: stored, seconds: options.seconds(), ...entry };
+  const stored = await saveInstalled(session, recipe, installSeconds);
+  return { type: 'ensured', by: 'install', ...stored, seconds: options.seconds() };
+}
+
+async function saveInstalled(
+  session: Session,
+  recipe: Recipe,
+  installSeconds?: number,
+): Promise<{ saved: 'saved' | 'exists' | 'not saved'; key?: string; url?: string }> {
+  const options = installSeconds === undefined ? {} : { installSeconds };
+  const done = await forgiving(session, () => save(session, recipe, options));
+  return {
+    saved: done.type === 'saved' || done.type === 'exists' ? done.type : 'not saved',
+    ...('url' in done ? { key: done.key, url: done.url } : {}),
+  };
 }
 
 /** @returns undefined when the installer ended with status 0. */

@@ -8,7 +8,7 @@ import type { Project, Recipe } from '../recipes/recipe.ts';
 import { runtimeOf } from '../recipes/runtime.ts';
 import { readReceipt, writeReceipts } from '../workspace/receipt.ts';
 import type { Receipt } from '../workspace/types.ts';
-import type { Session } from './session.ts';
+import { type Session, withDeadline } from './session.ts';
 
 /** One recipe in one project, and the entry that its lockfile names. */
 export interface Subject {
@@ -29,13 +29,14 @@ export interface Subject {
 }
 
 /** @returns undefined when the project has none of the recipe's lockfiles. */
-export async function identify({ config }: Session, recipe: Recipe): Promise<Subject | undefined> {
+export async function identify(session: Session, recipe: Recipe): Promise<Subject | undefined> {
+  const { config } = session;
   const ingredients = readIngredients(config, recipe);
   const [lockfile] = ingredients.files;
   if (lockfile === undefined) return undefined;
   const project: Project = { dir: config.projectDir, lockfile: lockfile.path, env: config.env };
   const digest = keyDigest(ingredients);
-  const runtime = config.keyRuntime ? await runtimeOf(recipe, project) : '';
+  const runtime = config.keyRuntime ? await runtimeHere(session, recipe, project) : '';
   const { prefix, compression } = config;
   const key = entryKey({ prefix, recipe: recipe.name, digest, runtime, extension: EXTENSIONS[compression] });
   return {
@@ -49,6 +50,13 @@ export async function identify({ config }: Session, recipe: Recipe): Promise<Sub
     key,
     compression,
   };
+}
+
+/** An interpreter that hangs ends with the deadline, or with Ctrl-C. */
+export function runtimeHere(session: Session, recipe: Recipe, project: Project): Promise<string> {
+  return withDeadline(session, `Asking ${recipe.program ?? recipe.name} for its version`, (signal) =>
+    runtimeOf(recipe, project, signal),
+  );
 }
 
 /** What the digest is made of, read from the disk now. No files where the project has none of the lockfiles. */

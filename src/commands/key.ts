@@ -1,11 +1,11 @@
 import { EXTENSIONS } from '../archive/types.ts';
 import { CacheError } from '../errors.ts';
 import { entryKey } from '../key.ts';
-import { builtInRecipes } from '../recipes/index.ts';
+import { findRecipe } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
-import { runtime as plainRuntime, runtimeOf } from '../recipes/runtime.ts';
+import { runtime as plainRuntime } from '../recipes/runtime.ts';
 import { storedEntries, type StoredEntry } from './entries.ts';
-import { identify, type Subject } from './identify.ts';
+import { identify, runtimeHere, type Subject } from './identify.ts';
 import type { OutcomeDetail, Standing } from './outcome.ts';
 import { entryUrl, type Session } from './session.ts';
 
@@ -22,12 +22,13 @@ export async function key(
 
 /** The key that a lockfile with this hash has here, for scripts that hash by themselves. Any name will do. */
 export async function keyOfHash(
-  { config }: Session,
+  session: Session,
   { name, hash, url }: { name: string; hash: string; url?: boolean },
 ): Promise<string> {
-  const recipe = builtInRecipes.find((candidate) => candidate.name === name);
+  const { config } = session;
+  const recipe = findRecipe(config.projectDir, name);
   const project = { dir: config.projectDir, lockfile: recipe?.lockfiles[0] ?? '', env: config.env };
-  const here = recipe === undefined ? plainRuntime('') : await runtimeOf(recipe, project);
+  const here = recipe === undefined ? plainRuntime('') : await runtimeHere(session, recipe, project);
   const runtime = config.keyRuntime ? here : '';
   const { prefix, compression } = config;
   const key = entryKey({ prefix, recipe: name, digest: hash, runtime, extension: EXTENSIONS[compression] });

@@ -28,7 +28,7 @@ export type OutcomeDetail =
       Work)
   | ({
       type: 'ensured';
-      by: 'receipt' | 'install';
+      by: 'receipt' | 'tree' | 'install';
       seconds: number;
       saved: 'saved' | 'exists' | 'not saved';
     } & Partial<Entry>)

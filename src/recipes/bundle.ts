@@ -27,6 +27,7 @@ export const bundleRecipe: Recipe = {
   program: 'ruby',
   mainTarget: TARGET,
   marker: '.bundle/.installed',
+  verifiesLockfile: true,
 
   async targets() {
     return [TARGET];
@@ -38,10 +39,10 @@ export const bundleRecipe: Recipe = {
     return [`${TARGET}/*/*/cache/*.gem`];
   },
 
-  async abi(project) {
+  async abi(project, signal) {
     const { status, stdout, stderr } = await runCommand(
       { argv: ['ruby', '--disable=gems', '-rrbconfig', '-e', ABI_SCRIPT], env: { RUBYOPT: '', RUBYLIB: '' } },
-      { project, output: 'capture', signal: AbortSignal.timeout(60_000) },
+      { project, output: 'capture', signal },
     );
     if (status === 0 && /^[a-z]+\d/.test(stdout)) return stdout;
     throw new CacheError(

@@ -46,17 +46,18 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     keyVariables: options.variables ?? [],
     mainTarget: main,
     marker: `${main}/.installed`,
+    verifiesLockfile: verify !== undefined,
     targets: async () => [...paths],
     excludes: () => [],
     witnesses: () => [],
     install: () => install,
 
-    async abi(project) {
+    async abi(project, signal) {
       if (runtime === undefined) return '';
       const { status, stdout, stderr } = await runCommand(runtime, {
         project,
         output: 'capture',
-        signal: AbortSignal.timeout(60_000),
+        signal,
       });
       const text = stdout.trim() || stderr.trim();
       if (status === 0 && text !== '') return text.toLowerCase().replace(/[^a-z0-9._]+/g, '');

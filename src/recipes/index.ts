@@ -21,15 +21,24 @@ export interface RecipeChoice {
  * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that does not parse.
  */
 export function chooseRecipes({ projectDir, names }: RecipeChoice): Recipe[] {
-  const own = readProjectRecipes(projectDir);
-  const replaced = new Set(own.map(({ name }) => name));
-  const known = [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];
+  const known = knownRecipes(projectDir);
   if (names.length === 0) return known.filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
   return [...new Set(names)].map((name) => {
     const recipe = known.find((candidate) => candidate.name === name);
     if (recipe === undefined) throw unknownRecipe(name, known);
     return recipe;
   });
+}
+
+/** @returns undefined when no recipe has the name. @throws CacheError CONFIG_INVALID as `chooseRecipes` */
+export function findRecipe(projectDir: string, name: string): Recipe | undefined {
+  return knownRecipes(projectDir).find((recipe) => recipe.name === name);
+}
+
+function knownRecipes(projectDir: string): Recipe[] {
+  const own = readProjectRecipes(projectDir);
+  const replaced = new Set(own.map(({ name }) => name));
+  return [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];
 }
 
 function unknownRecipe(name: string, known: readonly Recipe[]): CacheError {

@@ -18,6 +18,7 @@ export const npmRecipe: Recipe = {
   program: 'node',
   mainTarget: 'node_modules',
   marker: 'node_modules/.installed',
+  verifiesLockfile: true,
 
   async targets({ dir, lockfile }) {
     return moduleFolders(readLockfile(join(dir, lockfile)));
@@ -27,9 +28,9 @@ export const npmRecipe: Recipe = {
     return targets.map((target) => `${target}/.cache`);
   },
 
-  async abi(project) {
+  async abi(project, signal) {
     const node = requireProgram('node', project);
-    return `node${isThisNode(node) ? process.versions.modules : await askNode(project)}`;
+    return `node${isThisNode(node) ? process.versions.modules : await askNode(project, signal)}`;
   },
 
   witnesses() {
@@ -58,11 +59,11 @@ function isThisNode(path: string): boolean {
   return realpathSync(path) === realpathSync(process.execPath);
 }
 
-async function askNode(project: Project): Promise<string> {
+async function askNode(project: Project, signal: AbortSignal): Promise<string> {
   const { status, stdout, stderr } = await runCommand(
     // Options meant for the application may print, or load what is not there yet.
     { argv: ['node', '-p', 'process.versions.modules'], env: { NODE_OPTIONS: '' } },
-    { project, output: 'capture', signal: AbortSignal.timeout(60_000) },
+    { project, output: 'capture', signal },
   );
   const version = stdout.trim();
   if (status === 0 && /^\d+$/.test(version)) return version;

@@ -40,7 +40,7 @@ export interface Recipe {
    * The ABI part of the runtime, e.g. `ruby3.1.0`, `node115`; empty for none.
    * @throws CacheError RUNTIME_MISSING when the program is not on PATH or cannot tell.
    */
-  abi(project: Project): Promise<string>;
+  abi(project: Project, signal: AbortSignal): Promise<string>;
 
   /**
    * Files and directories whose modification time tells that an installer has worked in the targets since (receipts
@@ -59,6 +59,9 @@ export interface Recipe {
    * Must not write into the targets and needs no network.
    */
   verify(project: Project, signal: AbortSignal): Promise<{ ok: true } | { ok: false; reason: string }>;
+
+  /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
+  readonly verifiesLockfile: boolean;
 
   /** Marker for old scripts, relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
   readonly marker: string;

@@ -20,9 +20,9 @@ export interface Platform {
  * runs this: a 32-bit Ruby beside a 64-bit Node, or a glibc one on Alpine, gets its own entries.
  * @throws CacheError RUNTIME_MISSING as `Recipe.abi`.
  */
-export async function runtimeOf(recipe: Recipe, project: Project): Promise<string> {
+export async function runtimeOf(recipe: Recipe, project: Project, signal: AbortSignal): Promise<string> {
   const program = recipe.program === undefined ? undefined : which(recipe.program, project);
-  return runtime(await recipe.abi(project), program);
+  return runtime(await recipe.abi(project, signal), program);
 }
 
 /** @param program the interpreter's file; @default the Node that runs this */

@@ -48,8 +48,15 @@ function restoredLine(
   return `${outcome.label} restored from ${storeName(outcome.from)} cache (${work(outcome)}${gain})`;
 }
 
-function ensured(outcome: Extract<Outcome, { type: 'ensured'; by: 'receipt' | 'install' }>): string {
+function ensured(outcome: Extract<Outcome, { type: 'ensured'; by: 'receipt' | 'tree' | 'install' }>): string {
   if (outcome.by === 'receipt') return 'already in place';
+  if (outcome.by === 'tree') {
+    return {
+      saved: 'already in place, and saved',
+      exists: 'already in place',
+      'not saved': 'already in place',
+    }[outcome.saved];
+  }
   return { saved: 'installed and saved', exists: 'installed; the cache has them', 'not saved': 'installed' }[
     outcome.saved
   ];

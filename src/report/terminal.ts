@@ -19,7 +19,8 @@ export function stderrTerminal(
       return env['CI'] === undefined && tty();
     },
     get columns() {
-      return stream().columns ?? 80;
+      // 0 on a terminal that nobody gave a size: `docker run -t`.
+      return stream().columns || 80;
     },
     colour: (name, text) => ((wantsColour(env) ?? tty()) ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
   };

@@ -116,6 +116,8 @@ describe.each([
     const exists = (url: string) => script(`if cache_exists ${url}; then echo yes; else echo "no $?"; fi`);
     expect((await exists(`s3://${sandbox.bucket}/${sandbox.key}`)).stdout).toBe('yes\n');
     expect((await exists(`s3://other-bucket/${sandbox.key}`)).stdout).toBe('no 1\n');
+    const missing = await exists(`s3://${sandbox.bucket}/claude-sandbox-cache/deps-0123456789abcdef.tar.gz`);
+    expect(missing).toMatchObject({ stdout: 'no 1\n', stderr: '' });
     expect((await exists(`s3://${sandbox.bucket}/other/${sandbox.key}`)).stdout).toBe('no 1\n');
   });
 
@@ -129,7 +131,9 @@ describe.each([
     const wrong = { AWS_SECRET_ACCESS_KEY: 'wrong' };
     expect((await script(text('cache_restore deps deps.lock deps'), wrong)).stdout).toBe('no 1\n');
     expect((await script(text('cache_save deps deps.lock deps'), wrong)).stdout).toBe('no 1\n');
-    expect((await script(text(`cache_exists s3://${sandbox.bucket}/x`), wrong)).stdout).toBe('no 1\n');
+    const refused = await script(text(`cache_exists s3://${sandbox.bucket}/claude-sandbox-cache/x`), wrong);
+    expect(refused.stdout).toBe('no 1\n');
+    expect(refused.stderr).toMatch(/^error: /);
     expect((await script(text('cache_prune deps'), wrong)).stdout).toBe('no 1\n');
   });
 

@@ -83,6 +83,17 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     expect(sandbox.keys).toEqual([]);
   });
 
+  it('ensure leaves a tree alone that is there and passes its verification, whatever the cache did', async () => {
+    wipe(sandbox.folder, 'project');
+    await copyTree(fixture.folder, sandbox.project);
+    const args = ['ensure', 'bundle', '--json', '--', 'sh', '-c', 'rm -rf vendor; exit 17'];
+    const off = expectExit(await sandbox.run(args, { env: { CACHE_S3_BUCKET: '' } }), 0);
+    expect(JSON.parse(off.stdout)).toMatchObject({ results: [{ by: 'tree', saved: 'not saved' }] });
+    const missed = expectExit(await sandbox.run(args), 0);
+    expect(JSON.parse(missed.stdout)).toMatchObject({ results: [{ by: 'tree', saved: 'saved' }] });
+    expect(sandbox.keys).toHaveLength(1);
+  });
+
   it('ensure --json leaves stdout to the document', async () => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);

@@ -1,8 +1,8 @@
 /** Every exit code, and every way the store fails, as one sentence on stderr with its code. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { freePorts } from '../support/ports.ts';
 import { startS3Server } from '../support/s3-server.ts';
@@ -142,6 +142,7 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['nonsense'], /unknown command 'nonsense'/],
     [['restore', '--nonsense'], /unknown option '--nonsense'/],
     [['ensure'], /missing required argument 'recipe'/],
+    [['ensure', 'bundle', 'npm'], /ensure takes one recipe; "npm" is one too many\..*ensure bundle -- npm/],
     [['restore', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['restore', 'pip'], /There is no recipe "pip".*--lockfile <file> --path <dir>/],
     [['restore', 'pip', '--lockfile', 'a'], /names no directory.*--path/],
@@ -159,8 +160,16 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
   ] as const)('%j', async (args, text) => {
     const result = expectExit(await sandbox.run(args), 2);
     expect(result.stderr).toMatch(text);
-    expect(result.stderr).toMatch(/^error: /);
+    expect(result.stderr).toMatch(/^error: .* \[(USAGE|CONFIG_INVALID)\]\n$/);
     expect(result.stdout).toBe('');
+  });
+
+  it('--json has what is wrong with the arguments', async () => {
+    const result = expectExit(await sandbox.run(['restore', '--nonsense', '--json']), 2);
+    expect(JSON.parse(result.stdout)).toEqual({
+      exitCode: 2,
+      error: { code: 'USAGE', message: "unknown option '--nonsense'" },
+    });
   });
 
   it.each([
@@ -173,15 +182,18 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     ['CACHE_STALL_TIMEOUT', '0', /It takes seconds/],
     ['CACHE_KEY_RUNTIME', 'ruby', /true or false/],
     ['CACHE_KEY_SALT', 'a\nb', /of one line/],
-    ['CACHE_LOCAL_MAX_SIZE', 'much', /It takes a size/, { CACHE_LOCAL_DIR: 'x' }],
+    ['CACHE_COMPRESSION_LEVEL', 'best', /from 1 to 9/, { CACHE_COMPRESSION: 'false' }],
+    ['CACHE_LOCAL_MAX_SIZE', 'much', /It takes a size/],
     ['CACHE_READONLY', '2', /true or false/],
     ['CACHE_SIGNING_KEY', 'no-such-file', /neither a PEM key nor a readable file/],
+    ['CACHE_SIGNING_KEY', 'deps.lock', /neither a PEM key nor a readable file that holds one/],
     ['CACHE_VERIFY_KEY', 'no-such-file', /keygen/],
     ['CACHE_S3_SSE', 'aes', /AES256, aws:kms, aws:kms:dsse/],
     ['CACHE_S3_ACCELERATE', '?', /true or false/],
     ['CACHE_S3_FORCE_PATH_STYLE', '?', /true or false/],
     ['CACHE_WORKERS', 'all', /from 1 to 256/],
     ['AWS_ENDPOINT_URL_S3', 'localhost:9000', /It takes a whole URL/],
+    ['AWS_REGION', 'bad_region!', /It takes a name such as eu-central-1/],
   ])('%s=%j', async (name, value, text, more: Env = {}) => {
     makeProject(sandbox.project);
     const result = expectExit(
@@ -328,6 +340,16 @@ describe('several recipes in one run: all have their turn, and the first that ap
 });
 
 describe('what time may not do', () => {
+  it('an interpreter that hangs ends with CACHE_TIMEOUT', async () => {
+    writeFileSync(join(sandbox.project, 'Gemfile.lock'), 'GEM\n');
+    const ruby = join(sandbox.folder, 'bin/ruby');
+    mkdirSync(dirname(ruby));
+    writeFileSync(ruby, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 });
+    const env = { PATH: `${dirname(ruby)}:${process.env['PATH']}`, CACHE_TIMEOUT: '0.5' };
+    const result = expectExit(await sandbox.run(['restore', 'bundle'], { env }), 3);
+    expectError(result, 'TIMEOUT', /Asking ruby for its version took longer than 0\.5 s/);
+  });
+
   it('CACHE_TIMEOUT ends an operation that goes on, CACHE_STALL_TIMEOUT one where nothing comes', async () => {
     makeProject(sandbox.project, { bigBytes: 3_000_000 });
     expectExit(await sandbox.run(['save', ...DEPS]), 0);

@@ -1,5 +1,6 @@
 /** Where entries may live and what they may be called: directories, tiers, compressions, recipes of one's own, fallbacks. */
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
@@ -153,6 +154,20 @@ describe('recipes of one’s own', () => {
     wipe(sandbox.project, 'b.txt');
     const missing = expectExit(await sandbox.run(['restore', ...pip]), 1);
     expect(missing.stderr).toMatch(/^warning: .*b\.txt/);
+  });
+
+  it('those of .sandbox-cache.json are known to key --hash and inspect as well', async () => {
+    const pip = { lockfiles: ['a.txt'], paths: ['venv'], runtime: ['echo', 'py3'] };
+    writeFiles(sandbox.project, {
+      '.sandbox-cache.json': JSON.stringify({ recipes: { pip } }),
+      'a.txt': 'a',
+      'venv/x': 'x',
+    });
+    expectExit(await sandbox.run(['save']), 0);
+    expect(sandbox.key).toMatch(/-py3\.tar\.gz$/);
+    const hash = createHash('sha256').update('a').digest('hex').slice(0, 16);
+    expect((await sandbox.run(['key', 'pip', '--hash', hash])).stdout).toBe(`${sandbox.key}\n`);
+    expect(expectExit(await sandbox.run(['inspect', 'pip']), 0).stdout).toContain('venv/x');
   });
 
   it('ensure takes the command after --, and saves what it made', async () => {

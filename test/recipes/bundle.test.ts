@@ -104,17 +104,17 @@ describe.skipIf(!hasRuby)('with the Ruby on PATH', () => {
     const version = execFileSync('ruby', ['-e', 'print RUBY_ENGINE, Gem.extension_api_version'], {
       encoding: 'utf8',
     });
-    expect(await bundleRecipe.abi(installed)).toBe(version);
-    expect(await runtimeOf(bundleRecipe, installed)).toMatch(
+    expect(await bundleRecipe.abi(installed, signal)).toBe(version);
+    expect(await runtimeOf(bundleRecipe, installed, signal)).toMatch(
       new RegExp(`^${process.platform}-${process.arch}(-musl)?-${version}$`),
     );
   });
 
   it('is not misled by RUBYOPT', async () => {
-    const plain = await bundleRecipe.abi(installed);
-    expect(await bundleRecipe.abi({ ...installed, env: { ...installed.env, RUBYOPT: '-rnowhere' } })).toBe(
-      plain,
-    );
+    const plain = await bundleRecipe.abi(installed, signal);
+    expect(
+      await bundleRecipe.abi({ ...installed, env: { ...installed.env, RUBYOPT: '-rnowhere' } }, signal),
+    ).toBe(plain);
   });
 
   it('installs into vendor/bundle and leaves the lockfile alone', async () => {
@@ -212,14 +212,16 @@ describe('with other Rubies', () => {
   it.each(['jruby3.1.0', 'truffleruby3.2.2.17', 'ruby3.3.0-static'])('takes %s', async (abi) => {
     const ruby = await fakeRuby(`printf ${abi}`);
     const env = { PATH: `${ruby.path}:/usr/bin:/bin` };
-    expect(await bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env })).toBe(abi);
+    expect(await bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env }, signal)).toBe(abi);
     expect(ruby.starts()).toBe(1);
   });
 
   it('says why a Ruby cannot be asked', async () => {
     const ruby = await fakeRuby('echo "libruby.so.3.1: cannot open" >&2; exit 127');
     const env = { PATH: `${ruby.path}:/usr/bin:/bin` };
-    await expect(bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env })).rejects.toMatchObject({
+    await expect(
+      bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env }, signal),
+    ).rejects.toMatchObject({
       code: 'RUNTIME_MISSING',
       message: 'ruby cannot tell its version: libruby.so.3.1: cannot open',
     });
@@ -227,7 +229,7 @@ describe('with other Rubies', () => {
 
   it('says where it looked for Ruby', async () => {
     await expect(
-      bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env: { PATH: home } }),
+      bundleRecipe.abi({ dir: home, lockfile: 'Gemfile.lock', env: { PATH: home } }, signal),
     ).rejects.toMatchObject({
       code: 'RUNTIME_MISSING',
       message: `There is no program ruby; PATH is ${home}`,

@@ -36,7 +36,7 @@ describe('customRecipe', () => {
     });
     expect(await recipe.targets(project)).toEqual(['venv', 'cache/pip']);
     expect(recipe.install(project)).toBeUndefined();
-    expect(await runtimeOf(recipe, project)).toMatch(/^[a-z0-9]+-[a-z0-9]+(-musl)?$/);
+    expect(await runtimeOf(recipe, project, signal)).toMatch(/^[a-z0-9]+-[a-z0-9]+(-musl)?$/);
   });
 
   it('needs every lockfile, and puts every one into the key', () => {
@@ -112,7 +112,9 @@ describe('customRecipe', () => {
       runtime: ['echo', 'Python 3.12.1'],
     });
     expect(recipe.install(project)).toEqual({ argv: ['pip', 'install', '-r', 'requirements.txt'], env: {} });
-    expect(await recipe.abi(project)).toBe('python3.12.1');
-    await expect(make({ runtime: 'exit 3' }).abi(project)).rejects.toMatchObject({ code: 'RUNTIME_MISSING' });
+    expect(await recipe.abi(project, signal)).toBe('python3.12.1');
+    await expect(make({ runtime: 'exit 3' }).abi(project, signal)).rejects.toMatchObject({
+      code: 'RUNTIME_MISSING',
+    });
   });
 });

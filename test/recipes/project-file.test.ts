@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { keyVariables } from '../../src/recipes/lockfile.ts';
 import { readProjectRecipes } from '../../src/recipes/project-file.ts';
 
+const signal = new AbortController().signal;
+
 let dir: string;
 beforeEach(() => void (dir = mkdtempSync(join(tmpdir(), 'sandbox-cache-file-'))));
 afterEach(() => rmSync(dir, { recursive: true }));
@@ -40,7 +42,7 @@ describe('readProjectRecipes', () => {
     expect(first).toMatchObject({ name: 'pip', lockfiles: ['requirements.txt'], marker: 'venv/.installed' });
     expect(first!.install(project)?.argv).toEqual(['sh', '-c', 'pip install -r requirements.txt']);
     expect(keyVariables(first!, { PIP_EXTRA: 'x' })).toEqual({ PIP_EXTRA: 'x' });
-    expect(await first!.abi(project)).toBe('3.12');
+    expect(await first!.abi(project, signal)).toBe('3.12');
     expect(await second!.targets(project)).toEqual(['.cache/go']);
   });
 

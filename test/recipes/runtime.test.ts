@@ -6,6 +6,8 @@ import { readElfHeader } from '../../src/recipes/elf.ts';
 import { npmRecipe } from '../../src/recipes/npm.ts';
 import { platformOf, runtime, runtimeOf } from '../../src/recipes/runtime.ts';
 
+const signal = new AbortController().signal;
+
 let dir: string;
 beforeAll(() => void (dir = mkdtempSync(join(tmpdir(), 'sandbox-cache-runtime-'))));
 afterAll(() => rmSync(dir, { recursive: true }));
@@ -128,27 +130,29 @@ describe('the ABI of npm', () => {
     symlinkSync(process.execPath, join(folder, 'node'));
     // Nothing can be started in a folder that is not there.
     const nowhere = { ...project(folder), dir: join(dir, 'nowhere') };
-    expect(await npmRecipe.abi(nowhere)).toBe(`node${process.versions.modules}`);
-    expect(await runtimeOf(npmRecipe, project(folder))).toBe(runtime(`node${process.versions.modules}`));
+    expect(await npmRecipe.abi(nowhere, signal)).toBe(`node${process.versions.modules}`);
+    expect(await runtimeOf(npmRecipe, project(folder), signal)).toBe(
+      runtime(`node${process.versions.modules}`),
+    );
   });
 
   it('is asked of any other', async () => {
     const folder = mkdtempSync(join(dir, 'bin-'));
     writeFileSync(join(folder, 'node'), `#!/bin/sh\nexec '${process.execPath}' "$@"\n`, { mode: 0o755 });
     const env = { PATH: folder, NODE_OPTIONS: '--no-such-option' };
-    expect(await npmRecipe.abi({ ...project(folder), env })).toBe(`node${process.versions.modules}`);
+    expect(await npmRecipe.abi({ ...project(folder), env }, signal)).toBe(`node${process.versions.modules}`);
     writeFileSync(join(folder, 'node'), '#!/bin/sh\necho 127\n');
-    expect(await npmRecipe.abi(project(folder))).toBe('node127');
+    expect(await npmRecipe.abi(project(folder), signal)).toBe('node127');
   });
 
   it('is a clear failure where node is missing or broken', async () => {
     const folder = mkdtempSync(join(dir, 'bin-'));
-    await expect(npmRecipe.abi(project(folder))).rejects.toMatchObject({
+    await expect(npmRecipe.abi(project(folder), signal)).rejects.toMatchObject({
       code: 'RUNTIME_MISSING',
       message: `There is no program node; PATH is ${folder}`,
     });
     writeFileSync(join(folder, 'node'), '#!/bin/sh\necho broken >&2\nexit 3\n', { mode: 0o755 });
-    await expect(npmRecipe.abi(project(folder))).rejects.toMatchObject({
+    await expect(npmRecipe.abi(project(folder), signal)).rejects.toMatchObject({
       code: 'RUNTIME_MISSING',
       message: 'node cannot tell its module version: broken',
     });

@@ -139,6 +139,7 @@ describe('progress', () => {
   it('honours NO_COLOR, FORCE_COLOR and CI', () => {
     const tty = { isTTY: true, columns: 80 };
     const pipe = { isTTY: false, columns: 0 };
+    expect(terminalOf({ write: () => {} }, () => pipe, {}).columns).toBe(80);
     const stderrTerminal = (stream: typeof tty, env: Record<string, string>) =>
       terminalOf({ write: () => {} }, () => stream, env);
     expect(stderrTerminal(tty, {}).colour('red', 'x')).toBe('\u001b[31mx\u001b[0m');

@@ -25,7 +25,7 @@ export function refusal(seen: Inspected, context: FailureContext, error: unknown
   const url = `s3://${context.bucket}/${context.key}`;
   if (seen.name === 'NoSuchBucket') {
     return new CacheError('STORE_NO_BUCKET', `Bucket ${context.bucket} does not exist at ${where(context)}`, {
-      hint: 'Check CACHE_S3_BUCKET, or make the bucket with: sandbox-cache setup',
+      hint: 'Check CACHE_S3_BUCKET, or make the bucket: docs/setup.md has the commands.',
       cause,
     });
   }
@@ -54,7 +54,7 @@ export function refusal(seen: Inspected, context: FailureContext, error: unknown
         : '';
     const resource = context.action === 's3:ListBucket' ? context.bucket : `${context.bucket}/${context.key}`;
     return new CacheError('STORE_ACCESS_DENIED', `Access denied: ${context.action} on ${url}`, {
-      hint: `Allow ${context.action} on arn:aws:s3:::${resource}${list}; sandbox-cache setup --dry-run prints a policy.`,
+      hint: `Allow ${context.action} on arn:aws:s3:::${resource}${list}; docs/setup.md has a policy.`,
       cause,
     });
   }

@@ -61,7 +61,7 @@ function credentialFailure(seen: Inspected, context: FailureContext, error: unkn
     case 'SignatureDoesNotMatch':
       return fail(
         'The AWS secret access key does not fit the access key id',
-        'Check AWS_SECRET_ACCESS_KEY: a cut-off value, a stray space or quote, or a pair mixed from two places.',
+        'Look at AWS_SECRET_ACCESS_KEY for a cut-off value, a stray space or quote, or a pair mixed from two places.',
       );
     case 'ExpiredToken':
     case 'ExpiredTokenException':
@@ -74,7 +74,7 @@ function credentialFailure(seen: Inspected, context: FailureContext, error: unkn
     case 'UnrecognizedClientException':
       return fail(
         'The AWS session token is not valid',
-        'Check AWS_SESSION_TOKEN: temporary keys need their own token, permanent ones need none.',
+        'Temporary keys need their own AWS_SESSION_TOKEN, permanent ones need none.',
       );
     case 'RequestTimeTooSkewed':
     case 'RequestExpired':

@@ -168,7 +168,7 @@ export class UploadRequests {
     this.#connection.emit({
       type: 'warning',
       message: `The unfinished upload of s3://${this.#connection.bucket}/${this.#key} could not be removed`,
-      hint: 'Allow s3:AbortMultipartUpload, and let a lifecycle rule remove unfinished uploads: sandbox-cache setup',
+      hint: 'Allow s3:AbortMultipartUpload, and let a lifecycle rule remove unfinished uploads (docs/setup.md).',
     });
   }
 
