@@ -24,8 +24,11 @@ export interface LedgerLine {
 export interface Ledger {
   readonly members: number;
   readonly tarBytes: number;
-  /** The line is to be completed when the worker has answered. */
+  /** The line is to be completed when the worker has answered. @throws CacheError ARCHIVE_LIMIT */
   addMember(part: MemberPart): LedgerLine;
+  /** @throws CacheError ARCHIVE_LIMIT */
+  complete(line: LedgerLine, found: Pick<LedgerLine, 'digest' | 'firstPath'>): void;
+  /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_LIMIT */
   addIndex(part: IndexPart): void;
   /**
    * Once all is here and unpacked.
@@ -35,13 +38,22 @@ export interface Ledger {
   compare(trailer: TrailerRecord, entries: number): void;
 }
 
-/** Lines are kept until the index comes, some 300 bytes each. At our own member length it would be 2 TB of tar. */
-const MAX_MEMBERS = 1_000_000;
+/** Lines are kept until the index comes, and what it says until the trailer: some 1 KiB each. Ours would hold 400 GB of tar. */
+const MAX_MEMBERS = 200_000;
+/** Bytes of names and of index, kept until the end too. An honest member needs some 200 of both together. */
+const MAX_KEPT = 64 * 1024 * 1024;
 
 export function createLedger(): Ledger {
   const lines: LedgerLine[] = [];
   const index: IndexPart[] = [];
   let tarBytes = 0;
+  let kept = 0;
+  let listed = 0;
+
+  function keep(bytes: number): void {
+    kept += bytes;
+    if (kept > MAX_KEPT) throw limit(`more than ${MAX_KEPT} bytes of index`);
+  }
 
   return {
     get members() {
@@ -64,9 +76,16 @@ export function createLedger(): Ledger {
       lines.push(line);
       return line;
     },
+    complete(line, { digest, firstPath }) {
+      keep(firstPath.length);
+      line.digest = digest;
+      line.firstPath = firstPath;
+    },
     addIndex(part) {
+      keep(part.record.length);
       index.push(part);
-      if (index.length > lines.length) throw corrupt('an index longer than itself');
+      listed += part.index.members.length;
+      if (Math.max(index.length, listed) > lines.length) throw corrupt('an index longer than its archive');
     },
     compare(trailer, entries) {
       compareIndex(lines, index);

@@ -40,8 +40,10 @@ export async function unpackSealed(run: Run, container: Container): Promise<Seal
     await crew.submit(
       async () => ({ ...job, ...(await member.prepare()) }),
       (reply) => {
-        if (part.frameLength === 0) line.digest = reply.digest;
-        line.firstPath = part.piece === undefined ? reply.firstPath : latin1(part.piece.path);
+        ledger.complete(line, {
+          digest: part.frameLength === 0 ? reply.digest : line.digest,
+          firstPath: part.piece === undefined ? reply.firstPath : latin1(part.piece.path),
+        });
         if (reply.ended && endedIn !== undefined) throw corrupt('a tar that ends twice');
         if (reply.ended) endedIn = number;
         run.add(reply);
