@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../support/cli.ts';
 import { copyTree } from '../support/fixtures.ts';
+import type { LoggedRequest } from '../support/s3-server.ts';
 import { availableServers, describeEachServer } from '../support/servers.ts';
 import {
   type CliResult,
@@ -156,6 +157,49 @@ describe('restores', () => {
     const waited = expectExit(await second.done, 0);
     expect(waited.stdout).toMatch(/^deps already in place/);
     expect(debris(sandbox.project)).toEqual([]);
+  });
+
+  describe('of an entry that is replaced half-way', () => {
+    const later = ({ operation, range }: LoggedRequest): boolean =>
+      operation === 'GetObject' && range?.startsWith('bytes=0-') === false;
+
+    /** Two entries of one key, the first of them in the bucket, and the tree of the second. */
+    async function twoEntries(): Promise<{ bodies: [Buffer, Buffer]; second: ReturnType<typeof treeOf> }> {
+      const bodies: Buffer[] = [];
+      for (let n = 0; n < 2; n++) {
+        wipe(sandbox.project, 'deps');
+        makeProject(sandbox.project, { bigBytes: 20_000_000 });
+        expectExit(await sandbox.run(['save', ...DEPS, '--force']), 0);
+        bodies.push(sandbox.server.read(sandbox.bucket, sandbox.key)!);
+      }
+      const second = treeOf(join(sandbox.project, 'deps'));
+      wipe(sandbox.project, 'deps');
+      sandbox.alter(() => bodies[0]!);
+      return { bodies: bodies as [Buffer, Buffer], second };
+    }
+
+    it('starts again once, and takes the new one as a whole', async () => {
+      const { bodies, second } = await twoEntries();
+      const replace = (): void => sandbox.alter(() => bodies[1]);
+      sandbox.server.faults.add({ match: later, effect: { type: 'before', run: replace } });
+      const result = expectExit(await sandbox.run(['restore', ...DEPS, '-v']), 0);
+      expect(result.stderr).toMatch(/^\[cache\] s3:\S+ was replaced while being read: starting again$/m);
+      expect(treeOf(join(sandbox.project, 'deps'))).toEqual(second);
+      expect(debris(sandbox.project)).toEqual([]);
+    });
+
+    it('gives up when it is replaced again: exit 3, and nothing of either', async () => {
+      const { bodies } = await twoEntries();
+      let n = 0;
+      const replace = (): void => sandbox.alter(() => bodies[++n % 2]!);
+      sandbox.server.faults.add({ match: later, times: 1000, effect: { type: 'before', run: replace } });
+      const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+      expect(result.stderr).toMatch(
+        /^error: [^\n]+ was replaced while it was read[^\n]* \[STORE_REPLACED\]\n$/,
+      );
+      expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
+      expect(debris(sandbox.project)).toEqual([]);
+    });
   });
 
   it('wiping a target is noticed, and so is wiping one of several', async () => {

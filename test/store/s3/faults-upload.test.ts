@@ -43,6 +43,7 @@ describe('an upload', () => {
       ['503 SlowDown, a burst', operation, slowDown, 6, 'recovered'],
       ['503 SlowDown', operation, slowDown, FOREVER, 'STORE_BUSY'],
       ['403', operation, denied, 1, 'STORE_ACCESS_DENIED'],
+      ['expired token, renewed', operation, expired, 1, 'recovered'],
       ['expired token', operation, expired, FOREVER, 'STORE_BAD_CREDENTIALS'],
       ['web page', operation, { type: 'html', status: 403 }, FOREVER, 'STORE_NOT_S3'],
       ['slow answer', operation, { type: 'delay', ms: 50 }, FOREVER, 'recovered'],
@@ -161,6 +162,27 @@ describe('an upload', () => {
     else expect(stored).toBeUndefined();
     if (!(operation === 'CreateMultipartUpload' && effect.type === 'stall'))
       expect(scene.server.bucket().uploads.size).toBe(0);
+  });
+
+  it('refused half way', async () => {
+    const warnings: string[] = [];
+    const { server } = scene;
+    const store = await createS3Store({
+      ...s3Options(server, { bucket: 'test-bucket' }),
+      partSize: 5 * MIB,
+      retryDelayMs: 1,
+      emit: (event) => event.type === 'warning' && warnings.push(event.message),
+    });
+    server.faults.add({
+      match: on('UploadPart'),
+      effect: { type: 'before', run: () => void server.close() },
+    });
+    const options = { ifExists: 'keep', metadata: {}, signal } as const;
+    expect(await outcomeOf(() => store.write(KEY, pieces(data, 500_000), options))).toBe('STORE_UNREACHABLE');
+    expect(server.read('test-bucket', KEY)).toBeUndefined();
+    // Nobody is there who could remove it.
+    expect(warnings).toEqual([expect.stringContaining('could not be removed')]);
+    store.close();
   });
 
   it.each(['PreconditionFailed', 'ConditionalRequestConflict'])(
