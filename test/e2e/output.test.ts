@@ -257,6 +257,8 @@ describe('secrets', () => {
     const wrong = { AWS_SECRET_ACCESS_KEY: CANARY, AWS_SESSION_TOKEN: CANARY };
     const local = { CACHE_LOCAL_DIR: join(sandbox.folder, 'local') };
     const host = sandbox.server.endpoint.replace('http://', '');
+    // Not installed, so that ensure runs the installer.
+    const OTHER = ['other', '--lockfile', 'deps.lock', '--path', 'other'];
     const printed: string[] = [];
     const run = async (
       args: readonly string[],
@@ -276,6 +278,11 @@ describe('secrets', () => {
       ['inspect', 'deps-0123456789abcdef-linux-x64.tar.gz'],
       ['prune', '--older-than', '30d'],
       ['ensure', ...DEPS, '--', 'false'],
+      // What anybody on the machine sees of our process, and of the installer's.
+      ['ensure', ...OTHER, '--', 'sh', '-c', 'cat /proc/$PPID/cmdline /proc/$$/cmdline; exit 1'],
+      ['warm', ...DEPS],
+      ['keygen', 'pair'],
+      ['save', ...DEPS, '--background'],
     ];
     for (const args of COMMANDS) {
       await run(args);
@@ -312,6 +319,9 @@ describe('secrets', () => {
     await run(['list']);
     const all = printed.join('\n');
     expect(all.length).toBeGreaterThan(5000);
+    expect(all).toContain('ensure\0other\0--lockfile');
+    const made = readFileSync(join(sandbox.project, 'pair.key'), 'utf8').split('\n')[1]!;
+    expect(printed.filter((text) => text.includes(made))).toEqual([]);
     expect(printed.filter((text) => text.includes(CANARY))).toEqual([]);
     expect(printed.filter((text) => text.includes(pemCanary))).toEqual([]);
     expect(printed.filter((text) => text.includes(sandbox.server.credentials.secretAccessKey))).toEqual([]);
