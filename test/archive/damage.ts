@@ -1,4 +1,9 @@
 /** Ways for an archive to go wrong between being written and being read. */
+import { createByteReader } from '../../src/archive/byte-reader.ts';
+import { containerFor } from '../../src/archive/format/container.ts';
+import { createMemory } from '../../src/archive/memory.ts';
+import { splitArchive } from '../../src/archive/split.ts';
+import type { Compression } from '../../src/archive/types.ts';
 import type { RandomSource } from '../support/tree.ts';
 
 export const DAMAGES = [
@@ -62,4 +67,15 @@ export function damage(
       );
     }
   }
+}
+
+/** Members, index and trailer of an archive of ours, as `damage` takes them. */
+export async function partsOf(archive: Buffer, compression: Compression): Promise<Buffer[]> {
+  async function* source(): AsyncGenerator<Uint8Array> {
+    yield archive;
+  }
+  const reader = createByteReader(source(), createMemory(1));
+  const ends: number[] = [];
+  for await (const _part of splitArchive(reader, containerFor(compression))) ends.push(reader.position);
+  return ends.map((end, n) => archive.subarray(ends[n - 1] ?? 0, end));
 }

@@ -1,6 +1,6 @@
 /**
- * Nothing of our own archives can change unnoticed: seeded, in short. `test/fuzz/flip.ts` runs as many as one wants, through the
- * built command too.
+ * Nothing of our own archives can change unnoticed: seeded, in short. `test/fuzz/flip.ts` runs as many as one wants, and
+ * `test/fuzz/flip-built.ts` through the built command and a server.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
