@@ -97,11 +97,12 @@ async function killAll(kind: NpmKind, kills: number, bench: Bench): Promise<Tall
     receipts: 0,
     faults: [],
   };
-  const milliseconds = timeOfOne(kind, bench);
+  let milliseconds = timeOfOne(kind, bench);
   for (let kill = 0; kill < kills; kill++) {
     const scene = makeNpmScene(kind);
     try {
-      await killOne({ kind, scene, tally }, (bench.random.below(1000) / 1000) * milliseconds, bench);
+      const share = bench.random.below(1000) / 1000;
+      milliseconds = (await killOne({ kind, scene, tally }, share * milliseconds, bench)) ?? milliseconds;
     } finally {
       scene.remove();
     }
@@ -109,7 +110,7 @@ async function killAll(kind: NpmKind, kills: number, bench: Bench): Promise<Tall
   return tally;
 }
 
-/** The slower of two: the kills are spread over this long. */
+/** The slower of two: the first kill comes within this long, the others within the time of the latest whole restore. */
 function timeOfOne(kind: NpmKind, bench: Bench): number {
   const times = [1, 2].map(() => {
     const scene = makeNpmScene(kind);
@@ -128,7 +129,12 @@ interface Trial {
   tally: Tally;
 }
 
-async function killOne({ kind, scene, tally }: Trial, after: number, bench: Bench): Promise<void> {
+/** @returns what a whole restore took, where the next run was one: how busy the machine is changes in hours of this */
+async function killOne(
+  { kind, scene, tally }: Trial,
+  after: number,
+  bench: Bench,
+): Promise<number | undefined> {
   const { project, base, targets } = scene;
   const child = spawn(process.execPath, [bench.cli, 'restore', 'npm'], {
     cwd: project,
@@ -158,7 +164,9 @@ async function killOne({ kind, scene, tally }: Trial, after: number, bench: Benc
   if (kind.plain && state === 'mixed')
     tally.faults.push(`${where}: neither old nor new: ${found.join(' / ')}`);
 
+  const began = performance.now();
   const next = run('restore', project, bench);
+  const took = performance.now() - began;
   const after2 = targets.map((target) => npmVersionOf(project, target));
   if (next.status !== 0)
     tally.faults.push(`${where}: the next run ended with ${next.status}: ${next.stderr}`);
@@ -166,6 +174,7 @@ async function killOne({ kind, scene, tally }: Trial, after: number, bench: Benc
     tally.faults.push(`${where}: after the next run: ${after2.join(' / ')}`);
   const left = debris(base);
   if (left.length > 0) tally.faults.push(`${where}: debris after the next run: ${left.join(' ')}`);
+  return state === 'new' ? undefined : took;
 }
 
 function run(
