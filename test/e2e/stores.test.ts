@@ -267,7 +267,8 @@ it('save --background returns at once, and the entry comes', async () => {
 });
 
 it('a lockfile that changes while it is packed: nothing is saved', async () => {
-  makeProject(sandbox.project, { bigBytes: 9_000_000 });
+  // More than the four parts of 8 MiB that are read ahead: the packing cannot end before the upload has begun.
+  makeProject(sandbox.project, { bigBytes: 50_000_000 });
   sandbox.server.faults.add({
     match: ({ operation }) => operation === 'CreateMultipartUpload',
     effect: { type: 'before', run: () => writeFiles(sandbox.project, { 'deps.lock': 'changed\n' }) },
