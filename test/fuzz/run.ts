@@ -1,4 +1,4 @@
-/** Runs fuzz cases in this process: the handlers of the workers without the threads, some thousands of cases a second. */
+/** Runs fuzz cases in this process: the handlers of the workers without the threads, some hundreds of cases a second. */
 import {
   chmodSync,
   lstatSync,
