@@ -1,6 +1,7 @@
 /**
  * Deflate and inflate (RFC 1951) of whole buffers, in WebAssembly made from assembly/. Node's zlib works on streams; to know that
- * all of the input and all of the room are there makes this one about a quarter faster at both, see docs/benchmarks.md. Damaged input cannot reach anything but the module's own memory.
+ * all of the input and all of the room are there makes this one about a quarter faster at both, see docs/benchmarks.md. Damaged
+ * input cannot reach anything but the module's own memory.
  */
 import { readFileSync } from 'node:fs';
 
