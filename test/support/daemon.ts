@@ -1,24 +1,16 @@
 /** Programs that serve for a while: started in the foreground as our children, so that stopping them never guesses a pid. */
 import { execFile, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { access, constants, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { openSync, closeSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { pathOf } from './programs.ts';
 
 const run = promisify(execFile);
 
 /** The full path of a program on PATH, or undefined. */
 export async function findProgram(name: string): Promise<string | undefined> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter).filter(Boolean)) {
-    const path = join(folder, name);
-    const found = await access(path, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (found) return path;
-  }
-  return undefined;
+  return pathOf(name);
 }
 
 /** Runs a program to its end. @throws Error with its stderr when it fails or takes longer than `timeout` (30 s) */
