@@ -6,11 +6,14 @@
 import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength, type TarEntry } from './format/tar-header.ts';
 
 /** What one member holds. Lists cross threads, so they are packed into few strings and numbers. */
-export type MemberPlan = DataPlan | PiecePlan | { kind: 'end'; tarLength: number; entries: 0; firstPath: '' };
+export type MemberPlan =
+  DataPlan | PiecePlan | { kind: 'end'; tarLength: number; fileBytes: 0; entries: 0; firstPath: '' };
 
 export interface DataPlan {
   kind: 'data';
   tarLength: number;
+  /** Of the contents of files, without headers and padding. */
+  fileBytes: number;
   entries: number;
   firstPath: string;
   /** Paths of all entries, then the targets of the links among them, each list joined by `\0`. */
@@ -25,6 +28,7 @@ export interface DataPlan {
 export interface PiecePlan {
   kind: 'piece';
   tarLength: number;
+  fileBytes: number;
   entries: 0;
   firstPath: string;
   file: TarEntry;
@@ -50,22 +54,25 @@ export function* planMembers(entries: Iterable<TarEntry>, memberLength: number):
     add(member, entry);
     if (!large) {
       member.tarLength += whole;
+      member.fileBytes += entry.size;
       continue;
     }
     const first = memberLength - member.tarLength - header;
     member.tarLength = memberLength;
+    member.fileBytes += Math.min(first, entry.size);
     yield finished(member, { offset: first, pieceLength: memberLength });
     member = newMember();
     yield* pieces(entry, first, memberLength);
   }
   if (member.tarLength > 0) yield finished(member);
-  yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, entries: 0, firstPath: '' };
+  yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, fileBytes: 0, entries: 0, firstPath: '' };
 }
 
 function* pieces(file: TarEntry, from: number, pieceLength: number): Generator<PiecePlan> {
   const end = paddedLength(file.size);
   // The last piece may be padding alone: then it has no byte of the file.
   for (let offset = from; offset < end; offset += pieceLength) {
+    const length = Math.max(0, Math.min(pieceLength, file.size - offset));
     yield {
       kind: 'piece',
       entries: 0,
@@ -73,20 +80,22 @@ function* pieces(file: TarEntry, from: number, pieceLength: number): Generator<P
       file,
       offset,
       tarLength: Math.min(pieceLength, end - offset),
-      length: Math.max(0, Math.min(pieceLength, file.size - offset)),
+      length,
+      fileBytes: length,
     };
   }
 }
 
 interface GrowingMember {
   tarLength: number;
+  fileBytes: number;
   paths: string[];
   linkPaths: string[];
   numbers: number[];
 }
 
 function newMember(): GrowingMember {
-  return { tarLength: 0, paths: [], linkPaths: [], numbers: [] };
+  return { tarLength: 0, fileBytes: 0, paths: [], linkPaths: [], numbers: [] };
 }
 
 function add(member: GrowingMember, entry: TarEntry): void {
@@ -99,6 +108,7 @@ function finished(member: GrowingMember, open?: DataPlan['open']): DataPlan {
   return {
     kind: 'data',
     tarLength: member.tarLength,
+    fileBytes: member.fileBytes,
     entries: member.paths.length,
     firstPath: member.paths[0] ?? '',
     paths: member.paths.join('\0'),

@@ -26,7 +26,7 @@ export interface PackOptions {
   /** Signs the archive. */
   sign?: Sign;
   signal: AbortSignal;
-  onProgress?: (progress: Progress) => void;
+  onProgress?: (progress: PackProgress) => void;
 }
 
 /** What an entry says about itself; compared on restore and covered by the signature. */
@@ -48,6 +48,16 @@ export type CheckSignature = (statement: Uint8Array, signature: Uint8Array | und
 export interface Progress {
   /** Bytes of the archive as stored, so far. */
   bytes: number;
+  /** Tree entries so far. */
+  files: number;
+}
+
+/** How far packing has come, as whoever takes the archive's bytes has taken them. */
+export interface PackProgress {
+  /** Bytes of files that are packed. */
+  bytes: number;
+  /** Bytes of all files of the tree. What comes of them is not known before the end. */
+  total: number;
   /** Tree entries so far. */
   files: number;
 }

@@ -114,8 +114,8 @@ async function upload(
     seal: { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds },
     ...(await signing(session)),
     signal,
-    onProgress: ({ bytes, files }) =>
-      session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, bytes, total: 0, files }),
+    onProgress: (progress) =>
+      session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, ...progress }),
   });
   // Awaited below; when the upload fails first, its own error is the one to tell.
   packing.summary.catch(() => {});

@@ -13,7 +13,7 @@ export interface LogOptions {
 export interface Log {
   event(event: CacheEvent): void;
   error(error: CacheError): void;
-  /** Clears the progress bar, so that what comes next has the line to itself. */
+  /** Ends the progress bar, so that what comes next has the line to itself. */
   pause(): void;
 }
 
@@ -43,18 +43,19 @@ export function createLog({ verbose, debug, terminal }: LogOptions): Log {
           progress.update(event);
           break;
         case 'progress-end':
-          progress.clear();
+          progress.end();
           break;
       }
     },
     error(error) {
+      progress.end();
       const text = withHint(`error: ${error.message}`, error.hint);
       if (!said.has(text))
         line(`${terminal.colour('red', 'error')}${text.slice('error'.length)} [${error.code}]`);
       said.add(text);
       if (debug && error.stack !== undefined) line(traces(error));
     },
-    pause: () => progress.clear(),
+    pause: () => progress.end(),
   };
 }
 

@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../../src/archive/format/record.ts';
 import { containerFor } from '../../src/archive/format/container.ts';
+import type { PackProgress } from '../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../support/tree.ts';
 import { noise, packBytes, SEAL, startPacking } from './packing.ts';
 import { COMPRESSIONS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
@@ -52,6 +53,24 @@ describe.each(COMPRESSIONS)('packing with %s', (compression) => {
       bytes: unpacked.bytes,
       storedBytes: bytes.length,
     });
+  });
+
+  it('reports progress that grows to the bytes of all files, each once', async () => {
+    const dir = largeTree();
+    const entries = Object.values(snapshotTree(join(dir, ROOT)));
+    const seen: PackProgress[] = [];
+    await packBytes({ dir, compression, onProgress: (progress) => seen.push(progress) });
+    const [first] = seen;
+    expect(seen.length).toBeGreaterThan(2);
+    for (const [n, progress] of seen.entries()) {
+      expect(progress.bytes).toBeGreaterThanOrEqual(seen[n - 1]?.bytes ?? 0);
+      expect(progress.total).toBe(first!.total);
+    }
+    const total = entries.reduce(
+      (sum, { size = 0, sameFileAs }) => sum + (sameFileAs === undefined ? size : 0),
+      0,
+    );
+    expect(seen.at(-1)).toEqual({ bytes: total, total, files: entries.length + 1 });
   });
 
   it('ends with a trailer that says what the entry is', async () => {

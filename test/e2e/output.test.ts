@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { ERROR_KINDS } from '../../src/errors.ts';
+import { lacks } from '../support/programs.ts';
 import { DEPS, expectExit, makeNpmProject, makeProject, useSandbox, wipe, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
@@ -138,6 +139,25 @@ describe('--json', () => {
     const env = { CACHE_TIMEOUT: 'soon' };
     const failed = expectExit(await sandbox.run(['restore', '--json'], { env }), 2);
     expect(JSON.parse(failed.stdout)).toMatchObject({ exitCode: 2, error: { code: 'CONFIG_INVALID' } });
+  });
+});
+
+describe.skipIf(lacks('script'))('on a terminal', () => {
+  it('a save that takes long shows a bar, and takes it away; a quick one shows none', async () => {
+    makeProject(sandbox.project, { bigBytes: 1_000_000 });
+    // util-linux: a terminal in place of the pipes that tests have.
+    const run = async (command: string): Promise<string> => {
+      const text = `stty cols 120; sandbox-cache ${command} ${DEPS.join(' ')}`;
+      return expectExit(await sandbox.script(`script -qec '${text}' /dev/null`), 0).stdout;
+    };
+    sandbox.server.faults.add({
+      match: ({ operation }) => operation === 'PutObject',
+      effect: { type: 'delay', ms: 1500 },
+    });
+    const saved = await run('save');
+    expect(saved).toMatch(/\r\u001b\[2Kdeps ↑ \[#{30}\] 1\.0 MB of 1\.0 MB, sending the last of it, 6 files/);
+    expect(saved).toMatch(/\r\u001b\[2Kdeps saved to s3:[^\n]+\n$/);
+    expect(await run('save')).not.toContain('\u001b');
   });
 });
 

@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
 import { formatAge, formatBytes, formatSeconds, formatTable } from '../../src/report/format.ts';
 import { createLog } from '../../src/report/log.ts';
-import { progressLine, type Terminal } from '../../src/report/progress.ts';
+import { createProgress, progressLine, type Terminal } from '../../src/report/progress.ts';
 import { resultLine } from '../../src/report/result.ts';
 import { stderrTerminal as terminalOf } from '../../src/report/terminal.ts';
 
@@ -134,6 +134,63 @@ describe('progress', () => {
 
   it('shows no bar where the total is not known', () => {
     expect(progressLine({ ...moved, total: 0 }, 2, 120)).toBe('npm ↓ 50 MB, 25 MB/s, 4,012 files');
+  });
+
+  it('says of an upload that all is packed, not that all has arrived', () => {
+    const upload = { ...moved, phase: 'upload' } as const;
+    expect(progressLine(upload, 2, 120)).toMatch(
+      /^npm ↑ \[#+ +\] 50 MB of 100 MB, 25 MB\/s, 2\.0 s left, 4,012 files$/,
+    );
+    expect(progressLine({ ...upload, bytes: 100e6 }, 4, 120)).toBe(
+      `npm ↑ [${'#'.repeat(30)}] 100 MB of 100 MB, sending the last of it, 4,012 files`,
+    );
+  });
+
+  describe('by the clock', () => {
+    beforeEach(() => void vi.useFakeTimers());
+    afterEach(() => void vi.useRealTimers());
+    const CLEAR = '\r\u001b[2K';
+
+    it('is drawn once the work takes long, and goes on while nothing comes', () => {
+      const terminal = { ...screen(), interactive: true, columns: 120 };
+      const progress = createProgress(terminal);
+      progress.update(moved);
+      vi.advanceTimersByTime(700);
+      expect(terminal.text).toBe('');
+      vi.advanceTimersByTime(1300);
+      expect(terminal.text.split(CLEAR).at(-1)).toBe(progressLine(moved, 2, 120));
+      vi.advanceTimersByTime(2000);
+      expect(terminal.text.split(CLEAR).at(-1)).toBe(progressLine(moved, 4, 120));
+    });
+
+    it('gives way to a line and comes back; once ended it does not', () => {
+      const terminal = { ...screen(), interactive: true };
+      const progress = createProgress(terminal);
+      progress.update(moved);
+      vi.advanceTimersByTime(1000);
+      progress.clear();
+      expect(terminal.text.endsWith(CLEAR)).toBe(true);
+      vi.advanceTimersByTime(100);
+      expect(terminal.text.endsWith(CLEAR)).toBe(false);
+      progress.end();
+      const { text } = terminal;
+      expect(text.endsWith(CLEAR)).toBe(true);
+      vi.advanceTimersByTime(5000);
+      expect(terminal.text).toBe(text);
+      expect(vi.getTimerCount()).toBe(0);
+    });
+
+    it('is silent in a pipe, and when the work is quick', () => {
+      const pipe = screen();
+      createProgress(pipe).update(moved);
+      const terminal = { ...screen(), interactive: true };
+      const progress = createProgress(terminal);
+      progress.update(moved);
+      vi.advanceTimersByTime(500);
+      progress.end();
+      vi.advanceTimersByTime(5000);
+      expect(pipe.text + terminal.text).toBe('');
+    });
   });
 
   it('honours NO_COLOR, FORCE_COLOR and CI', () => {
