@@ -10,7 +10,7 @@ import { CacheError } from './errors.ts';
 import { saveInBackground } from './commands/background.ts';
 import { choose, type RecipeFlags } from './commands/choose.ts';
 import { ensure, warm } from './commands/ensure.ts';
-import { prune, storedEntries, storedEntry } from './commands/entries.ts';
+import { entriesNamed, prune, storedEntry } from './commands/entries.ts';
 import { inspect } from './commands/inspect.ts';
 import { explain, key, keyOfHash } from './commands/key.ts';
 import { restore } from './commands/restore.ts';
@@ -283,7 +283,7 @@ function addEntries(program: Command, run: Run): void {
       run(command, async (session) => {
         const [only] = names;
         const exact = names.length === 1 && only !== undefined && only.includes('.tar');
-        const entries = exact ? [await storedEntry(session, only)] : await storedEntries(session, names);
+        const entries = exact ? [await storedEntry(session, only)] : await entriesNamed(session, names);
         return listDocument(entries, Date.now());
       }),
     );

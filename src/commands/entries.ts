@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts';
 import { parseKey } from '../key.ts';
+import { checkRecipeName } from '../recipes/index.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
 import { entryUrl, type Session, withDeadline } from './session.ts';
 
@@ -32,6 +33,23 @@ export async function storedEntries(
     }
     return entries.sort((a, b) => b.modified.getTime() - a.modified.getTime() || (a.key < b.key ? -1 : 1));
   });
+}
+
+/**
+ * The same for names that a person typed. Recipes made of flags are known by their entries alone.
+ * @throws CacheError USAGE as `checkRecipeName`
+ */
+export async function entriesNamed(
+  session: Session,
+  names: readonly string[],
+  options: { onlyTypos?: boolean } = {},
+): Promise<StoredEntry[]> {
+  const entries = await storedEntries(session, names);
+  for (const name of names) {
+    if (entries.some((entry) => entry.recipe === name)) continue;
+    checkRecipeName(session.config.projectDir, name, options);
+  }
+  return entries;
 }
 
 /**
@@ -92,7 +110,8 @@ export async function prune(
       hint: 'Unset it, or look with --dry-run.',
     });
   }
-  const entries = await storedEntries(session, recipes);
+  // A job that clears may come before the first save of a recipe that only flags describe.
+  const entries = await entriesNamed(session, recipes, { onlyTypos: true });
   const doomed = new Set(chooseDoomed(entries, options, Date.now()));
   const deleted = entries.filter((entry) => doomed.has(entry)).reverse();
   if (!options.dryRun) {

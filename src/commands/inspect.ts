@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts';
 import type { ListedMember } from '../archive/list.ts';
+import { checkRecipeName } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo } from '../store/store.ts';
 import { parseKey } from '../key.ts';
@@ -16,7 +17,7 @@ export interface Inspection {
 
 /** Reads an entry through, without writing anything. @param what a recipe found here, or a key with or without the prefix */
 export async function inspect(session: Session, what: Recipe | string): Promise<Inspection> {
-  const key = typeof what === 'string' ? fullKey(session, what) : await keyOf(session, what);
+  const key = typeof what === 'string' ? keyNamed(session, what) : await keyOf(session, what);
   const compression = parseKey(key, session.config.prefix)!.compression;
   return withDeadline(session, `Inspecting ${key}`, async (signal) => {
     const store = await session.store();
@@ -32,6 +33,12 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
     for await (const member of list(entry.body, options)) members.push(member);
     return { info: entry.info, url: store.url(key), metadata: entry.metadata, members };
   });
+}
+
+function keyNamed(session: Session, text: string): string {
+  // A key has dots.
+  if (!text.includes('.')) checkRecipeName(session.config.projectDir, text, { onlyTypos: true });
+  return fullKey(session, text);
 }
 
 async function keyOf(session: Session, recipe: Recipe): Promise<string> {

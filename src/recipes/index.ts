@@ -25,8 +25,8 @@ export function chooseRecipes({ projectDir, names }: RecipeChoice): Recipe[] {
   if (names.length === 0) return known.filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
   return [...new Set(names)].map((name) => {
     const recipe = known.find((candidate) => candidate.name === name);
-    if (recipe === undefined) throw unknownRecipe(name, known);
-    return recipe;
+    if (recipe !== undefined) return recipe;
+    throw unknownRecipe(name, known, 'For anything else add --lockfile <file> --path <dir>');
   });
 }
 
@@ -35,18 +35,29 @@ export function findRecipe(projectDir: string, name: string): Recipe | undefined
   return knownRecipes(projectDir).find((recipe) => recipe.name === name);
 }
 
+/**
+ * A name that nothing is stored under, where no recipe is needed (`list`, `prune`): that of a recipe, or a mistake?
+ * @throws CacheError USAGE when no recipe has it and, with `onlyTypos`, it is near the name of one
+ */
+export function checkRecipeName(projectDir: string, name: string, { onlyTypos = false } = {}): void {
+  const known = knownRecipes(projectDir);
+  if (known.some((recipe) => recipe.name === name)) return;
+  if (onlyTypos && !known.some((recipe) => isNear(name, recipe.name))) return;
+  throw unknownRecipe(name, known, 'sandbox-cache list shows every entry there is.');
+}
+
 function knownRecipes(projectDir: string): Recipe[] {
   const own = readProjectRecipes(projectDir);
   const replaced = new Set(own.map(({ name }) => name));
   return [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];
 }
 
-function unknownRecipe(name: string, known: readonly Recipe[]): CacheError {
+function unknownRecipe(name: string, known: readonly Recipe[], otherwise: string): CacheError {
   const names = known.map((recipe) => recipe.name);
   const nearest = names.find((candidate) => isNear(name, candidate));
   const meant = nearest === undefined ? `Known are ${names.join(', ')}` : `Did you mean ${nearest}`;
   return new CacheError('USAGE', `There is no recipe ${JSON.stringify(name)}`, {
-    hint: `${meant}${nearest === undefined ? '.' : '?'} For anything else add --lockfile <file> --path <dir>`,
+    hint: `${meant}${nearest === undefined ? '.' : '?'} ${otherwise}`,
   });
 }
 

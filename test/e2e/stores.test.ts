@@ -156,6 +156,20 @@ describe('recipes of one’s own', () => {
     expect(missing.stderr).toMatch(/^warning: .*b\.txt/);
   });
 
+  it('list and prune know a name by what is stored under it, and those of .sandbox-cache.json', async () => {
+    const clear = ['prune', 'deps', '--older-than', '30d'];
+    expect(expectExit(await sandbox.run(clear), 0).stdout).toMatch(/^Deleted 0 of 0 entries/);
+    expectExit(await sandbox.run(['list', 'deps']), 2);
+    makeProject(sandbox.project);
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    expect(expectExit(await sandbox.run(['list', 'deps']), 0).stdout).toMatch(/^1 entry, /m);
+    const recipes = { dep: { lockfiles: ['deps.lock'], paths: ['deps'] } };
+    writeFiles(sandbox.project, { '.sandbox-cache.json': JSON.stringify({ recipes }) });
+    expect(expectExit(await sandbox.run(['list', 'dep']), 0).stdout).toBe('No entries.\n');
+    const typo = expectExit(await sandbox.run(['list', 'depp']), 2);
+    expect(typo.stderr).toContain('Did you mean dep?');
+  });
+
   it('those of .sandbox-cache.json are known to key --hash and inspect as well', async () => {
     const pip = { lockfiles: ['a.txt'], paths: ['venv'], runtime: ['echo', 'py3'] };
     writeFiles(sandbox.project, {
