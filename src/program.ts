@@ -143,7 +143,7 @@ function addSave(program: Command, run: Run): void {
       run(command, async (session, tell) => {
         if (flags.background === true) {
           await each({ session, tell, names, flags }, (recipe) =>
-            saveInBackground(session, saveArguments(session, recipe, flags)),
+            saveInBackground(session, recipe, saveArguments(session, recipe, flags)),
           );
           return undefined;
         }

@@ -26,13 +26,9 @@ export async function save(
   options: SaveOptions = {},
 ): Promise<OutcomeDetail> {
   const { config } = session;
-  if (config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
-  if (config.readonly) return { type: 'off', reason: 'CACHE_READONLY is set' };
-  const subject = await identify(session, recipe);
-  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
-  const targets = await recipe.targets(subject.project);
-  const present = targets.filter((target) => isDirectory(join(config.projectDir, target)));
-  if (present.length === 0) return { type: 'nothing-installed', targets };
+  const found = await findInstalled(session, recipe);
+  if (found.type !== 'installed') return found;
+  const { subject, present } = found;
 
   return withDeadline(session, `Saving ${recipe.name}`, async (signal) => {
     const store = await session.store();
@@ -63,6 +59,27 @@ export async function save(
     const seconds = (performance.now() - began) / 1000;
     return { type: 'saved', replaced: ifExists !== 'keep', ...packed, seconds, ...where };
   });
+}
+
+interface Installed {
+  type: 'installed';
+  subject: Subject;
+  /** The targets that are there, at least one. */
+  present: string[];
+}
+
+/** What there is to save, as far as it is known without asking the store; else why nothing is. */
+export async function findInstalled(session: Session, recipe: Recipe): Promise<Installed | OutcomeDetail> {
+  const { config } = session;
+  if (config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
+  if (config.readonly) return { type: 'off', reason: 'CACHE_READONLY is set' };
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  const targets = await recipe.targets(subject.project);
+  const present = targets.filter((target) => isDirectory(join(config.projectDir, target)));
+  return present.length === 0
+    ? { type: 'nothing-installed', targets }
+    : { type: 'installed', subject, present };
 }
 
 /** `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object alone. */

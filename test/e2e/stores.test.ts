@@ -271,6 +271,18 @@ describe('key', () => {
   });
 });
 
+it('save --background says at once that there is nothing to save, as save does', async () => {
+  const missing = expectExit(await sandbox.run(['save', ...DEPS, '--background']), 1);
+  expect(missing).toMatchObject({
+    stdout: '',
+    stderr: 'warning: No deps.lock here: nothing to do for deps\n',
+  });
+  makeProject(sandbox.project);
+  wipe(sandbox.project, 'deps');
+  const empty = expectExit(await sandbox.run(['save', ...DEPS, '--background']), 1);
+  expect(empty.stdout).toBe('deps not saved: nothing is installed in deps\n');
+});
+
 it('save --background returns at once, and the entry comes', async () => {
   makeProject(sandbox.project);
   const result = expectExit(await sandbox.run(['save', ...DEPS, '--background']), 0);
