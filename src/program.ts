@@ -2,7 +2,7 @@
  * The commander program: names, flags and help. What a command does is in `commands/`, which load what is large (the SDK, the
  * archive, the staging) when they need it.
  */
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Outcome, OutcomeDetail } from './commands/outcome.ts';
 import type { Session } from './commands/session.ts';
 import { parseDuration, parseSize } from './config.ts';
@@ -235,11 +235,14 @@ function addKey(program: Command, run: Run): void {
         ['sandbox-cache key --explain', 'why was it a miss?'],
       ]),
     )
-    .option('--url', "the entries' URLs in place of their keys")
-    .option(
-      '--hash <hash>',
-      'the key that a lockfile with this hash has here: 16 hex digits, for one recipe of any name',
-      hash,
+    .addOption(new Option('--url', "the entries' URLs in place of their keys").conflicts('explain'))
+    .addOption(
+      new Option(
+        '--hash <hash>',
+        'the key that a lockfile with this hash has here: 16 hex digits, for one recipe of any name',
+      )
+        .argParser(hash)
+        .conflicts(['explain', 'lockfile', 'path']),
     )
     .action((names: string[], flags: RecipeFlags & KeyFlags, command: Command) =>
       run(command, async (session, tell) => {

@@ -154,6 +154,15 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['prune', '--keep', '-1'], /It takes a whole number/],
     [['prune', '--max-size', 'big'], /It takes a size/],
     [['key', 'deps', '--hash', 'short'], /It takes 16 hex digits/],
+    [
+      ['key', 'npm', '--hash', '0123456789abcdef', '--explain'],
+      /'--hash <hash>' cannot be used with option '--explain'/,
+    ],
+    [
+      ['key', 'pip', '--hash', '0123456789abcdef', '--lockfile', 'a', '--path', 'b'],
+      /'--hash <hash>' cannot be used with/,
+    ],
+    [['key', '--explain', '--url'], /'--url' cannot be used with option '--explain'/],
     [['list', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['list', 'npm', 'pip'], /There is no recipe "pip"\. Known are bundle, npm\./],
     [['prune', 'bundel', '--keep', '1'], /There is no recipe "bundel"\. Did you mean bundle\?/],
