@@ -109,7 +109,7 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
     store: storeConfig(env, real, file.values, projectDir),
     prefix: keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
     ...compression(env),
-    verbose: flags.verbose ?? boolean(env, 'CACHE_VERBOSE', false),
+    verbose: boolean(env, 'CACHE_VERBOSE', false) || flags.verbose === true,
     debug: boolean(env, 'CACHE_DEBUG', false),
     timeoutMs: seconds(env, 'CACHE_TIMEOUT', 300),
     stallTimeoutMs: seconds(env, 'CACHE_STALL_TIMEOUT', 30),
@@ -204,12 +204,25 @@ function storeConfig(env: Variables, real: Variables, file: Variables, projectDi
   const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
   const dir = env['CACHE_LOCAL_DIR'];
   const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
-  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, real, file);
+  const choices = s3Choices(env);
+  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, real, file, choices);
   if (s3 === undefined) return local === undefined ? { type: 'off' } : { type: 'local', local };
   return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
 }
 
-function s3Config(env: Variables, real: Variables, file: Variables): S3Config {
+type S3Choices = Pick<S3Config, 'forcePathStyle' | 'accelerate' | 'sse' | 'kmsKeyId'>;
+
+function s3Choices(env: Variables): S3Choices {
+  const forced = 'CACHE_S3_FORCE_PATH_STYLE' in env;
+  return {
+    forcePathStyle: forced ? boolean(env, 'CACHE_S3_FORCE_PATH_STYLE', true) : undefined,
+    accelerate: boolean(env, 'CACHE_S3_ACCELERATE', false),
+    sse: oneOf(env, 'CACHE_S3_SSE', ['AES256', 'aws:kms', 'aws:kms:dsse']),
+    kmsKeyId: env['CACHE_S3_KMS_KEY_ID'],
+  };
+}
+
+function s3Config(env: Variables, real: Variables, file: Variables, choices: S3Choices): S3Config {
   const bucket = env['CACHE_S3_BUCKET']!;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
     throw invalid(
@@ -225,11 +238,7 @@ function s3Config(env: Variables, real: Variables, file: Variables): S3Config {
     bucket,
     region: region(env),
     endpoint: endpoint(env),
-    forcePathStyle:
-      'CACHE_S3_FORCE_PATH_STYLE' in env ? boolean(env, 'CACHE_S3_FORCE_PATH_STYLE', true) : undefined,
-    accelerate: boolean(env, 'CACHE_S3_ACCELERATE', false),
-    sse: oneOf(env, 'CACHE_S3_SSE', ['AES256', 'aws:kms', 'aws:kms:dsse']),
-    kmsKeyId: env['CACHE_S3_KMS_KEY_ID'],
+    ...choices,
     credentials: fromFile ? fileCredentials(file) : undefined,
     profile: fromFile ? file['AWS_PROFILE'] : undefined,
     proxy: {

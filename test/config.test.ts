@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -152,6 +152,10 @@ describe('values that do not parse', () => {
     ['CACHE_KEY_SALT', 'a\nb'],
     ['CACHE_READONLY', 'y'],
     ['CACHE_LOCAL_MAX_SIZE', 'big'],
+    ['CACHE_DEBUG', 'loud'],
+    ['CACHE_MAX_BYTES', 'all'],
+    ['CACHE_MAX_FILES', '-1'],
+    ['CACHE_SIGNING_KEY', '/no/such/file'],
     ['CACHE_WORKERS', '0'],
     ['CACHE_WORKERS', '1.5'],
     ['CACHE_S3_SSE', 'aes256'],
@@ -170,6 +174,29 @@ describe('values that do not parse', () => {
     expect(error.code).toBe('CONFIG_INVALID');
     expect(error.message).toContain(name);
     expect(error.hint).toBeTruthy();
+  });
+
+  const ours = cases.filter(([name]) => name.startsWith('CACHE_'));
+  it.each(ours)('refuses %s=%j where caching is off as well', (name, value) => {
+    const error = refusal({ CACHE_S3_BUCKET: '', [name]: value });
+    expect(error.code).toBe('CONFIG_INVALID');
+    expect(error.message).toContain(name);
+  });
+
+  it('refuses CACHE_VERBOSE beside --verbose too', () => {
+    expect(() => loadConfig({ project, verbose: true }, { CACHE_VERBOSE: 'perhaps' })).toThrow(
+      'CACHE_VERBOSE',
+    );
+    expect(loadConfig({ project, verbose: true }, {}).verbose).toBe(true);
+  });
+
+  it('has a case for every variable that is not free text', () => {
+    const example = readFileSync(new URL('../.env.claude-sandbox.example', import.meta.url), 'utf8');
+    const named = new Set(example.match(/CACHE_[A-Z0-9_]+/g));
+    const free = ['CACHE_LOCAL_DIR', 'CACHE_S3_KMS_KEY_ID'];
+    expect([...named].filter((name) => !free.includes(name) && !cases.some(([one]) => one === name))).toEqual(
+      [],
+    );
   });
 
   it('never repeats the value of a key variable', () => {
