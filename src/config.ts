@@ -66,8 +66,9 @@ export interface S3Config {
   readonly credentials:
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
     | undefined;
-  /** Only that of `.env.claude-sandbox`. */
   readonly profile: string | undefined;
+  /** Half a set of keys in the environment: the SDK passes over it, and errors about credentials have to say so. */
+  readonly halfSet: { readonly given: string; readonly missing: string } | undefined;
   /** Proxy variables, as they are. */
   readonly proxy: {
     readonly https: string | undefined;
@@ -240,7 +241,8 @@ function s3Config(env: Variables, real: Variables, file: Variables, choices: S3C
     endpoint: endpoint(env),
     ...choices,
     credentials: fromFile ? fileCredentials(file) : undefined,
-    profile: fromFile ? file['AWS_PROFILE'] : undefined,
+    profile: (fromFile ? file : real)['AWS_PROFILE'],
+    halfSet: halfSet(real),
     proxy: {
       https: env['HTTPS_PROXY'] ?? env['https_proxy'],
       http: env['HTTP_PROXY'] ?? env['http_proxy'],
@@ -255,6 +257,15 @@ function region(env: Variables): string | undefined {
   const text = env[name];
   if (text === undefined || /^[a-z0-9-]+$/i.test(text)) return text;
   throw invalid(`${name} is "${text}", which is no region`, 'It takes a name such as eu-central-1.');
+}
+
+function halfSet(real: Variables): S3Config['halfSet'] {
+  // With a profile the SDK does not look at keys.
+  if ('AWS_PROFILE' in real) return undefined;
+  const keys = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
+  const given = [...keys, 'AWS_SESSION_TOKEN'].find((name) => name in real);
+  const missing = keys.filter((name) => !(name in real)).join(' and ');
+  return given === undefined || missing === '' ? undefined : { given, missing };
 }
 
 function fileCredentials(file: Variables): S3Config['credentials'] {

@@ -121,6 +121,23 @@ describe('.env.claude-sandbox', () => {
     expect(refusal({}, 'AWS_ACCESS_KEY_ID=x\n').message).toContain('AWS_SECRET_ACCESS_KEY is missing');
   });
 
+  it('notes half a set in the environment, where a role may still do, and the profile', () => {
+    const file = 'AWS_ACCESS_KEY_ID=x\nAWS_SECRET_ACCESS_KEY=y\n';
+    const [id, secret] = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
+    expect(s3({ AWS_ACCESS_KEY_ID: 'x' }, file).halfSet).toEqual({ given: id, missing: secret });
+    expect(s3({ AWS_SECRET_ACCESS_KEY: 'x' }).halfSet).toEqual({ given: secret, missing: id });
+    expect(s3({ AWS_SESSION_TOKEN: 'x' }).halfSet).toEqual({
+      given: 'AWS_SESSION_TOKEN',
+      missing: `${id} and ${secret}`,
+    });
+    expect(s3({ AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y' }).halfSet).toBeUndefined();
+    expect(s3({}, file)).toMatchObject({ halfSet: undefined, profile: undefined });
+    expect(s3({ AWS_PROFILE: 'ci', AWS_ACCESS_KEY_ID: 'x' }, 'AWS_PROFILE=dev\n')).toMatchObject({
+      halfSet: undefined,
+      profile: 'ci',
+    });
+  });
+
   it('warns when others may read a secret, and only then', () => {
     const secret = 'AWS_ACCESS_KEY_ID=x\nAWS_SECRET_ACCESS_KEY=y\n';
     expect(load({}, secret, 0o644).warnings).toEqual([

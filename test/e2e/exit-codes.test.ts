@@ -63,6 +63,21 @@ describe('the store fails: exit 3, each with its own sentence, and what was on d
     }
   });
 
+  const nowhere = { AWS_EC2_METADATA_DISABLED: 'true' };
+  it('half a set of keys: names the half that is missing', () =>
+    expectFailure(
+      { ...nowhere, AWS_SECRET_ACCESS_KEY: undefined },
+      'STORE_NO_CREDENTIALS',
+      /AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY.*Set AWS_SECRET_ACCESS_KEY too, or unset AWS_ACCESS_KEY_ID\./,
+    ));
+
+  it('a profile that there is not: names it and its variable', () =>
+    expectFailure(
+      { ...nowhere, AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined, AWS_PROFILE: 'nope' },
+      'STORE_NO_CREDENTIALS',
+      /the AWS profile "nope".*AWS_PROFILE is nope: check/,
+    ));
+
   it('a wrong secret', () =>
     expectFailure(
       { AWS_SECRET_ACCESS_KEY: 'wrong' },

@@ -26,6 +26,8 @@ export interface ConnectionOptions {
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
   /** @default AWS_PROFILE, else `default` */
   profile?: string | undefined;
+  /** Half a set of keys in the environment, for errors to name. @default none */
+  halfSet?: FailureContext['halfSet'];
   proxy?: { https: string | undefined; no: string | undefined } | undefined;
   /** Path of a PEM file with more certificate authorities (`AWS_CA_BUNDLE`). */
   caBundle?: string | undefined;
@@ -138,8 +140,8 @@ export class Connection {
   }
 
   context({ action, key }: Purpose): FailureContext {
-    const { bucket, endpoint, profile, stallTimeoutMs } = this.#options;
-    return { bucket, endpoint, profile, stallTimeoutMs, region: this.#region, action, key };
+    const { bucket, endpoint, profile, halfSet, stallTimeoutMs } = this.#options;
+    return { bucket, endpoint, profile, halfSet, stallTimeoutMs, region: this.#region, action, key };
   }
 
   /** A signal for one transfer: it follows the caller's, and ends with the connection. */

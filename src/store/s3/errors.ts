@@ -29,17 +29,27 @@ export function describeFailure(error: unknown, context: FailureContext): CacheE
 export function noCredentials(error: unknown, context: FailureContext): CacheError {
   const profile =
     context.profile === undefined ? 'the shared AWS profile' : `the AWS profile "${context.profile}"`;
+  const { halfSet } = context;
+  const environment =
+    halfSet === undefined
+      ? 'the environment (AWS_ACCESS_KEY_ID)'
+      : `the environment (${halfSet.given} without ${halfSet.missing})`;
   const said = inspect(error).message.replace(/\s+/g, ' ').slice(0, 200);
   return new CacheError(
     'STORE_NO_CREDENTIALS',
-    `No AWS credentials for s3://${context.bucket}: tried the environment (AWS_ACCESS_KEY_ID), ${profile}, SSO, ` +
+    `No AWS credentials for s3://${context.bucket}: tried ${environment}, ${profile}, SSO, ` +
       `a web identity token (IRSA), container credentials (ECS, EKS Pod Identity) and the instance role; ` +
       `the last said: ${said}`,
-    {
-      hint: 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the task, pod or instance a role.',
-      cause: sanitized(error),
-    },
+    { hint: credentialsHint(context), cause: sanitized(error) },
   );
+}
+
+function credentialsHint({ profile, halfSet }: FailureContext): string {
+  if (halfSet !== undefined) return `Set ${halfSet.missing} too, or unset ${halfSet.given}.`;
+  if (profile !== undefined) {
+    return `AWS_PROFILE is ${profile}: check that ~/.aws/config or ~/.aws/credentials has it (aws configure list-profiles) and that its sign-on is fresh (aws sso login --profile ${profile}), or unset it.`;
+  }
+  return 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the task, pod or instance a role.';
 }
 
 function credentialFailure(seen: Inspected, context: FailureContext, error: unknown): CacheError | undefined {

@@ -9,6 +9,8 @@ export interface FailureContext {
   endpoint: string | undefined;
   region: string;
   profile: string | undefined;
+  /** Variables of which the environment has only one. */
+  halfSet: { given: string; missing: string } | undefined;
   stallTimeoutMs: number;
   /** The IAM action that must be allowed for it, e.g. `s3:GetObject`. */
   action: string;
