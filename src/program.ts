@@ -78,13 +78,16 @@ export function createProgram(
   const run = (command: Command, action: Action): Promise<void> =>
     perform({ ...command.optsWithGlobals<GlobalFlags>(), command: command.name() }, action);
 
-  for (const { add } of commandsFor(argv)) add(program, run);
+  for (const { add } of commandsFor(argv)) add(program, run, argv);
   return program;
 }
 
 type Run = (command: Command, action: Action) => Promise<void>;
 
-const COMMANDS: readonly { names: string[]; add: (program: Command, run: Run) => void }[] = [
+const COMMANDS: readonly {
+  names: string[];
+  add: (program: Command, run: Run, argv: readonly string[]) => void;
+}[] = [
   { names: ['restore'], add: addRestore },
   { names: ['save'], add: addSave },
   { names: ['ensure'], add: addEnsure },
@@ -177,7 +180,7 @@ interface SaveFlags {
   background?: boolean;
 }
 
-function addEnsure(program: Command, run: Run): void {
+function addEnsure(program: Command, run: Run, words: readonly string[]): void {
   recipeOptions(program.command('ensure'))
     .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
     .argument('<recipe>', 'bundle, npm, or a name of your own with --lockfile and --path')
@@ -193,7 +196,7 @@ function addEnsure(program: Command, run: Run): void {
     .action((name: string, argv: string[], flags: RecipeFlags & { json?: boolean }, command: Command) =>
       run(command, async (session, tell) => {
         // `ensure bundle npm` would take npm for bundle's installer, and on a hit do nothing about it.
-        if (argv.length > 0 && !process.argv.includes('--')) {
+        if (argv.length > 0 && !words.includes('--')) {
           throw new CacheError(
             'USAGE',
             `ensure takes one recipe; ${JSON.stringify(argv.join(' '))} is one too many`,
