@@ -3,11 +3,11 @@
  * (RFC 1951, 3.2.4 and 3.2.7; the fixed codes of 3.2.6 are not worth their while in buffers of this size).
  */
 import { makeCode } from './huffman';
+import { PRECODE_ORDER, PRECODE_SYMBOLS } from './precode';
 
 const END_OF_BLOCK: usize = 256;
 const LITLEN_SYMBOLS: u32 = 286;
 const DISTANCE_SYMBOLS: u32 = 30;
-const PRECODE_SYMBOLS: u32 = 19;
 /** The longest codeword for a literal: four of them fit into the bits that are written at once. */
 const MAX_LITLEN_BITS: u32 = 14;
 const MAX_STORED: usize = 65_535;
@@ -39,8 +39,6 @@ const lengthSymbols = memory.data(259, 16);
 const lengthBases = memory.data(29 * 2, 16);
 const lengthExtraBits = memory.data(29, 16);
 fillLengthSymbols();
-/** The order in which the lengths of the precode come: RFC 1951, 3.2.7. */
-const PRECODE_ORDER = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
 
 /** The next one. */
 let sequence: usize = 0;

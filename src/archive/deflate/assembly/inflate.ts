@@ -3,6 +3,7 @@
  * byte: here input and output end in `SLACK` bytes that nobody minds, so one check an iteration is enough. The table
  * entries and the order of loads follow libdeflate (Eric Biggers, MIT licence).
  */
+import { PRECODE_ORDER, PRECODE_SYMBOLS } from './precode';
 import { END, EXCEPTIONAL, LITERAL, SUBTABLE, buildTable } from './tables';
 
 /** Bytes behind input and output that may be read and written. */
@@ -30,9 +31,6 @@ const litlenResults = memory.data(288 * 4, 16);
 const distanceResults = memory.data(32 * 4, 16);
 const precodeResults = memory.data(19 * 4, 16);
 fillResults();
-
-/** The order in which the lengths of the precode come: RFC 1951, 3.2.7. */
-const PRECODE_ORDER = memory.data<u8>([16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]);
 
 /** Where reading and writing are, between blocks. */
 let next: usize = 0;
@@ -106,14 +104,14 @@ function dynamic(): bool {
   const litlenCount = take(5) + 257;
   const distanceCount = take(5) + 1;
   const precodeCount = take(4) + 4;
-  memory.fill(precodeLengths, 0, 19);
+  memory.fill(precodeLengths, 0, PRECODE_SYMBOLS);
   refill();
   for (let i: u32 = 0; i < precodeCount; i++) {
     if (i === 16) refill();
     store<u8>(precodeLengths + <usize>load<u8>(PRECODE_ORDER + i), <u8>take(3));
   }
   if (litlenCount > 286) return false;
-  if (!buildTable(precodeTable, precodeLengths, 19, precodeResults, PRECODE_BITS)) return false;
+  if (!buildTable(precodeTable, precodeLengths, PRECODE_SYMBOLS, precodeResults, PRECODE_BITS)) return false;
 
   const count = litlenCount + distanceCount;
   for (let i: u32 = 0; i < count;) {
@@ -278,5 +276,6 @@ function fillResults(): void {
     base += 1 << extra;
   }
   for (let symbol: u32 = 30; symbol < 32; symbol++) store<u32>(distanceResults + (symbol << 2), EXCEPTIONAL);
-  for (let symbol: u32 = 0; symbol < 19; symbol++) store<u32>(precodeResults + (symbol << 2), symbol << 16);
+  for (let symbol: u32 = 0; symbol < PRECODE_SYMBOLS; symbol++)
+    store<u32>(precodeResults + (symbol << 2), symbol << 16);
 }
