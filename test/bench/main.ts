@@ -13,7 +13,7 @@ import { linearRounds } from './linear.ts';
 import { describeMachine, findZstdNode } from './machine.ts';
 import { judge } from './must-hold.ts';
 import { HELP, parseOptions, type Options } from './options.ts';
-import { joinResults, type Results } from './results.ts';
+import { joinResults, readResults, writeResults, type Results } from './results.ts';
 import { roundTrips, unfaithful } from './round-trip.ts';
 import { startS3Place } from './s3-place.ts';
 import { startUpRounds } from './start-up.ts';
@@ -37,8 +37,8 @@ async function main(argv: readonly string[]): Promise<void> {
   const results =
     options.fromJson.length === 0
       ? await measureAll(options)
-      : joinResults(options.fromJson.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Results));
-  if (options.json !== undefined) await writeJson(options.json, results);
+      : joinResults(options.fromJson.map((file) => readResults(readFileSync(file, 'utf8'))));
+  if (options.json !== undefined) await writeFile(options.json, writeResults(results));
   const tables = renderResults(results);
   process.stdout.write(`\n${tables}\n`);
   if (options.writeDocs) writeDocs(tables);
@@ -92,7 +92,7 @@ async function measureAll(options: Options): Promise<Results> {
       results.corpora.push({ name, title, tree });
       await measureCorpus(bench, corpus, results);
       await rm(corpus.dir, { recursive: true });
-      if (options.json !== undefined) await writeJson(options.json, results);
+      if (options.json !== undefined) await writeFile(options.json, writeResults(results));
     }
     return results;
   } finally {
@@ -116,10 +116,6 @@ async function measureCorpus(bench: Bench, corpus: Corpus, results: Results): Pr
   } finally {
     await s3.stop();
   }
-}
-
-function writeJson(file: string, results: Results): Promise<void> {
-  return writeFile(file, `${JSON.stringify(results, undefined, 2)}\n`);
 }
 
 /** Replaces what stands between the two markers; the prose around them is written by hand, the figures never. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { judge } from './must-hold.ts';
-import { joinResults, type Results } from './results.ts';
+import { joinResults, readResults, writeResults, type Results } from './results.ts';
 import type { Series } from './rounds.ts';
 import { renderResults } from './tables.ts';
 
@@ -89,6 +89,19 @@ describe('renderResults', () => {
     expect(text).toContain('| L/pack/tar-gzip | 8.00 | 3 | 8.00 | 100 | 3.1 | 1.00 |');
     expect(text).toContain('| L/pack/pigz | failed |');
     expect(text).toContain('gzip: not installed, not measured');
+  });
+
+  it('shows what was not measured as such, also once it has been through JSON', () => {
+    const ours = series('L/deflate/ours-1', [2, 2], {
+      cpuSeconds: [undefined, undefined],
+      peakRssBytes: [undefined, undefined],
+    });
+    const partly = series('L/deflate/zlib-6', [4, 4], { cpuSeconds: [undefined, 3] });
+    const measured = results([ours, partly]);
+    const read = readResults(writeResults(measured));
+    expect(renderResults(read)).toBe(renderResults(measured));
+    expect(renderResults(read)).toContain('| **L/deflate/ours-1** | 2.00 | 2 | - | - | 0.50 |');
+    expect(renderResults(read)).toContain('| L/deflate/zlib-6 | 4.00 | 2 | 3.00 | 100 | 1.00 |');
   });
 });
 

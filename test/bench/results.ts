@@ -16,6 +16,22 @@ export interface Results {
   roundTrips: RoundTrip[];
 }
 
+/** For `--json`. What is undefined is null there: JSON would leave a missing program out. */
+export function writeResults(results: Results): string {
+  return `${JSON.stringify(results, (_, value: unknown) => value ?? null, 2)}\n`;
+}
+
+/** What `writeResults` wrote. */
+export function readResults(text: string): Results {
+  return withoutNull(JSON.parse(text)) as Results;
+}
+
+function withoutNull(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNull);
+  if (typeof value !== 'object' || value === null) return value ?? undefined;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withoutNull(inner)]));
+}
+
 /**
  * Runs of different corpora as one: no ratio is ever taken across corpora, so none is taken across runs.
  * @param runs at least one
