@@ -2,7 +2,7 @@
  * The commander program: names, flags and help. What a command does is in `commands/`, which load what is large (the SDK, the
  * archive, the staging) when they need it.
  */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { Outcome, OutcomeDetail } from './commands/outcome.ts';
 import type { Session } from './commands/session.ts';
 import { parseDuration, parseSize } from './config.ts';
@@ -42,11 +42,8 @@ interface Outputs {
 }
 
 /** @param argv the arguments: they decide which commands are needed */
-export function createProgram(
-  argv: readonly string[],
-  { stdout, stderr }: Outputs,
-  perform: Perform,
-): Command {
+export function createProgram(argv: readonly string[], outputs: Outputs, perform: Perform): Command {
+  const { stdout, stderr } = outputs;
   const program = new Command('sandbox-cache')
     .configureOutput({
       writeOut: (text) => stdout.write(text),
@@ -78,15 +75,21 @@ export function createProgram(
   const run = (command: Command, action: Action): Promise<void> =>
     perform({ ...command.optsWithGlobals<GlobalFlags>(), command: command.name() }, action);
 
-  for (const { add } of commandsFor(argv)) add(program, run, argv);
+  for (const { add } of commandsFor(argv)) add(program, run, { argv, outputs });
   return program;
 }
 
 type Run = (command: Command, action: Action) => Promise<void>;
 
+/** What `createProgram` was given. */
+interface Given {
+  argv: readonly string[];
+  outputs: Outputs;
+}
+
 const COMMANDS: readonly {
   names: string[];
-  add: (program: Command, run: Run, argv: readonly string[]) => void;
+  add: (program: Command, run: Run, given: Given) => void;
 }[] = [
   { names: ['restore'], add: addRestore },
   { names: ['save'], add: addSave },
@@ -95,6 +98,7 @@ const COMMANDS: readonly {
   { names: ['key'], add: addKey },
   { names: ['list', 'inspect', 'prune'], add: addEntries },
   { names: ['keygen'], add: addKeygen },
+  { names: ['completion'], add: addCompletion },
 ];
 
 /** To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is. */
@@ -180,7 +184,7 @@ interface SaveFlags {
   background?: boolean;
 }
 
-function addEnsure(program: Command, run: Run, words: readonly string[]): void {
+function addEnsure(program: Command, run: Run, { argv: words }: Given): void {
   recipeOptions(program.command('ensure'))
     .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
     .argument('<recipe>', 'bundle, npm, or a name of your own with --lockfile and --path')
@@ -374,6 +378,31 @@ function addKeygen(program: Command, run: Run): void {
         return { json: files, text };
       }),
     );
+}
+
+function addCompletion(program: Command, _run: Run, { outputs }: Given): void {
+  program
+    .command('completion')
+    .description('Print a script that completes this command line in a shell')
+    .addArgument(new Argument('<shell>', 'the shell that is to source it').choices(['bash', 'zsh', 'fish']))
+    .addHelpText(
+      'after',
+      examples([
+        ['eval "$(sandbox-cache completion bash)"', 'in ~/.bashrc'],
+        ['eval "$(sandbox-cache completion zsh)"', 'in ~/.zshrc, below compinit'],
+        ['sandbox-cache completion fish | source', 'in ~/.config/fish/config.fish'],
+      ]),
+    )
+    // Without a session: a shell starts wherever it starts, and a wrong variable is nothing to it.
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completionScript } = await import('./completion/script.ts');
+      const whole = createProgram(['help'], outputs, async () => {});
+      const recipes = builtInRecipes.map(({ name }) => name);
+      const script = completionScript(shell, whole, recipes);
+      const { json, quiet } = program.opts<GlobalFlags>();
+      if (json === true) outputs.stdout.write(`${JSON.stringify({ shell, script }, undefined, 2)}\n`);
+      else if (quiet !== true) outputs.stdout.write(script);
+    });
 }
 
 function recipeCommand(program: Command, name: string, description: string): Command {

@@ -198,22 +198,42 @@ describe('--quiet, pipes and help', () => {
     expect(Number(whole.stdout)).toBeGreaterThan(2000);
   });
 
-  it.each(['', 'restore', 'save', 'ensure', 'warm', 'key', 'list', 'inspect', 'prune', 'keygen'])(
-    '%s --help shows examples',
-    async (command) => {
-      const result = expectExit(await sandbox.run([...(command === '' ? [] : [command]), '--help']), 0);
-      expect(result.stdout).toMatch(/^Usage: sandbox-cache/);
-      expect(result.stdout).toMatch(/^Examples:\n {2}\$ sandbox-cache /m);
-      expect(result.stderr).toBe('');
-    },
-  );
+  it.each([
+    '',
+    'restore',
+    'save',
+    'ensure',
+    'warm',
+    'key',
+    'list',
+    'inspect',
+    'prune',
+    'keygen',
+    'completion',
+  ])('%s --help shows examples', async (command) => {
+    const result = expectExit(await sandbox.run([...(command === '' ? [] : [command]), '--help']), 0);
+    expect(result.stdout).toMatch(/^Usage: sandbox-cache/);
+    expect(result.stdout).toMatch(/^Examples:\n {2}\$ .*sandbox-cache /m);
+    expect(result.stderr).toBe('');
+  });
 
   it.each([[['--help']], [['help']], [['--help', 'restore']], [['-q', '-h', 'save']]])(
     '%j lists every command',
     async (args) => {
       const { stdout } = await sandbox.run(args);
       const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name);
-      const commands = ['restore', 'save', 'ensure', 'warm', 'key', 'list', 'inspect', 'prune', 'keygen'];
+      const commands = [
+        'restore',
+        'save',
+        'ensure',
+        'warm',
+        'key',
+        'list',
+        'inspect',
+        'prune',
+        'keygen',
+        'completion',
+      ];
       expect(listed).toEqual(expect.arrayContaining(commands));
     },
   );
@@ -252,7 +272,9 @@ describe('what a start loads', () => {
   it('key, a restore in place and one without a bucket load no SDK; a restore that has to ask does', async () => {
     makeNpmProject(sandbox.project);
     expectExit(await sandbox.run(['save', 'npm']), 0);
-    expect(holdSdk(await loaded(['key', 'npm']))).toBe(false);
+    const forKey = await loaded(['key', 'npm']);
+    expect(holdSdk(forKey)).toBe(false);
+    expect(forKey.filter((path) => readFileSync(path, 'utf8').includes('bash completion for'))).toEqual([]);
     expect(holdSdk(await loaded(['restore', 'npm']))).toBe(false);
     expect(holdSdk(await loaded(['restore', 'npm'], { CACHE_S3_BUCKET: undefined }))).toBe(false);
     wipe(sandbox.project, 'node_modules');

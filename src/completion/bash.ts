@@ -1,0 +1,64 @@
+import type { CommandLine, OptionWords } from './words.ts';
+
+/** For bash from 3.2 on, which macOS has: no `mapfile`, and no `compopt`. */
+export function bashScript({ program, options, commands }: CommandLine): string {
+  const name = `_${program.replaceAll('-', '_')}`;
+  const all = [options, ...commands.map((command) => command.options)].flat();
+  const taking = (value: OptionWords['value']): string =>
+    [...new Set(all.filter((option) => option.value === value).flatMap(({ names }) => names))].join('|');
+  const cases = commands.map(({ name: command, options: own, arguments: args }) => {
+    const words = [...new Set(args.flatMap((argument) => argument.words))].join(' ');
+    return `    ${command}) options='${longNames(own)}' words='${words}' ;;`;
+  });
+  return `# bash completion for ${program}; written by: ${program} completion bash
+${name}() {
+  local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' options='' words='' i
+  local IFS=$' \\t\\n'
+  COMPREPLY=()
+  # bash takes --project=dir for three words.
+  if [ "$word" = '=' ]; then word=''
+  elif [ "$before" = '=' ]; then before="\${COMP_WORDS[COMP_CWORD - 2]}"
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case "\${COMP_WORDS[i]}" in
+      --)
+        IFS=$'\\n'
+        COMPREPLY=($(compgen -A command -A file -- "$word"))
+        return ;;
+      ${[taking('directory'), taking('file'), taking('text')].join('|')})
+        i=$((i + 1))
+        if [ "\${COMP_WORDS[i]}" = '=' ]; then i=$((i + 1)); fi ;;
+      -*) ;;
+      *) if [ -z "$command" ]; then command="\${COMP_WORDS[i]}"; fi ;;
+    esac
+  done
+  case "$before" in
+    ${taking('directory')})
+      compopt -o filenames 2>/dev/null
+      IFS=$'\\n'
+      COMPREPLY=($(compgen -d -- "$word"))
+      return ;;
+    ${taking('file')})
+      compopt -o filenames 2>/dev/null
+      IFS=$'\\n'
+      COMPREPLY=($(compgen -f -- "$word"))
+      return ;;
+    ${taking('text')}) return ;;
+  esac
+  case "$command" in
+    '') words='${commands.map((command) => command.name).join(' ')}' ;;
+${cases.join('\n')}
+  esac
+  case "$word" in
+    -*) words="$options ${longNames(options)}" ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+complete -F ${name} ${program}
+`;
+}
+
+/** One a letter is enough to type, not to choose from. */
+function longNames(options: readonly OptionWords[]): string {
+  return options.map(({ names }) => names.at(-1)).join(' ');
+}

@@ -1,0 +1,80 @@
+/** What there is to complete on our command line, read from the commander program: no list of it is kept anywhere else. */
+import type { Argument, Command, Option } from 'commander';
+
+export interface CommandLine {
+  program: string;
+  /** Valid before and after the name of a command. */
+  options: OptionWords[];
+  commands: CommandWords[];
+}
+
+export interface CommandWords {
+  name: string;
+  description: string;
+  /** Its own, without those of the program. */
+  options: OptionWords[];
+  arguments: ArgumentWords[];
+}
+
+export interface OptionWords {
+  /** `-C`, `--project` */
+  names: string[];
+  description: string;
+  /** What its value is; undefined where it takes none. */
+  value: 'directory' | 'file' | 'text' | undefined;
+}
+
+export interface ArgumentWords {
+  name: string;
+  /** It may come several times. */
+  variadic: boolean;
+  /** Values to offer; none where anything may stand. */
+  words: readonly string[];
+  /** The words of another program. */
+  isCommand: boolean;
+}
+
+/** @param program with all commands @param recipes names to offer wherever a recipe may stand */
+export function commandLineOf(program: Command, recipes: readonly string[]): CommandLine {
+  const help = program.createHelp();
+  const options = help.visibleOptions(program).map(optionWords);
+  const known = new Set(options.flatMap(({ names }) => names));
+  const commands = help.visibleCommands(program).map((command): CommandWords => ({
+    name: command.name(),
+    description: command.description(),
+    options: help
+      .visibleOptions(command)
+      .map(optionWords)
+      .filter(({ names }) => !names.every((name) => known.has(name))),
+    arguments: command.registeredArguments.map((argument) => argumentWords(argument, recipes)),
+  }));
+  const names = commands.map(({ name }) => name);
+  // commander's own, whose argument it does not describe.
+  for (const {
+    name,
+    arguments: [first],
+  } of commands) {
+    if (name === 'help' && first !== undefined) first.words = names.filter((other) => other !== 'help');
+  }
+  return { program: program.name(), options, commands };
+}
+
+function optionWords({ short, long, description, required, optional, flags }: Option): OptionWords {
+  const kind = { '<dir>': 'directory', '<file>': 'file' } as const;
+  const shown = /[<[].*$/.exec(flags)?.[0] ?? '';
+  return {
+    names: [short, long].filter((name) => name !== undefined),
+    description,
+    value: required || optional ? (kind[shown as keyof typeof kind] ?? 'text') : undefined,
+  };
+}
+
+function argumentWords(argument: Argument, recipes: readonly string[]): ArgumentWords {
+  const name = argument.name();
+  return {
+    name,
+    variadic: argument.variadic,
+    words: argument.argChoices ?? (/\brecipe\b/.test(name) ? recipes : []),
+    isCommand: name === 'command' && argument.variadic,
+  };
+}

@@ -1,0 +1,60 @@
+import type { ArgumentWords, CommandLine, OptionWords } from './words.ts';
+
+/** For zsh's own completion system: sourced after `compinit`, or as a file `_sandbox-cache` in `fpath`. */
+export function zshScript({ program, options, commands }: CommandLine): string {
+  const name = `_${program.replaceAll('-', '_')}`;
+  const described = commands.map(
+    (command) => `    ${quoted(`${command.name}:${command.description.replaceAll(':', '\\:')}`)}`,
+  );
+  const cases = commands.map(({ name: command, options: own, arguments: args }) => {
+    const specs = [...own.map(optionSpec), '$everywhere', ...args.map(argumentSpec)];
+    return `        ${command}) _arguments ${specs.join(' ')} ;;`;
+  });
+  return `#compdef ${program}
+# zsh completion for ${program}; written by: ${program} completion zsh
+${name}() {
+  local curcontext="$curcontext" state line
+  local -a commands everywhere
+  commands=(
+${described.join('\n')}
+  )
+  everywhere=(
+${options.map((option) => `    ${optionSpec(option)}`).join('\n')}
+  )
+  _arguments -C $everywhere '1:command:->command' '*::argument:->argument'
+  case "$state" in
+    command) _describe command commands ;;
+    argument)
+      case "$words[1]" in
+${cases.join('\n')}
+      esac ;;
+  esac
+}
+if [ "$funcstack[1]" = ${name} ]; then
+  ${name} "$@"
+else
+  compdef ${name} ${program}
+fi
+`;
+}
+
+/** `'*'{-C,--project}'[the project directory]:dir:_files -/'` */
+function optionSpec({ names, description, value }: OptionWords): string {
+  const files = { directory: '_files -/', file: '_files', text: ' ' };
+  const action = value === undefined ? '' : `:${value}:${files[value]}`;
+  const rest = `[${description.replace(/[[\]\\:]/g, '\\$&')}]${action}`;
+  const head = value === undefined ? `(${names.join(' ')})` : '*';
+  const spelled = names.map((name) => (value !== undefined && name.startsWith('--') ? `${name}=` : name));
+  return spelled.length === 1
+    ? quoted(`${head}${spelled[0]}${rest}`)
+    : `${quoted(head)}{${spelled.join(',')}}${quoted(rest)}`;
+}
+
+function argumentSpec({ name, variadic, words, isCommand }: ArgumentWords, n: number): string {
+  if (isCommand) return quoted('*:command:_files');
+  return quoted(`${variadic ? '*' : n + 1}:${name}:${words.length === 0 ? ' ' : `(${words.join(' ')})`}`);
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
