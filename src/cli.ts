@@ -5,8 +5,8 @@
 import { CommanderError } from 'commander';
 import { createSession } from './commands/session.ts';
 import type { Outcome } from './commands/outcome.ts';
-import { loadConfig, readEnvironment } from './config.ts';
-import { CacheError, ERROR_KINDS } from './errors.ts';
+import { loadConfig, parseBoolean, readEnvironment } from './config.ts';
+import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
 import { type Action, createProgram, type GlobalFlags } from './program.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
@@ -43,14 +43,27 @@ async function run(argv: readonly string[]): Promise<void> {
     // Commander has told what is wrong; `--help` and `--version` end here too.
     code = error.exitCode === 0 ? 0 : 2;
     if (code !== 0 && argv.includes('--json')) {
-      const message = error.message.replace(/^error: /, '');
+      // Help in place of an error has a message for commander alone.
+      const help = error.code === 'commander.help';
+      const message = help ? 'no command that there is' : error.message.replace(/^error: /, '');
       print(JSON.stringify({ exitCode: code, error: { code: 'USAGE', message } }, undefined, 2));
     }
   }
+  code = lostResults() ?? code;
   process.exitCode = code;
   // Sockets that are kept alive and timers that are of no use any more must not hold a build up.
   await Promise.all([OUTPUTS.stdout.drained(), OUTPUTS.stderr.drained()]);
   process.exit(code);
+}
+
+/** @returns the exit code when stdout took not all of what it was given */
+function lostResults(): number | undefined {
+  const { failure } = OUTPUTS.stdout;
+  if (failure === undefined) return undefined;
+  OUTPUTS.stderr.write(
+    `error: stdout cannot be written (${systemCode(failure)}): results are lost [DISK_FULL]\n`,
+  );
+  return 3;
 }
 
 interface Interruption {
@@ -77,7 +90,11 @@ function watchSignals(): Interruption {
 async function perform(flags: GlobalFlags, action: Action, interruption: Interruption): Promise<number> {
   const environment = readEnvironment();
   const terminal = stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
-  let log = createLog({ verbose: false, debug: environment['CACHE_DEBUG'] === 'true', terminal });
+  let log = createLog({
+    verbose: false,
+    debug: parseBoolean(environment['CACHE_DEBUG'] ?? '') === true,
+    terminal,
+  });
   const codeOf = (error: CacheError): number => exitCodeOf(error, interruption);
   try {
     const config = loadConfig(flags);

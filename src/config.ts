@@ -132,11 +132,23 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
 }
 
 function projectDirectory({ project = '.' }: Flags): string {
-  const dir = resolve(project);
+  const dir = absolute(project);
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
   throw new CacheError('USAGE', `${dir} is not a directory`, {
     hint: '--project takes the project directory.',
   });
+}
+
+/** @throws CacheError USAGE when the path is relative to a directory that has been removed */
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (cause) {
+    throw new CacheError('USAGE', 'The current directory is not there any more', {
+      hint: 'Change to one that is, or give --project an absolute path.',
+      cause,
+    });
+  }
 }
 
 /** The environment as it is, without empty variables: for what is needed before there is a `Config`. */
@@ -363,7 +375,8 @@ function boolean(env: Variables, name: string, fallback: boolean): boolean {
   return value;
 }
 
-function parseBoolean(text: string): boolean | undefined {
+/** `true`, `1`, `yes`, `on` and their opposites; undefined when it is none of these. */
+export function parseBoolean(text: string): boolean | undefined {
   if (/^(true|1|yes|on)$/i.test(text)) return true;
   if (/^(false|0|no|off)$/i.test(text)) return false;
   return undefined;

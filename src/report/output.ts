@@ -6,15 +6,21 @@ import { writeSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
 
 export interface Output {
-  /** Writes all of it. A reader that went away (`| head`) is no failure. */
+  /** Writes all of it. A reader that went away (`| head`, a terminal that was closed) is no failure. */
   write(text: string): void;
+  /** The first failure: a full disk, as a rule. What is written after it is lost too. */
+  readonly failure: unknown;
   /** Resolves when what was written has left the process. */
   drained(): Promise<void>;
 }
 
+/** Nobody reads there. */
+const GONE: ReadonlySet<string> = new Set(['EPIPE', 'EBADF', 'EIO']);
+
 /** @param stream the same descriptor as Node has it, for when another process has made it one that does not wait */
 export function createOutput(fd: number, stream: () => NodeJS.WritableStream): Output {
   let fallback: NodeJS.WritableStream | undefined;
+  let failure: unknown;
 
   function writeToStream(bytes: Buffer): void {
     fallback ??= stream().on('error', () => {});
@@ -22,14 +28,19 @@ export function createOutput(fd: number, stream: () => NodeJS.WritableStream): O
   }
 
   return {
+    get failure() {
+      return failure;
+    },
     write(text) {
       let bytes = Buffer.from(text);
       try {
         while (fallback === undefined && bytes.length > 0) bytes = bytes.subarray(writeSync(fd, bytes));
       } catch (error) {
         const code = systemCode(error);
-        if (code === 'EPIPE' || code === 'EBADF') return;
-        if (code !== 'EAGAIN') throw error;
+        if (code !== 'EAGAIN') {
+          if (code === undefined || !GONE.has(code)) failure ??= error;
+          return;
+        }
       }
       if (bytes.length > 0) writeToStream(bytes);
     },

@@ -1,6 +1,6 @@
 /** What is printed, and where: one JSON document, quiet runs, closed pipes, the start-up that loads no SDK, and no secret ever. */
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -197,6 +197,18 @@ describe('--quiet, pipes and help', () => {
     const whole = expectExit(await sandbox.script(`sandbox-cache inspect ${sandbox.key} | wc -l`), 0);
     expect(Number(whole.stdout)).toBeGreaterThan(2000);
   });
+
+  it.skipIf(!existsSync('/dev/full'))(
+    'a full disk: results that are lost are told, and are a failure',
+    async () => {
+      for (const args of ['list', 'list --json', '--help']) {
+        const lost = expectExit(await sandbox.script(`sandbox-cache ${args} > /dev/full`), 3);
+        expect(lost.stderr).toMatch(/^error: stdout cannot be written \(ENOSPC\)[^\n]*\[DISK_FULL\]\n$/);
+      }
+      // An error that cannot be told still has its exit code.
+      expectExit(await sandbox.script('sandbox-cache list nonsense 2> /dev/full'), 2);
+    },
+  );
 
   it.each([
     '',

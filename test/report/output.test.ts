@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -39,6 +48,7 @@ it('takes a reader that went away, and a closed descriptor, for no failure', asy
     const output = createOutput(fd, unused);
     output.write('nobody reads this\n');
     await output.drained();
+    expect(output.failure).toBeUndefined();
   }
   closeSync(writer);
   rmSync(dir, { recursive: true });
@@ -62,4 +72,14 @@ it('goes on with the stream where the descriptor does not wait', async () => {
   closeSync(reader);
   closeSync(writer);
   rmSync(dir, { recursive: true });
+});
+
+it.skipIf(!existsSync('/dev/full'))('keeps the first failure that is one, and goes on', async () => {
+  const fd = openSync('/dev/full', 'w');
+  const output = createOutput(fd, unused);
+  expect(output.failure).toBeUndefined();
+  output.write('lost');
+  await output.drained();
+  expect(output.failure).toMatchObject({ code: 'ENOSPC' });
+  closeSync(fd);
 });
