@@ -4,12 +4,12 @@
  */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import type { Outcome, OutcomeDetail } from './commands/outcome.ts';
-import type { Session } from './commands/session.ts';
+import { type Session, whyOff } from './commands/session.ts';
 import { parseDuration, parseSize } from './config.ts';
 import { CacheError } from './errors.ts';
 import { saveInBackground } from './commands/background.ts';
 import { choose, type RecipeFlags } from './commands/choose.ts';
-import { ensure, warm } from './commands/ensure.ts';
+import { ensure, requireWritable, warm } from './commands/ensure.ts';
 import { entriesNamed, prune, storedEntry } from './commands/entries.ts';
 import { inspect } from './commands/inspect.ts';
 import { explain, key, keyOfHash } from './commands/key.ts';
@@ -50,7 +50,12 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
       writeErr: (text) => stderr.write(text),
       // One line with a code, as all errors are.
       outputError: (text, write) =>
-        write(`${text.trim().replace(/\s*\n\s*/g, ' ')}; --help shows what it takes [USAGE]\n`),
+        write(
+          `${text
+            .trim()
+            .replace(/\s*\n\s*/g, ' ')
+            .replace(/\.$/, '')}; --help shows what it takes [USAGE]\n`,
+        ),
     })
     .description(
       'Keeps vendor/bundle and node_modules in S3, named by their lockfiles, and brings them back in seconds.',
@@ -127,7 +132,9 @@ function addRestore(program: Command, run: Run): void {
     .action(
       (names: string[], flags: RecipeFlags & { fallback?: boolean; evict?: boolean }, command: Command) =>
         run(command, async (session, tell) => {
-          await each({ session, tell, names, flags }, (recipe) => restore(session, recipe, flags));
+          await each({ session, tell, names, flags, use: 'read' }, (recipe) =>
+            restore(session, recipe, flags),
+          );
           return undefined;
         }),
     );
@@ -149,12 +156,12 @@ function addSave(program: Command, run: Run): void {
     .action((names: string[], flags: RecipeFlags & SaveFlags, command: Command) =>
       run(command, async (session, tell) => {
         if (flags.background === true) {
-          await each({ session, tell, names, flags }, (recipe) =>
+          await each({ session, tell, names, flags, use: 'write' }, (recipe) =>
             saveInBackground(session, recipe, saveArguments(session, recipe, flags)),
           );
           return undefined;
         }
-        await each({ session, tell, names, flags }, (recipe) => save(session, recipe, flags));
+        await each({ session, tell, names, flags, use: 'write' }, (recipe) => save(session, recipe, flags));
         return undefined;
       }),
     );
@@ -223,6 +230,7 @@ function addWarm(program: Command, run: Run): void {
     .addHelpText('after', examples([['sandbox-cache warm', 'fill the cache before the fleet starts']]))
     .action((names: string[], flags: RecipeFlags, command: Command) =>
       run(command, async (session, tell) => {
+        requireWritable(session);
         const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
         await each({ session, tell, names, flags }, (recipe) =>
           warm(session, recipe, { command: [], installerOutput }),
@@ -293,7 +301,12 @@ function addEntries(program: Command, run: Run): void {
       run(command, async (session) => {
         const [only] = names;
         const exact = names.length === 1 && only !== undefined && only.includes('.tar');
-        const entries = exact ? [await storedEntry(session, only)] : await entriesNamed(session, names);
+        const refuse = (error: CacheError): never => {
+          throw error;
+        };
+        const entries = exact
+          ? [await storedEntry(session, only)]
+          : await entriesNamed(session, names, refuse);
         return listDocument(entries, Date.now());
       }),
     );
@@ -422,15 +435,17 @@ interface Each {
   tell: (outcome: Outcome) => void;
   names: readonly string[];
   flags: RecipeFlags;
+  /** What the command cannot do without. @default nothing */
+  use?: 'read' | 'write';
 }
 
 /** Does the work for each recipe in turn; one that fails does not keep the next from its turn. */
 async function each(
-  { session, tell, names, flags }: Each,
+  { session, tell, names, flags, use }: Each,
   work: (recipe: Recipe) => Promise<OutcomeDetail>,
 ): Promise<void> {
   const recipes = choose(session, names, flags);
-  if (recipes.length === 0) tell(noLockfile(session));
+  if (recipes.length === 0) tell(nothingFound(session, use));
   for (const recipe of recipes) {
     const about = { recipe: recipe.name, label: recipe.label };
     try {
@@ -443,10 +458,11 @@ async function each(
   }
 }
 
-/** Nothing named and nothing found: said once, with every lockfile looked for. Without a store there is nothing to say. */
-function noLockfile({ config }: Session): Outcome {
+/** Nothing named and nothing found: said once, with every lockfile looked for. Without a cache there is nothing to say. */
+function nothingFound({ config }: Session, use: Each['use']): Outcome {
   const about = { recipe: 'any recipe', label: 'Dependencies' };
-  if (config.store.type === 'off') return { ...about, type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
+  const off = use === undefined ? undefined : whyOff(config, use);
+  if (off !== undefined) return { ...about, type: 'off', reason: off };
   return { ...about, type: 'no-lockfile', lockfiles: builtInRecipes.flatMap((recipe) => recipe.lockfiles) };
 }
 

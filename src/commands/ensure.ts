@@ -5,7 +5,7 @@ import { identify } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
-import { entryUrl, type Session, withDeadline } from './session.ts';
+import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
 
 export interface EnsureOptions {
   /** The command after `--`, in place of the recipe's own. */
@@ -44,15 +44,20 @@ export async function ensure(
   return installAndSave(session, recipe, { ...options, seconds });
 }
 
+/** @throws CacheError CONFIG_INVALID when no cache can be warmed */
+export function requireWritable({ config }: Session): void {
+  const off = whyOff(config, 'write');
+  if (off === undefined) return;
+  throw new CacheError('CONFIG_INVALID', `There is no cache to warm: ${off}`, {
+    hint:
+      config.store.type === 'off'
+        ? 'Set it to the bucket to fill.'
+        : 'Unset it for the job that warms the cache.',
+  });
+}
+
 /** For CI: nothing is downloaded; where the entry is missing, install, verify, save. */
 export async function warm(session: Session, recipe: Recipe, options: EnsureOptions): Promise<OutcomeDetail> {
-  const { config } = session;
-  if (config.store.type === 'off' || config.readonly) {
-    const reason = config.readonly ? 'CACHE_READONLY is set' : 'CACHE_S3_BUCKET is not set';
-    throw new CacheError('CONFIG_INVALID', `There is no cache to warm: ${reason}`, {
-      hint: config.readonly ? 'Unset it for the job that warms the cache.' : 'Set it to the bucket to fill.',
-    });
-  }
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const { key } = subject;

@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts';
 import { parseKey } from '../key.ts';
-import { checkRecipeName } from '../recipes/index.ts';
+import { strangeName } from '../recipes/index.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
 import { entryUrl, type Session, withDeadline } from './session.ts';
 
@@ -37,17 +37,18 @@ export async function storedEntries(
 
 /**
  * The same for names that a person typed. Recipes made of flags are known by their entries alone.
- * @throws CacheError USAGE as `checkRecipeName`
+ * @param onStrange gets the CacheError for a name of which there is neither an entry nor a recipe
  */
 export async function entriesNamed(
   session: Session,
   names: readonly string[],
-  options: { onlyTypos?: boolean } = {},
+  onStrange: (error: CacheError) => void,
 ): Promise<StoredEntry[]> {
   const entries = await storedEntries(session, names);
   for (const name of names) {
     if (entries.some((entry) => entry.recipe === name)) continue;
-    checkRecipeName(session.config.projectDir, name, options);
+    const error = strangeName(session.config.projectDir, name);
+    if (error !== undefined) onStrange(error);
   }
   return entries;
 }
@@ -110,8 +111,10 @@ export async function prune(
       hint: 'Unset it, or look with --dry-run.',
     });
   }
-  // A job that clears may come before the first save of a recipe that only flags describe.
-  const entries = await entriesNamed(session, recipes, { onlyTypos: true });
+  // Not worth failing for: a job that clears may come before the first save of a recipe that only flags describe.
+  const entries = await entriesNamed(session, recipes, ({ message, hint = '' }) =>
+    session.emit({ type: 'warning', message: `${message}, nor any entry of that name`, hint }),
+  );
   const doomed = new Set(chooseDoomed(entries, options, Date.now()));
   const deleted = entries.filter((entry) => doomed.has(entry)).reverse();
   if (!options.dryRun) {

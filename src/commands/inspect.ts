@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts';
 import type { ListedMember } from '../archive/list.ts';
-import { checkRecipeName } from '../recipes/index.ts';
+import { strangeName } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo } from '../store/store.ts';
 import { parseKey } from '../key.ts';
@@ -37,7 +37,8 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
 
 function keyNamed(session: Session, text: string): string {
   // A key has dots.
-  if (!text.includes('.')) checkRecipeName(session.config.projectDir, text, { onlyTypos: true });
+  const error = text.includes('.') ? undefined : strangeName(session.config.projectDir, text);
+  if (error !== undefined) throw error;
   return fullKey(session, text);
 }
 

@@ -5,7 +5,7 @@ import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { place, type Placed, settleLeftovers } from './place.ts';
-import { type Session, withDeadline } from './session.ts';
+import { type Session, whyOff, withDeadline } from './session.ts';
 
 export interface RestoreOptions {
   /** Take the newest older entry of the same recipe and runtime when there is no exact one. */
@@ -30,7 +30,8 @@ export async function restore(
   options: RestoreOptions = {},
 ): Promise<OutcomeDetail> {
   // Before anything else: with no store there is nothing to work out, and entrypoints call this on every start.
-  if (session.config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
+  const off = whyOff(session.config, 'read');
+  if (off !== undefined) return { type: 'off', reason: off };
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const { key } = subject;

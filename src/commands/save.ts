@@ -8,7 +8,7 @@ import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/rejected.ts';
 import { confirm, identify, readIngredients, type Subject } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
-import { type Session, withDeadline } from './session.ts';
+import { type Session, whyOff, withDeadline } from './session.ts';
 
 export interface SaveOptions {
   /** Replace the entry if there is one. */
@@ -71,8 +71,8 @@ interface Installed {
 /** What there is to save, as far as it is known without asking the store; else why nothing is. */
 export async function findInstalled(session: Session, recipe: Recipe): Promise<Installed | OutcomeDetail> {
   const { config } = session;
-  if (config.store.type === 'off') return { type: 'off', reason: 'CACHE_S3_BUCKET is not set' };
-  if (config.readonly) return { type: 'off', reason: 'CACHE_READONLY is set' };
+  const off = whyOff(config, 'write');
+  if (off !== undefined) return { type: 'off', reason: off };
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const targets = await recipe.targets(subject.project);

@@ -34,6 +34,12 @@ export function createSession(
   };
 }
 
+/** Why there is no cache to read from or to write to; undefined when there is one. */
+export function whyOff({ store, readonly }: Config, use: 'read' | 'write'): string | undefined {
+  if (store.type === 'off') return 'CACHE_S3_BUCKET is not set';
+  return use === 'write' && readonly ? 'CACHE_READONLY is set' : undefined;
+}
+
 /** An entry's URL without opening the store, which takes time. */
 export function entryUrl({ store }: Config, key: string): string {
   switch (store.type) {

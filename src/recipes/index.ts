@@ -36,14 +36,13 @@ export function findRecipe(projectDir: string, name: string): Recipe | undefined
 }
 
 /**
- * A name that nothing is stored under, where no recipe is needed (`list`, `prune`): that of a recipe, or a mistake?
- * @throws CacheError USAGE when no recipe has it and, with `onlyTypos`, it is near the name of one
+ * What is wrong with a name that nothing is stored under, for commands that need no recipe (`list`, `prune`).
+ * @returns a CacheError USAGE, or undefined for the name of a recipe
  */
-export function checkRecipeName(projectDir: string, name: string, { onlyTypos = false } = {}): void {
+export function strangeName(projectDir: string, name: string): CacheError | undefined {
   const known = knownRecipes(projectDir);
-  if (known.some((recipe) => recipe.name === name)) return;
-  if (onlyTypos && !known.some((recipe) => isNear(name, recipe.name))) return;
-  throw unknownRecipe(name, known, 'sandbox-cache list shows every entry there is.');
+  if (known.some((recipe) => recipe.name === name)) return undefined;
+  return unknownRecipe(name, known, 'sandbox-cache list shows every entry there is.');
 }
 
 function knownRecipes(projectDir: string): Recipe[] {

@@ -47,7 +47,7 @@ export function pruneDocument(
     },
     text: [
       ...lines,
-      `${verb} ${all(deleted)}, ${formatBytes(bytes(deleted))}; ${formatBytes(bytes(kept))} ${dryRun ? 'would be' : 'is'} left`,
+      `${verb} ${all(deleted)}, ${formatBytes(bytes(deleted))}; ${formatBytes(bytes(kept))} ${dryRun ? 'would be left' : 'left'}`,
     ].join('\n'),
   };
 }

@@ -180,9 +180,10 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['key', '--explain', '--url'], /'--url' cannot be used with option '--explain'/],
     [['list', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['list', 'npm', 'pip'], /There is no recipe "pip"\. Known are bundle, npm\./],
-    [['prune', 'bundel', '--keep', '1'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['inspect', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
-    [['inspect', 'what'], /what is not the key of an entry/],
+    [['inspect', 'what'], /There is no recipe "what"\. Known are bundle, npm\./],
+    [['inspect', 'what.tar.gz'], /what\.tar\.gz is not the key of an entry/],
+    [['key', 'deps', '--hash', 'xyz'], /It takes 16 hex digits; --help shows what it takes/],
     [['list', '--project'], /argument missing/],
     [['-C', 'nowhere', 'restore', 'npm'], /\/nowhere is not a directory/],
   ] as const)('%j', async (args, text) => {
@@ -190,6 +191,24 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     expect(result.stderr).toMatch(text);
     expect(result.stderr).toMatch(/^error: .* \[(USAGE|CONFIG_INVALID)\]\n$/);
     expect(result.stdout).toBe('');
+  });
+
+  it('a current directory that has been removed: says so, unless another is given', async () => {
+    const gone = join(sandbox.folder, 'gone');
+    const run = (args: string) =>
+      sandbox.script(`mkdir "${gone}" && cd "${gone}" && rmdir "${gone}" && sandbox-cache ${args}`);
+    expectError(expectExit(await run('list'), 2), 'USAGE', /current directory is not there any more/);
+    expect(expectExit(await run(`-C "${sandbox.project}" list`), 0).stdout).toBe('No entries.\n');
+  });
+
+  it('--json without a command, and with one that there is not', async () => {
+    for (const args of [[], ['help', 'nonsense']]) {
+      const { stdout } = expectExit(await sandbox.run(['--json', ...args]), 2);
+      expect(JSON.parse(stdout)).toEqual({
+        exitCode: 2,
+        error: { code: 'USAGE', message: 'no command that there is' },
+      });
+    }
   });
 
   it('--json has what is wrong with the arguments', async () => {
@@ -267,6 +286,21 @@ describe('no cache, nothing to do', () => {
     expectError(expectExit(await sandbox.run(['list'], { env }), 2), 'CONFIG_INVALID', /CACHE_S3_BUCKET/);
   });
 
+  it('warm without a cache to fill: 2, whether or not there is a lockfile', async () => {
+    for (const env of [{ CACHE_S3_BUCKET: undefined }, { CACHE_READONLY: 'true' }]) {
+      const name = Object.keys(env)[0]!;
+      for (const args of [['warm'], ['warm', 'npm']]) {
+        const result = expectExit(await sandbox.run(args, { env }), 2);
+        expectError(result, 'CONFIG_INVALID', new RegExp(`no cache to warm: ${name}`));
+      }
+    }
+  });
+
+  it('no lockfile, no bucket: key says what it looked for all the same', async () => {
+    const result = expectExit(await sandbox.run(['key'], { env: { CACHE_S3_BUCKET: undefined } }), 1);
+    expect(result.stderr).toMatch(/^warning: No Gemfile\.lock/);
+  });
+
   it('no lockfile: 1, and a warning names the files looked for', async () => {
     for (const command of ['restore', 'save', 'key']) {
       const named = expectExit(await sandbox.run([command, 'npm']), 1);
@@ -288,6 +322,7 @@ describe('no cache, nothing to do', () => {
     makeProject(sandbox.project);
     const env = { CACHE_READONLY: 'true' };
     expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    expectExit(await sandbox.run(['save'], { env }), 0);
     expect(sandbox.keys).toEqual([]);
     expectExit(await sandbox.run(['save', ...DEPS]), 0);
     wipe(sandbox.project, 'deps');
