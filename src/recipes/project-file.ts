@@ -20,7 +20,7 @@ const FIELDS = {
 /**
  * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`.
  * @returns none when the project has no such file
- * @throws CacheError CONFIG_INVALID, or USAGE for a name or a path that no recipe may have
+ * @throws CacheError CONFIG_INVALID, also for a name or a path that no recipe may have
  */
 export function readProjectRecipes(projectDir: string): Recipe[] {
   const recipes = parse(projectDir)['recipes'];
@@ -28,7 +28,13 @@ export function readProjectRecipes(projectDir: string): Recipe[] {
   return Object.entries(object(recipes, 'recipes')).map(([name, value]) => {
     const fields = object(value, `recipes.${name}`);
     for (const [field, content] of Object.entries(fields)) checkField(`recipes.${name}`, field, content);
-    return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
+    try {
+      return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
+    } catch (error) {
+      // Without its hint: that is about flags.
+      if (error instanceof CacheError) throw invalid(`has recipes.${name}: ${error.message}`, error);
+      throw error;
+    }
   });
 }
 

@@ -75,10 +75,19 @@ describe('readProjectRecipes', () => {
   });
 
   it('refuses what no recipe may be, as on the command line', () => {
-    write({ recipes: { pip: { ...pip, paths: ['../venv'] } } });
-    expect(() => readProjectRecipes(dir)).toThrow('"../venv" is outside the project');
-    write({ recipes: { pip: { paths: ['venv'] } } });
-    expect(() => readProjectRecipes(dir)).toThrow('"pip" names no lockfile');
+    const refused = (recipes: unknown, text: string): void => {
+      write({ recipes });
+      expect(() => readProjectRecipes(dir)).toThrow(
+        expect.objectContaining({
+          code: 'CONFIG_INVALID',
+          message: `.sandbox-cache.json has recipes.${text}`,
+          hint: 'docs/EXTENDING.md shows what it takes.',
+        }) as Error,
+      );
+    };
+    refused({ pip: { ...pip, paths: ['../venv'] } }, 'pip: "../venv" is outside the project');
+    refused({ pip: { paths: ['venv'] } }, 'pip: "pip" names no lockfile');
+    refused({ Pip: pip }, 'Pip: "Pip" is no recipe name');
   });
 
   it('says when the file cannot be read', () => {
