@@ -45,7 +45,7 @@ async function run(argv: readonly string[]): Promise<void> {
     if (code !== 0 && argv.includes('--json')) {
       // Help in place of an error has a message for commander alone.
       const help = error.code === 'commander.help';
-      const message = help ? 'no command that there is' : error.message.replace(/^error: /, '');
+      const message = help ? 'no command is given' : error.message.replace(/^error: /, '');
       print(JSON.stringify({ exitCode: code, error: { code: 'USAGE', message } }, undefined, 2));
     }
   }

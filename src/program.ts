@@ -66,6 +66,8 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
     .option('-q, --quiet', 'no result lines on stdout')
     .option('--json', 'one JSON document on stdout')
     .configureHelp({ showGlobalOptions: true })
+    // commander's own answers a name that it does not know with the whole help, and not a word about the name.
+    .helpCommand(false)
     .exitOverride()
     .addHelpText(
       'after',
@@ -104,6 +106,7 @@ const COMMANDS: readonly {
   { names: ['list', 'inspect', 'prune'], add: addEntries },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
+  { names: ['help'], add: addHelp },
 ];
 
 /** To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is. */
@@ -415,6 +418,19 @@ function addCompletion(program: Command, _run: Run, { outputs }: Given): void {
       const { json, quiet } = program.opts<GlobalFlags>();
       if (json === true) outputs.stdout.write(`${JSON.stringify({ shell, script }, undefined, 2)}\n`);
       else if (quiet !== true) outputs.stdout.write(script);
+    });
+}
+
+function addHelp(program: Command): void {
+  program
+    .command('help')
+    .description('Show the help of a command')
+    .argument('[command]', 'its name')
+    .addHelpText('after', examples([['sandbox-cache help restore', '']]))
+    .action((name: string | undefined) => {
+      const command = name === undefined ? program : program.commands.find((one) => one.name() === name);
+      if (command === undefined) program.error(`error: unknown command '${name}'`);
+      command.help();
     });
 }
 

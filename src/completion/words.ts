@@ -49,7 +49,7 @@ export function commandLineOf(program: Command, recipes: readonly string[]): Com
     arguments: command.registeredArguments.map((argument) => argumentWords(argument, recipes)),
   }));
   const names = commands.map(({ name }) => name);
-  // commander's own, whose argument it does not describe.
+  // Its argument is one of the others.
   for (const {
     name,
     arguments: [first],

@@ -222,6 +222,7 @@ describe('--quiet, pipes and help', () => {
     'prune',
     'keygen',
     'completion',
+    'help',
   ])('%s --help shows examples', async (command) => {
     const result = expectExit(await sandbox.run([...(command === '' ? [] : [command]), '--help']), 0);
     expect(result.stdout).toMatch(/^Usage: sandbox-cache/);
@@ -229,7 +230,7 @@ describe('--quiet, pipes and help', () => {
     expect(result.stderr).toBe('');
   });
 
-  it.each([[['--help']], [['help']], [['--help', 'restore']], [['-q', '-h', 'save']]])(
+  it.each([[['--help']], [['help']], [['--quiet', 'help']], [['--help', 'restore']], [['-q', '-h', 'save']]])(
     '%j lists every command',
     async (args) => {
       const { stdout } = await sandbox.run(args);
