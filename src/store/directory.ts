@@ -5,15 +5,15 @@
  * (`local/publish.ts`). What travels with it lies beside it, written first and found by the identity of the file, so that the
  * two always belong together. The time of last use is that of the file beside: the entry's own are part of its identity.
  */
-import { open, mkdir, readFile, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises';
+import { open, readFile, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises';
 import { CacheError, systemCode } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { raceAbort } from './abort.ts';
 import { describeFileFailure, type FileWork } from './local/errors.ts';
+import { makeFolder } from './local/folder.ts';
 import {
   entryPath,
   FILE_MODE,
-  FOLDER_MODE,
   identityOf,
   sidecarFolder,
   sidecarPath,
@@ -91,11 +91,7 @@ class DirectoryStore implements Store {
     const temporary = temporaryPath(dir);
     try {
       await this.#explained('write', key, () =>
-        Promise.all(
-          [temporaryFolder(dir), sidecarFolder(dir)].map((path) =>
-            mkdir(path, { recursive: true, mode: FOLDER_MODE }),
-          ),
-        ),
+        Promise.all([temporaryFolder(dir), sidecarFolder(dir)].map(makeFolder)),
       );
       await this.#receive(temporary, { key, body, signal });
       return await this.#explained('write', key, async () => {
@@ -119,7 +115,7 @@ class DirectoryStore implements Store {
     const files = listFiles(this.#dir)[Symbol.asyncIterator]();
     for (;;) {
       signal.throwIfAborted();
-      const { done, value } = await this.#explained('read', prefix, () => files.next());
+      const { done, value } = await this.#explained('read', prefix.replace(/\/$/, ''), () => files.next());
       if (done === true) return;
       const { key, size, modified, etag } = value;
       if (key.startsWith(prefix)) yield { key, size, modified, etag };
@@ -131,7 +127,7 @@ class DirectoryStore implements Store {
     await this.#explained('remove', key, async () => {
       const expected = etag ?? (await this.stat(key, { signal }))?.etag;
       if (expected === undefined) return;
-      await mkdir(temporaryFolder(this.#dir), { recursive: true, mode: FOLDER_MODE });
+      await makeFolder(temporaryFolder(this.#dir));
       if ((await takeAway(this.#dir, this.url(key), expected)) === 'removed') {
         await rm(sidecarPath(this.#dir, expected), { force: true });
       }

@@ -1,9 +1,10 @@
 /** The one moment in which an entry appears. `link` fails when the name is taken, `rename` replaces what is there. */
-import { link, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import type { WriteOptions } from '../store.ts';
-import { FOLDER_MODE, identityOf, temporaryPath } from './layout.ts';
+import { makeFolder } from './folder.ts';
+import { identityOf, temporaryPath } from './layout.ts';
 
 export interface Publication {
   dir: string;
@@ -15,7 +16,7 @@ export interface Publication {
 
 /** Whether the entry is now ours. */
 export async function publish({ dir, temporary, path, ifExists }: Publication): Promise<boolean> {
-  await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
+  await makeFolder(dirname(path));
   if (ifExists === 'replace') {
     await rename(temporary, path);
     return true;
