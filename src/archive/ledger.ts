@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { CacheError } from '../errors.ts';
+import { MAX_INDEX_BYTES, MAX_MEMBERS } from './bounds.ts';
 import { corrupt, limit } from './faults.ts';
 import type { TrailerRecord } from './format/record.ts';
 import { statement } from './seal.ts';
@@ -38,11 +39,6 @@ export interface Ledger {
   compare(trailer: TrailerRecord, entries: number): void;
 }
 
-/** Lines are kept until the index comes, and what it says until the trailer: some 1 KiB each. Ours would hold 400 GB of tar. */
-const MAX_MEMBERS = 200_000;
-/** Bytes of names and of index, kept until the end too. An honest member needs some 200 of both together. */
-const MAX_KEPT = 64 * 1024 * 1024;
-
 export function createLedger(): Ledger {
   const lines: LedgerLine[] = [];
   const index: IndexPart[] = [];
@@ -52,7 +48,7 @@ export function createLedger(): Ledger {
 
   function keep(bytes: number): void {
     kept += bytes;
-    if (kept > MAX_KEPT) throw limit(`more than ${MAX_KEPT} bytes of index`);
+    if (kept > MAX_INDEX_BYTES) throw limit(`more than ${MAX_INDEX_BYTES} bytes of index`);
   }
 
   return {

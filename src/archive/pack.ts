@@ -15,6 +15,7 @@ import {
   type IndexedMember,
 } from './format/record.ts';
 import { planMembers, type MemberPlan } from './members.ts';
+import { createPackLimits } from './pack-limits.ts';
 import type { PackReply } from './pack-member.ts';
 import { createPool, type Pool } from './pool.ts';
 import { statement } from './seal.ts';
@@ -29,7 +30,7 @@ const INDEX_LENGTH = 65_000;
 
 /**
  * Packs directories into an archive. Nothing happens before the body is iterated.
- * The body throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE, WORKER_DIED, or the signal's reason.
+ * The body throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT, WORKER_DIED, or the signal's reason.
  * @throws CacheError CONFIG_INVALID when this Node has no such compression, or a name in the seal is too long
  */
 export function pack(options: PackOptions): Packing {
@@ -75,7 +76,8 @@ async function* archive(
 ): AsyncGenerator<Uint8Array, ArchiveSummary> {
   const base = Buffer.from(options.dir).toString('latin1');
   const roots = options.roots.map((root) => Buffer.from(root).toString('latin1'));
-  const tree = await readSourceTree(pool, { base, roots, excludes: options.excludes });
+  const limits = createPackLimits(options.limits, MEMBER_LENGTH);
+  const tree = await readSourceTree(pool, { base, roots, excludes: options.excludes, limits });
   const rootHash = createHash('sha256');
   const index: IndexedMember[] = [];
   const total: ArchiveSummary = { files: 0, bytes: 0, storedBytes: 0 };
@@ -89,7 +91,9 @@ async function* archive(
     (plan) => pool.run({ type: 'pack', base, compression, level, plan }),
   );
   for await (const { plan, reply } of members) {
-    index.push(indexedMember(plan, reply));
+    const member = indexedMember(plan, reply);
+    limits.addMember(member);
+    index.push(member);
     rootHash.update(reply.digest);
     total.files += plan.entries;
     total.bytes += plan.tarLength;

@@ -2,6 +2,7 @@
  * Where an entry's name leads. A name is a binary string (see tar-header.ts) of plain segments, `node_modules/a/index.js`, under one
  * of the roots; everything else is refused, never repaired.
  */
+import { MAX_DEPTH } from './bounds.ts';
 import { limit, refuse, shown } from './faults.ts';
 
 /** See UnpackRoot; binary strings, so that names join without conversion. */
@@ -15,9 +16,6 @@ export interface Place {
   /** Absolute. */
   target: string;
 }
-
-/** Honest trees have some 50 at most. Deeper ones are slow to make, and slower to remove. */
-const MAX_DEPTH = 500;
 
 /**
  * `./a/b/` → `a/b`; the empty string for the top itself.

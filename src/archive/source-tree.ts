@@ -13,6 +13,7 @@ import {
   TYPE_SYMLINK,
   type TarEntry,
 } from './format/tar-header.ts';
+import type { PackLimits } from './pack-limits.ts';
 import type { Pool } from './pool.ts';
 import {
   mtimeUs,
@@ -32,6 +33,8 @@ export interface SourceOptions {
   /** Relative to `base`, binary strings. */
   roots: readonly string[];
   excludes: readonly string[];
+  /** Stops the walk where the tree goes too far. */
+  limits: PackLimits;
 }
 
 export interface SourceTree {
@@ -54,17 +57,18 @@ const WALK_BUDGET = 500;
 
 /**
  * Walks in the pool.
- * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE
+ * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT
  */
 export async function readSourceTree(
   pool: Pool,
-  { base, roots, excludes }: SourceOptions,
+  { base, roots, excludes, limits }: SourceOptions,
 ): Promise<SourceTree> {
   const tree: SourceTree = {
     roots: outermost(roots).map((path) => ({ path, stat: statRoot(base, path) })),
     dirs: new Map(),
   };
   const waiting = tree.roots.map((root) => root.path);
+  for (const path of waiting) limits.addRoot(path);
   let running = 0;
   await new Promise<void>((resolve, reject) => {
     const handOut = (): void => {
@@ -76,7 +80,7 @@ export async function readSourceTree(
           .run({ type: 'walk', base, dirs: waiting.splice(-share), excludes, budget: WALK_BUDGET })
           .then((reply) => {
             running--;
-            addListings(tree, reply);
+            addListings(tree, reply, limits);
             for (const dir of reply.rest) waiting.push(dir);
             handOut();
           })
@@ -179,7 +183,7 @@ function linked(entry: ListedEntry, firstPaths: Map<string, string>): TarEntry {
   return { ...entry, type: TYPE_HARDLINK, linkPath: first, size: 0 };
 }
 
-function addListings(tree: SourceTree, reply: WalkReply): void {
+function addListings(tree: SourceTree, reply: WalkReply, limits: PackLimits): void {
   const names = reply.names.split('\0');
   let from = 0;
   let inode = 0;
@@ -189,12 +193,14 @@ function addListings(tree: SourceTree, reply: WalkReply): void {
     const stats = reply.stats.subarray(from * STAT_FIELDS, to * STAT_FIELDS);
     const shared = countModes(stats, (mode) => (mode & SHARED) !== 0);
     const links = countModes(stats, (mode) => typeBits(mode) === S_IFLNK);
-    tree.dirs.set(dir, {
+    const listing = {
       names: names.slice(from, to),
       stats,
       inodes: reply.inodes.slice(inode, (inode += shared)),
       linkTargets: reply.linkTargets.slice(target, (target += links)),
-    });
+    };
+    tree.dirs.set(dir, listing);
+    limits.addListing(dir, listing);
     from = to;
   });
 }

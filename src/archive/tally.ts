@@ -1,4 +1,5 @@
 /** What an archive has come to so far, held against the limits, and what is left to do at the end. */
+import { MAX_NAME_BYTES, RATIO_FROM } from './bounds.ts';
 import { limit, refuse } from './faults.ts';
 import { nameOf, type BinaryRoot } from './paths.ts';
 import type { Limits } from './types.ts';
@@ -16,11 +17,6 @@ export interface Tally {
   /** Tar that is about to be unpacked. @throws CacheError ARCHIVE_LIMIT */
   checkRatio(tarBytes: number, storedBytes: number): void;
 }
-
-/** Below this even a large ratio does no harm. */
-const RATIO_FROM = 64 * 1024 * 1024;
-/** Characters of names of directories and links: they are kept until the end. 100,000 packages have a tenth of it. */
-const MAX_KEPT = 64 * 1024 * 1024;
 
 export function createTally(limits: Limits): Tally {
   const hardlinks: Link[] = [];
@@ -61,7 +57,8 @@ export function createTally(limits: Limits): Tally {
         checkBytes(bytes + reply.open.size - reply.open.written);
         keep(settlings, [settlingOf(reply.open)]);
       }
-      if (kept > MAX_KEPT) throw limit(`more than ${MAX_KEPT} bytes of names of directories and links`);
+      if (kept > MAX_NAME_BYTES)
+        throw limit(`more than ${MAX_NAME_BYTES} bytes of names of directories and links`);
     },
     checkRatio(tarBytes, storedBytes) {
       if (tarBytes > RATIO_FROM && tarBytes > limits.maxRatio * storedBytes)

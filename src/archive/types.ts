@@ -22,6 +22,8 @@ export interface PackOptions {
   level?: number | undefined;
   /** Worker threads, at least 1. The bytes written do not depend on it. */
   workers: number;
+  /** Those that a restore will hold the archive against. */
+  limits: Limits;
   seal: Seal;
   /** Signs the archive. */
   sign?: Sign;

@@ -128,6 +128,7 @@ async function upload(
     compression: config.compression,
     level: config.level,
     workers: config.workers ?? availableCpus(),
+    limits: config.limits,
     seal: { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds },
     ...(await signing(session)),
     signal,

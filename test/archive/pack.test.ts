@@ -21,7 +21,7 @@ import { containerFor } from '../../src/archive/format/container.ts';
 import type { PackProgress } from '../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../support/tree.ts';
 import { noise, packBytes, SEAL, startPacking } from './packing.ts';
-import { COMPRESSIONS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
+import { COMPRESSIONS, LIMITS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
 
 const EXPECTED = { keyDigest: SEAL.keyDigest, recipe: SEAL.recipe, runtime: SEAL.runtime };
 const MEBIBYTE = 1024 * 1024;
@@ -260,6 +260,79 @@ describe('a tree that cannot be packed', () => {
     );
   });
 });
+
+describe('a tree that no restore would take', () => {
+  const refusal = (text: string) => ({
+    code: 'ARCHIVE_LIMIT',
+    message: expect.stringContaining(text),
+    hint: expect.stringContaining('Nothing was saved'),
+  });
+
+  /** Packs with these limits, and unpacks with the same: both ways have to agree. */
+  async function roundTrip(dir: string, limits: Partial<typeof LIMITS>): Promise<void> {
+    const both = { ...LIMITS, ...limits };
+    const bytes = await packBytes({ dir, limits: both });
+    const out = { compression: 'gzip', dir: join(temporaryDir(), 'out'), expected: EXPECTED } as const;
+    await unpackBytes(bytes, { ...out, limits: both });
+  }
+
+  /** What is packed without a limit is refused with it. */
+  async function restoreRefuses(dir: string, limits: Partial<typeof LIMITS>): Promise<void> {
+    const bytes = await packBytes({ dir, limits: { ...LIMITS, maxRatio: 1e6 } });
+    const out = { compression: 'gzip', dir: join(temporaryDir(), 'out'), expected: EXPECTED } as const;
+    const unpacked = unpackBytes(bytes, { ...out, limits: { ...LIMITS, ...limits } });
+    await expect(unpacked).rejects.toMatchObject({ code: 'ARCHIVE_LIMIT' });
+  }
+
+  it('has one entry too many: files, directories, links, and the root', async () => {
+    const dir = tree({ 'a/one.js': '1', 'two.js': '2' });
+    symlinkSync('two.js', join(dir, ROOT, 'link'));
+    linkSync(join(dir, ROOT, 'two.js'), join(dir, ROOT, 'other'));
+    await roundTrip(dir, { maxFiles: 6 });
+    await restoreRefuses(dir, { maxFiles: 5 });
+    const failure = packBytes({ dir, limits: { ...LIMITS, maxFiles: 5 } });
+    await expect(failure).rejects.toMatchObject({ ...refusal('more than 5 entries'), hint: RAISE('FILES') });
+  });
+
+  it('has one byte too many; a file with two names counts once', async () => {
+    const dir = tree({ 'one.js': '12345', 'two.js': '678' });
+    linkSync(join(dir, ROOT, 'one.js'), join(dir, ROOT, 'again.js'));
+    await roundTrip(dir, { maxBytes: 8 });
+    await restoreRefuses(dir, { maxBytes: 7 });
+    const failure = packBytes({ dir, limits: { ...LIMITS, maxBytes: 7 } });
+    await expect(failure).rejects.toMatchObject({ ...refusal('more than 7 bytes'), hint: RAISE('BYTES') });
+  });
+
+  it('compresses better than an honest one', async () => {
+    const dir = tree({ zeros: '' });
+    truncateSync(join(dir, ROOT, 'zeros'), 66 * MEBIBYTE);
+    await restoreRefuses(dir, { maxRatio: 200 });
+    const failure = packBytes({ dir, limits: { ...LIMITS, maxRatio: 200 } });
+    await expect(failure).rejects.toMatchObject({ ...refusal('more than 200'), hint: RAISE('RATIO') });
+    await roundTrip(dir, { maxRatio: 2000 });
+  });
+
+  it('is deeper than a restore goes', async () => {
+    const below = (depth: number): string => Array.from({ length: depth - 1 }, () => 'd').join('/');
+    await roundTrip(tree({ [`${below(500)}/file`]: '1' }), {});
+    const dir = tree({ [`${below(501)}/file`]: '1' });
+    await expect(packBytes({ dir })).rejects.toMatchObject(refusal('500 directories in each other'));
+  });
+
+  it('has more members than a restore counts: told before a byte is read', async () => {
+    const dir = tree({ sparse: '' });
+    truncateSync(join(dir, ROOT, 'sparse'), 200_001 * 2 * MEBIBYTE);
+    const { body } = startPacking({ dir, limits: { ...LIMITS, maxBytes: 1e12 } });
+    const sent: Uint8Array[] = [];
+    const failure = (async () => {
+      for await (const chunk of body) sent.push(chunk);
+    })();
+    await expect(failure).rejects.toMatchObject(refusal('bytes'));
+    expect(sent).toEqual([]);
+  });
+});
+
+const RAISE = (what: string): unknown => expect.stringContaining(`raise CACHE_MAX_${what} `);
 
 describe('stopping', () => {
   it('rejects with the reason of the signal, wherever packing is', async () => {

@@ -5,7 +5,7 @@ import { packWith } from '../../src/archive/pack.ts';
 import { createPool, type Pool } from '../../src/archive/pool.ts';
 import type { Packing, PackOptions } from '../../src/archive/types.ts';
 import { walk } from '../../src/archive/walk.ts';
-import { ROOT, workerEntry } from './unpacking.ts';
+import { LIMITS, ROOT, workerEntry } from './unpacking.ts';
 
 export const SEAL = {
   keyDigest: 'ab'.repeat(32),
@@ -28,6 +28,7 @@ export function startPacking({ workers = 0, ...options }: PackingOptions): Packi
       excludes: [],
       compression: 'gzip',
       workers: 1,
+      limits: LIMITS,
       seal: SEAL,
       signal: new AbortController().signal,
       ...options,

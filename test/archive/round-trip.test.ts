@@ -16,7 +16,7 @@ import { pack } from '../../src/archive/pack.ts';
 import type { Compression } from '../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../support/tree.ts';
 import { FORGED_KEY, forge, treeMembers } from './forge.ts';
-import { COMPRESSIONS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
+import { COMPRESSIONS, LIMITS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
 
 const SEAL = { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115', installSeconds: 1.5 };
 
@@ -77,6 +77,7 @@ async function packed(base: string, compression: Compression): Promise<Buffer> {
     excludes: [],
     compression,
     workers: 1,
+    limits: LIMITS,
     seal: SEAL,
     signal: new AbortController().signal,
   });

@@ -1,7 +1,7 @@
 /** Where entries may live and what they may be called: directories, tiers, compressions, recipes of one's own, fallbacks. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -309,4 +309,51 @@ it('a lockfile that changes while it is packed: nothing is saved', async () => {
   );
   expect(sandbox.keys).toEqual([]);
   expect(sandbox.uploads).toBe(0);
+});
+
+describe('a tree above the limits that restores have', () => {
+  const saves = ['CreateMultipartUpload', 'UploadPart', 'PutObject'];
+
+  it.each([
+    ['CACHE_MAX_FILES', '4'],
+    ['CACHE_MAX_BYTES', '5019'],
+  ])('%s: refused before a byte is sent; at the limit it is saved and restores', async (variable, below) => {
+    // Five entries with the directory itself, 5,020 bytes.
+    makeProject(sandbox.project);
+    const before = treeOf(join(sandbox.project, 'deps'));
+    const refused = expectExit(await sandbox.run(['save', ...DEPS], { env: { [variable]: below } }), 3);
+    expect(refused.stderr).toMatch(
+      new RegExp(
+        `^error: The tree has more than ${below} [^\\n]*raise ${variable} [^\\n]* \\[ARCHIVE_LIMIT\\]\\n$`,
+      ),
+    );
+    for (const operation of saves) expect(sandbox.server.count(operation)).toBe(0);
+    expect(sandbox.keys).toEqual([]);
+
+    const env = { CACHE_MAX_FILES: '5', CACHE_MAX_BYTES: '5020' };
+    expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+    wipe(sandbox.project, 'deps');
+    expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+    expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
+  });
+
+  it('CACHE_MAX_RATIO: told while it is sent, and the upload is aborted', async () => {
+    makeProject(sandbox.project, { bigBytes: 40_000_000 });
+    writeFiles(sandbox.project, { 'deps/zeros': '' });
+    truncateSync(join(sandbox.project, 'deps/zeros'), 40_000_000);
+    const refused = expectExit(await sandbox.run(['save', ...DEPS], { env: { CACHE_MAX_RATIO: '1' } }), 3);
+    expect(refused.stderr).toMatch(/raise CACHE_MAX_RATIO .* \[ARCHIVE_LIMIT\]\n$/);
+    expect(sandbox.server.count('AbortMultipartUpload')).toBe(1);
+    expect(sandbox.uploads).toBe(0);
+    expect(sandbox.keys).toEqual([]);
+  });
+
+  it('ensure: a warning, for the dependencies are there', async () => {
+    writeFiles(sandbox.project, { 'deps.lock': 'one\n' });
+    const env = { CACHE_MAX_FILES: '1' };
+    const install = ['--', 'sh', '-c', 'mkdir deps && touch deps/file'];
+    const result = expectExit(await sandbox.run(['ensure', ...DEPS, ...install], { env }), 0);
+    expect(result.stderr).toMatch(/^warning: The tree has more than 1 entries, .*CACHE_MAX_FILES/m);
+    expect(sandbox.keys).toEqual([]);
+  });
 });

@@ -30,6 +30,7 @@ const { values } = parseArgs({
 });
 const compression = values.compression as Compression;
 const seal = { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115', installSeconds: 1 };
+const LIMITS = { maxBytes: 1e9, maxFiles: 1e6, maxRatio: 200, maxPathBytes: 4096 };
 const base = mkdtempSync(join(values.base, 'sandbox-cache-flip-'));
 process.umask(0);
 
@@ -63,6 +64,7 @@ async function packedParts(): Promise<Buffer[]> {
     excludes: [],
     compression,
     workers: 1,
+    limits: LIMITS,
     seal,
     signal: new AbortController().signal,
   });
@@ -81,7 +83,7 @@ async function unpackDamaged(bytes: Buffer): Promise<string> {
       compression,
       roots: [{ prefix: ROOT, dir }],
       workers: 1,
-      limits: { maxBytes: 1e9, maxFiles: 1e6, maxRatio: 200, maxPathBytes: 4096 },
+      limits: LIMITS,
       mustBeOurs: false,
       expected: seal,
       signal: new AbortController().signal,

@@ -21,6 +21,7 @@ export interface ArchiveJob {
   foreign?: boolean;
 }
 
+const LIMITS = { maxBytes: 1e12, maxFiles: 1e8, maxRatio: 1e4, maxPathBytes: 4096 };
 const SEAL = { keyDigest: 'b'.repeat(64), recipe: 'bench', runtime: 'any' };
 /** As the network's windows have it: far from one read a block, far from the whole archive. */
 const READ_BYTES = 1 << 20;
@@ -39,6 +40,7 @@ async function packToFile(job: ArchiveJob): Promise<void> {
     compression: job.compression,
     level: job.level,
     workers: job.workers,
+    limits: LIMITS,
     seal: { ...SEAL, installSeconds: 0 },
     signal: new AbortController().signal,
   });
@@ -58,7 +60,7 @@ async function unpackFromFile(job: ArchiveJob): Promise<void> {
     compression: job.compression,
     roots,
     workers: job.workers,
-    limits: { maxBytes: 1e12, maxFiles: 1e8, maxRatio: 1e4, maxPathBytes: 4096 },
+    limits: LIMITS,
     mustBeOurs: job.foreign !== true,
     expected: SEAL,
     signal: new AbortController().signal,
