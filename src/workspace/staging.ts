@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { CacheError, systemCode } from '../errors.ts';
+import { CacheError } from '../errors.ts';
 import { targetError } from './failure.ts';
 import { makeHidden, removeHidden } from './hidden.ts';
 import { removeJournal, writeJournal, type Journal } from './journal.ts';
 import { acquireLease, type Lease } from './lease.ts';
 import { finish, prepareToFinish, swap, undo, unmark, type Tree } from './moves.ts';
+import { makeParents, removeParents } from './parents.ts';
 import { layOut, type Layout, type Place } from './places.ts';
 import { dropReceipts } from './receipt.ts';
 import { planChange, stripMarkers } from './plan.ts';
@@ -21,16 +22,17 @@ import type { Staging, StagingOptions } from './types.ts';
 export async function openStaging(options: StagingOptions): Promise<Staging> {
   const { projectDir, targets } = options;
   try {
-    const { lease, layout } = await takeHold(options);
+    const { lease, layout, parents } = await takeHold(options);
     try {
       await recover(layout);
       // What was undone just now is there again.
-      const run = new Run(layOut(projectDir, targets), lease, options);
-      run.makeBays();
+      const run = new Run(layOut(projectDir, targets), { lease, parents }, options);
+      await run.makeBays();
       return run;
     } catch (error) {
       lease.release();
       removeHidden(layout.home);
+      removeParents(parents);
       throw error;
     }
   } catch (error) {
@@ -47,12 +49,13 @@ export async function clearLeftovers(options: StagingOptions): Promise<void> {
   const bays = [layout.home, ...layout.places.map(({ bayDir }) => bayDir)];
   if (!bays.some((bay) => lstatSync(bay, { throwIfNoEntry: false }) !== undefined)) return;
   try {
-    const { lease } = await takeHold(options, { wait: false });
+    const { lease, parents } = await takeHold(options, { wait: false });
     try {
       await recover(layout);
     } finally {
       lease.release();
       removeHidden(layout.home);
+      removeParents(parents);
     }
   } catch (error) {
     if (error instanceof CacheError && error.code === 'TARGET_BUSY') return;
@@ -60,19 +63,31 @@ export async function clearLeftovers(options: StagingOptions): Promise<void> {
   }
 }
 
+interface Held {
+  lease: Lease;
+  /** Made for the home. */
+  parents: string[];
+}
+
 async function takeHold(
   { projectDir, targets, signal, onWait }: StagingOptions,
   { wait = true } = {},
-): Promise<{ lease: Lease; layout: Layout }> {
+): Promise<Held & { layout: Layout }> {
   for (;;) {
     const { home } = layOut(projectDir, targets);
-    makeParents(dirname(home));
-    const lease = await acquireLease(home, { signal, onWait, wait });
-    // The one we waited for may have left other mounts or rights behind.
-    const layout = layOut(projectDir, targets);
-    if (layout.home === home) return { lease, layout };
-    lease.release();
-    removeHidden(home);
+    const parents = makeParents(dirname(home));
+    try {
+      const lease = await acquireLease(home, { signal, onWait, wait });
+      // The one we waited for may have left other mounts or rights behind.
+      const layout = layOut(projectDir, targets);
+      if (layout.home === home) return { lease, parents, layout };
+      lease.release();
+      removeHidden(home);
+      removeParents(parents);
+    } catch (error) {
+      removeParents(parents);
+      throw error;
+    }
   }
 }
 
@@ -82,13 +97,16 @@ class Run implements Staging {
   readonly #layout: Layout;
   readonly #lease: Lease;
   readonly #options: StagingOptions;
+  /** Made for the home and the bays. */
+  readonly #parents: string[];
   /** Neither committed nor undone: the next run needs what is staged. */
   #unsettled = false;
   #closing: Promise<void> | undefined;
 
-  constructor(layout: Layout, lease: Lease, options: StagingOptions) {
+  constructor(layout: Layout, { lease, parents }: Held, options: StagingOptions) {
     this.#layout = layout;
     this.#lease = lease;
+    this.#parents = parents;
     this.#options = options;
     this.waited = lease.waited;
     this.roots = layout.places.map((place, slot) => ({
@@ -97,13 +115,19 @@ class Run implements Staging {
     }));
   }
 
-  makeBays(): void {
-    mkdirSync(this.#homeRun, { mode: 0o700 });
-    for (const place of this.#layout.places) {
-      if (place.bay === 'home') continue;
-      if (place.bay === 'beside') makeParents(dirname(place.bayDir));
-      makeHidden(place.bayDir);
-      mkdirSync(this.#runDir(place), { mode: 0o700 });
+  /** All or none. */
+  async makeBays(): Promise<void> {
+    try {
+      mkdirSync(this.#homeRun, { mode: 0o700 });
+      for (const place of this.#layout.places) {
+        if (place.bay === 'home') continue;
+        if (place.bay === 'beside') this.#parents.push(...makeParents(dirname(place.bayDir)));
+        makeHidden(place.bayDir);
+        mkdirSync(this.#runDir(place), { mode: 0o700 });
+      }
+    } catch (error) {
+      await this.close();
+      throw error;
     }
   }
 
@@ -160,14 +184,16 @@ class Run implements Staging {
     this.#unsettled = true;
     unmark(trees);
     undo(trees);
-    for (const parent of [...parents].reverse()) removeHidden(parent);
+    removeParents(parents);
     removeJournal(this.#homeRun);
     this.#unsettled = false;
   }
 
   async #clear(): Promise<void> {
     const { home, places } = this.#layout;
-    const bays = [...new Set([...places.map(({ bayDir }) => bayDir), home])];
+    const others = new Set(places.map(({ bayDir }) => bayDir).filter((bay) => bay !== home));
+    // The home last: it is by the home that the next run sees that there is something to clear.
+    const bays = [...others, home];
     const left: string[] = [];
     if (!this.#unsettled) {
       for (const bay of bays) {
@@ -182,8 +208,9 @@ class Run implements Staging {
       }
     }
     this.#lease.release();
-    if (left.length > 0) removeDetached(left, bays);
-    else for (const bay of bays) removeHidden(bay);
+    if (left.length > 0) return removeDetached(left, [...bays, ...this.#parents.toReversed()]);
+    for (const bay of bays) removeHidden(bay);
+    removeParents(this.#parents);
   }
 
   /** Once interrupted, only so much time is left. */
@@ -205,33 +232,15 @@ class Run implements Staging {
 /** An interrupted run ends within 2 s; it has other things to stop as well. */
 const INTERRUPTED_MS = 600;
 
-/** Finishes after this process has ended. Should it be killed too, the next run clears the rest. */
-function removeDetached(trees: readonly string[], bays: readonly string[]): void {
+/** Finishes after this process has ended. Should it be killed too, the next run clears the rest. @param emptied removed in the end */
+function removeDetached(trees: readonly string[], emptied: readonly string[]): void {
   const script =
-    'while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift; for bay; do rmdir -- "$bay"; done';
-  const child = spawn('/bin/sh', ['-c', script, 'sh', ...trees, '/', ...bays], {
+    'while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift; for dir; do rmdir -- "$dir"; done';
+  const child = spawn('/bin/sh', ['-c', script, 'sh', ...trees, '/', ...emptied], {
     detached: true,
     stdio: 'ignore',
     env: { PATH: '/usr/bin:/bin' },
   });
   child.on('error', () => {});
   child.unref();
-}
-
-/** Makes a directory and what is missing above it. @returns what was made, outermost first */
-function makeParents(dir: string): string[] {
-  const made: string[] = [];
-  for (let missing = dir; !exists(missing); missing = dirname(missing)) made.unshift(missing);
-  for (const missing of made) {
-    try {
-      mkdirSync(missing, { mode: 0o755 });
-    } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error;
-    }
-  }
-  return made;
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

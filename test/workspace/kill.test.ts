@@ -4,8 +4,10 @@ import { isRoot, KINDS, KINDS_OF_NOBODY, makeScene, whyNoMounts, type Kind } fro
 
 const noMounts = whyNoMounts();
 
-/** Kills for each kind of target, spread over the restore's calls; the long form (test/fuzz/kill.ts) takes them all. */
-const KILLS = 20;
+/** Kills for each kind of target, spread over the restore's calls; the long form (test/fuzz/kill-points.ts) takes them all. */
+const SPREAD = 16;
+/** And its very last calls: by then there is little left that tells the next run to clear up. */
+const LAST = 4;
 
 describe('kill -9', () => {
   let victim: Victim;
@@ -20,8 +22,9 @@ describe('kill -9', () => {
       `${kind.name}: whole with a receipt, or none${unable ?? ''}`,
       async () => {
         const changes = await countChanges(kind);
-        for (let kill = 0; kill < KILLS; kill++) {
-          const killAt = 1 + Math.floor((kill * changes) / KILLS);
+        const points = Array.from({ length: SPREAD }, (_, n) => 1 + Math.floor((n * changes) / SPREAD));
+        for (let n = LAST; n > 0; n--) points.push(changes - n + 1);
+        for (const killAt of points) {
           const scene = makeScene(kind);
           try {
             expect(victim.run({ restore: scene.restore, killAt }, kind.uid)).toBeUndefined();

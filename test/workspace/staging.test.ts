@@ -97,12 +97,13 @@ describe('a restore', () => {
             const dir = join(restore.project, target);
             return [versionOf(dir), statSync(dir, { throwIfNoEntry: false })?.mtimeMs];
           });
-        const before = look();
+        const paths = (): unknown => readdirSync(scene.base, { recursive: true });
+        const before = [look(), paths()];
         const staging = await openStaging({ ...options(restore.targets), projectDir: restore.project });
         stageVersion(staging, restore);
         await staging.close();
         await staging.close();
-        expect(look()).toEqual(before);
+        expect([look(), paths()]).toEqual(before);
         expect(debris(scene.base)).toEqual([]);
       } finally {
         scene.remove();
@@ -304,6 +305,13 @@ describe('refused, with everything left as it is', () => {
   it.each(['nowhere/deep', 'loop'])('a symlink to %s', async (to) => {
     symlinkSync(to, join(project, 'loop'));
     expect((await refusal(['loop'])).code).toMatch(/TARGET_/);
+  });
+
+  it('a second target whose staging area is in the way of ours', async () => {
+    mkdirSync(join(base, 'cache/other-name'), { recursive: true });
+    writeFileSync(join(base, 'cache/other-name/.sandbox-cache-staging'), 'a file');
+    symlinkSync('../cache/other-name', join(project, 'modules'));
+    expect((await refusal(['far/away/node_modules', 'modules'])).code).toMatch(/^TARGET_/);
   });
 
   it('a home that is not a directory', async () => {
