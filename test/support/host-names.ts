@@ -37,7 +37,12 @@ export function virtualHostEnvironment(server: S3Server): Record<string, string>
   return { ...server.environment, ...NAMES_LED_HERE, AWS_ENDPOINT_URL_S3: endpoint };
 }
 
-/** The same for a client in this process: give it as `requestHandler: { httpsAgent }`. */
+/** The environment under which `localhost` stops resolving in a child process as soon as there is a file of that name. */
+export function losesLocalhost(file: string): Record<string, string> {
+  return { ...NAMES_LED_HERE, TEST_LOCALHOST_GONE: file };
+}
+
+/** `startAws` for a client in this process: give it as `requestHandler: { httpsAgent }`. */
 export class AwsAgent extends Agent {
   private readonly server: S3Server;
 

@@ -18,7 +18,7 @@ export type Fault =
   | 'stalled'
   /** Our clock is wrong; the SDK has learnt the difference from the answer and signs the next request right. */
   | 'skewed'
-  /** An answer that contradicts the request: wrong range, wrong length. */
+  /** An answer that contradicts the request (wrong range, wrong length), or bytes that TLS cannot read. */
   | 'nonsense'
   /** Trying again would change nothing. */
   | 'final';
@@ -56,6 +56,8 @@ export function classify(error: unknown): Fault {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED') return 'reset';
   if (code === 'ERR_STREAM_PREMATURE_CLOSE') return 'reset';
+  // A flipped bit on the way ends the connection so. A certificate that is not trusted will not be in a moment either: final.
+  if (isGarbledTls(code)) return 'nonsense';
   if (code === 'ETIMEDOUT' || name === 'TimeoutError') return 'stalled';
   // By name before status: an error that S3 sends inside a 200 comes out of the SDK as a 503, whatever it is.
   if (THROTTLING.has(name)) return 'throttled';
@@ -64,6 +66,11 @@ export function classify(error: unknown): Fault {
   if (status === 429 || status === 503) return 'throttled';
   if (status === 500 || status === 502 || status === 504) return 'server';
   return 'final';
+}
+
+/** In the handshake, as from a server without TLS, or later. */
+export function isGarbledTls(code: string | undefined): boolean {
+  return code === 'EPROTO' || code?.startsWith('ERR_SSL_') === true;
 }
 
 const CONDITIONS = new Set([

@@ -1,7 +1,7 @@
 /** Failures on the way to the service: no answer, or none that is HTTP. */
 import { CacheError, systemCode } from '../../errors.ts';
 import { notS3, sanitized, where, type FailureContext } from './failure.ts';
-import { classify, type Inspected } from './faults.ts';
+import { classify, isGarbledTls, type Inspected } from './faults.ts';
 
 export function networkFailure(
   seen: Inspected,
@@ -19,7 +19,7 @@ export function networkFailure(
     });
   }
   if (code.startsWith('HPE_')) return notS3(context, 'what answers there does not speak HTTP', error);
-  if (code === 'EPROTO' || code.startsWith('ERR_SSL_')) {
+  if (isGarbledTls(code)) {
     return new CacheError(
       'STORE_TLS',
       `No TLS connection to ${place}: what answers there does not speak TLS (${code})`,

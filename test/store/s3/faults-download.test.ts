@@ -11,6 +11,7 @@ import {
   MIB,
   outcomeOf,
   slowDown,
+  startOf,
   useScene,
   type Outcome,
 } from './faults.ts';
@@ -199,8 +200,3 @@ describe('a download', () => {
     expect(scene.server.requests).toHaveLength(1);
   });
 });
-
-/** `bytes=1048576-2097151` → 1048576 */
-function startOf(range: string | undefined): number {
-  return Number(range?.split(/[=-]/)[1]);
-}

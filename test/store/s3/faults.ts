@@ -55,3 +55,8 @@ export async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> 
     throw error;
   }
 }
+
+/** `bytes=1048576-2097151` → 1048576 */
+export function startOf(range: string | undefined): number {
+  return Number(range?.split(/[=-]/)[1]);
+}
