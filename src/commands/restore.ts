@@ -79,11 +79,11 @@ interface Restoring {
 }
 
 async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<OutcomeDetail> {
-  const { session, subject, store, options } = restoring;
+  const { session, subject, store } = restoring;
   const { recipe, project, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
-  try {
+  return rejectingFaulty(restoring, entry.info, async () => {
     const outcome = await place(
       { ...restoring, digest: subject.digest },
       entry,
@@ -91,8 +91,9 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
         session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
         const verified = await recipe.verify(project, restoring.signal);
         if (!verified.ok) {
-          await reject(restoring, entry.info, verified.reason);
-          const evicted = options.evict === true ? '; the entry was deleted' : '';
+          const evicted = (await reject(restoring, entry.info, verified.reason))
+            ? '; the entry was deleted'
+            : '';
           return { type: 'unverified', reason: `${verified.reason}${evicted}`, ...where };
         }
         confirm(subject, placed);
@@ -102,12 +103,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
       },
     );
     return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
-  } catch (error) {
-    if (error instanceof CacheError && ENTRY_FAULTS.includes(error.code)) {
-      await reject(restoring, entry.info, error.message);
-    }
-    throw error;
-  }
+  });
 }
 
 /** A base for the install: in place, but never with a receipt. */
@@ -119,16 +115,14 @@ async function restoreFallback(restoring: Restoring, older: Older): Promise<Outc
   const where = { key: older.info.key, url: store.url(older.info.key) };
   session.emit({ type: 'step', text: `Falling back to ${where.url}` });
   const began = performance.now();
-  const outcome = await place(
-    { ...restoring, digest: older.hash },
-    entry,
-    async (placed): Promise<OutcomeDetail> => ({
+  const outcome = await rejectingFaulty(restoring, entry.info, () =>
+    place({ ...restoring, digest: older.hash }, entry, async (placed): Promise<OutcomeDetail> => ({
       type: 'fallback',
       from: entry.from,
       wanted: key,
       ...work(placed, began),
       ...where,
-    }),
+    })),
   );
   return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
 }
@@ -141,31 +135,56 @@ function hitLine({ from }: OpenEntry): string {
   return from === 's3' ? 'Cache hit! Downloading from S3...' : 'Cache hit! Reading from the local cache...';
 }
 
-/** Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. */
-async function reject(
-  { session, subject, store, options }: Restoring,
+async function rejectingFaulty<T>(
+  restoring: Restoring,
   entry: EntryInfo,
-  reason: string,
-): Promise<void> {
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof CacheError && ENTRY_FAULTS.includes(error.code))
+      await reject(restoring, entry, error.message);
+    throw error;
+  }
+}
+
+/**
+ * Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. The fault itself is about to
+ * be told: what goes wrong here is only about mending it.
+ * @returns whether it was deleted
+ */
+async function reject(restoring: Restoring, entry: EntryInfo, reason: string): Promise<boolean> {
+  const { session, subject, store, options } = restoring;
   const { key, etag } = entry;
+  const url = store.url(key);
   try {
     const { noteRejected } = await import('../workspace/rejected.ts');
-    await noteRejected(subject.project.dir, subject.recipe.name, { key, etag, reason });
-    if (options.evict !== true) return;
-    if (session.config.readonly) {
-      session.emit({ type: 'warning', message: `${store.url(key)} was not deleted: CACHE_READONLY is set` });
-      return;
-    }
-    await store.remove(key, { etag, signal: session.signal });
-    session.emit({ type: 'step', text: `Deleted ${store.url(key)}` });
+    // One that was only to be a base is under a key that no save here writes.
+    if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, reason });
   } catch (error) {
-    // The fault itself is about to be told; this is only about mending it.
-    const why = error instanceof Error ? error.message : String(error);
     session.emit({
       type: 'warning',
-      message: `The faulty entry ${store.url(key)} could not be noted: ${why}`,
+      message: `The faulty entry ${url} could not be noted: ${textOf(error)}`,
     });
   }
+  if (options.evict !== true) return false;
+  if (session.config.readonly) {
+    session.emit({ type: 'warning', message: `${url} was not deleted: CACHE_READONLY is set` });
+    return false;
+  }
+  try {
+    await store.remove(key, { etag, signal: session.signal });
+  } catch (error) {
+    session.emit({ type: 'warning', message: `${url} was not deleted: ${textOf(error)}` });
+    return false;
+  }
+  session.emit({ type: 'step', text: `Deleted ${url}` });
+  return true;
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 interface Older {

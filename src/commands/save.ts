@@ -51,10 +51,11 @@ export async function save(
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
       return { type: 'exists', ...where };
     }
-    clearRejected(config.projectDir, recipe.name);
-    if (options.verify !== false) {
-      confirm(subject, { ...packed, targets: present, installSeconds: options.installSeconds ?? 0 });
-    }
+    forgivingDisk(session, where.url, () => {
+      clearRejected(config.projectDir, recipe.name);
+      if (options.verify !== false)
+        confirm(subject, { ...packed, targets: present, installSeconds: options.installSeconds ?? 0 });
+    });
     session.emit({ type: 'step', text: 'Cache saved successfully' });
     const seconds = (performance.now() - began) / 1000;
     return { type: 'saved', replaced: ifExists !== 'keep', ...packed, seconds, ...where };
@@ -80,6 +81,20 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
   return present.length === 0
     ? { type: 'nothing-installed', targets }
     : { type: 'installed', subject, present };
+}
+
+/** Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore here fetches it all. */
+function forgivingDisk({ emit }: Session, url: string, write: () => void): void {
+  try {
+    write();
+  } catch (error) {
+    if (!(error instanceof CacheError)) throw error;
+    emit({
+      type: 'warning',
+      message: `${url} was saved, but the receipt of it was not: ${error.message}`,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+    });
+  }
 }
 
 /** `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object alone. */

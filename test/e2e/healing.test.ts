@@ -13,6 +13,7 @@ import {
   treeOf,
   useSandbox,
   wipe,
+  writeFiles,
 } from './support.ts';
 
 const sandbox = useSandbox();
@@ -101,6 +102,27 @@ describe('an entry whose bytes fail their checks', () => {
     expectExit(await sandbox.run(['restore', ...DEPS]), 1);
   });
 
+  it('--evict deletes it where it cannot be noted, too', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    // In the way, as a project that may not be written to is.
+    writeFiles(sandbox.project, { [`${NOTE}/file`]: '' });
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(result.stderr).toMatch(/^warning: The faulty entry .* could not be noted: /m);
+    expect(sandbox.keys).toEqual([]);
+  });
+
+  it('--evict deletes an older one that was to be the base, and notes nothing', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    writeFiles(sandbox.project, { 'deps.lock': 'two\n' });
+    expectExit(await sandbox.run(['restore', ...DEPS, '--fallback']), 3);
+    expect(sandbox.keys).toHaveLength(1);
+    expectExit(await sandbox.run(['restore', ...DEPS, '--fallback', '--evict']), 3);
+    expect(sandbox.keys).toEqual([]);
+    expect(existsSync(join(sandbox.project, NOTE))).toBe(false);
+  });
+
   it('nothing is noted when it is the network that failed', async () => {
     await fill();
     sandbox.server.faults.add({
@@ -140,8 +162,24 @@ describe('an entry whose tree fails its verification', () => {
 
   it('--evict deletes it', async () => {
     await fillUnusable();
-    expectExit(await sandbox.run(['restore', 'npm', '--evict']), 4);
+    const result = expectExit(await sandbox.run(['restore', 'npm', '--evict']), 4);
+    expect(result.stdout).toContain('; the entry was deleted');
     expect(sandbox.keys).toEqual([]);
+  });
+
+  it.each([
+    ['CACHE_READONLY is set', { CACHE_READONLY: 'true' }],
+    ['DeleteObject', {}],
+  ])('--evict says so when it does not: %s', async (why, env) => {
+    await fillUnusable();
+    sandbox.server.faults.add({
+      match: ({ operation }) => operation === 'DeleteObject',
+      effect: { type: 'error', status: 403, code: 'AccessDenied' },
+    });
+    const result = expectExit(await sandbox.run(['restore', 'npm', '--evict'], { env }), 4);
+    expect(result.stderr).toMatch(new RegExp(`^warning: s3://.* was not deleted: .*${why}`, 'm'));
+    expect(result.stdout).not.toContain('was deleted');
+    expect(sandbox.keys).toHaveLength(1);
   });
 });
 

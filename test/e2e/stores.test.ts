@@ -296,6 +296,16 @@ it('save --background returns at once, and the entry comes', async () => {
   await expect.poll(() => existsSync(receipt), { timeout: 20_000 }).toBe(true);
 });
 
+it('a tree that no receipt can be written into is saved all the same, with a warning', async () => {
+  makeProject(sandbox.project);
+  // In the way, as in a tree that may not be written to.
+  writeFiles(sandbox.project, { 'deps/.sandbox-cache-receipt.json/file': '' });
+  const result = expectExit(await sandbox.run(['save', ...DEPS]), 0);
+  expect(result.stdout).toMatch(/^deps saved to s3:/);
+  expect(result.stderr).toMatch(/^warning: s3:.* was saved, but the receipt of it was not: .*\n$/);
+  expect(sandbox.keys).toHaveLength(1);
+});
+
 it('a lockfile that changes while it is packed: nothing is saved', async () => {
   // More than the four parts of 8 MiB that are read ahead: the packing cannot end before the upload has begun.
   makeProject(sandbox.project, { bigBytes: 50_000_000 });
