@@ -1,4 +1,6 @@
 /** The failures that an archive can be the cause of, in one wording. Names are binary strings, see tar-header.ts. */
+import { readdirSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
 
 /** @param what completes "The archive holds …" */
@@ -36,14 +38,36 @@ export function limit(what: string, variable?: string): CacheError {
   );
 }
 
+/** Not the archive's fault, so it is no reason to replace it: elsewhere they are two names. */
+export function folded(path: string): CacheError {
+  return new CacheError(
+    'TARGET_REFUSED',
+    `${shown(path)} differs from another name of the archive only in case or Unicode form, and here they are one`,
+    { hint: 'Restore to a file system that tells them apart, or install without the cache' },
+  );
+}
+
+/** Whether a name that is taken is taken by itself, and not by another that this file system thinks the same. */
+export function isListed(place: unknown): boolean {
+  if (typeof place !== 'string') return true;
+  try {
+    // As UTF-8, like the paths in errors: what is none of it is lost on both sides.
+    return readdirSync(dirname(place)).includes(basename(place));
+  } catch {
+    return true;
+  }
+}
+
 /** What a failed write says: about the disk, this user's rights, or a name that was there before. */
 export function writeFault(path: string, error: unknown): Error {
   const code = systemCode(error);
   if (error instanceof CacheError || code === undefined)
     return error instanceof Error ? error : new Error(String(error));
   switch (code) {
-    case 'EEXIST':
-      return refuse(path, 'is there twice, or differs from another only in case or Unicode form');
+    case 'EEXIST': {
+      const { dest, path: place } = error as { dest?: unknown; path?: unknown };
+      return isListed(dest ?? place) ? refuse(path, 'is there twice') : folded(path);
+    }
     case 'ENOTDIR':
     case 'EISDIR':
       return refuse(path, 'is both a file and a directory');

@@ -4,7 +4,7 @@
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
-import { limit, refuse, writeFault } from './faults.ts';
+import { folded, isListed, limit, refuse, writeFault } from './faults.ts';
 import { fsPath } from './format/tar-header.ts';
 import { checkedName, leadsToRoot, placeOf, type BinaryRoot } from './paths.ts';
 
@@ -109,7 +109,10 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       if (systemCode(error) !== 'EEXIST') throw writeFault(path, error);
     }
     // Another worker's, or a file of the same name.
-    if (!lstatSync(fsPath(target)).isDirectory()) throw refuse(path, 'is both a file and a directory');
+    if (!lstatSync(fsPath(target)).isDirectory())
+      throw isListed(Buffer.from(target, 'latin1').toString())
+        ? refuse(path, 'is both a file and a directory')
+        : folded(path);
     return false;
   }
 

@@ -35,7 +35,7 @@ export interface Run {
  * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
  * the umask is 0 meanwhile.
  * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
- *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_UNWRITABLE, WORKER_DIED; the signal's reason; what the source throws
+ *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED; the signal's reason; what the source throws
  */
 export async function unpack(
   source: AsyncIterable<Uint8Array>,

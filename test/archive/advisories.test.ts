@@ -77,9 +77,9 @@ describe('node-tar', () => {
         file(bytes(inRoot(`${a}/secret`))),
         file(bytes(inRoot(`${a}/new`))),
       ];
-      // On this file system they are two names, or the second is refused; in neither case is anything written outside.
+      // folding.test.ts has a file system that folds. On this one they are two names, or the second is refused; in neither case is anything written outside.
       await unpackBytes(rawTar(...parts), { compression: 'none', dir: target.dir }).catch((error: unknown) =>
-        expect(error).toMatchObject(REFUSED),
+        expect(error).toMatchObject({ code: 'TARGET_REFUSED' }),
       );
       target.expectUntouched();
       expect(statSync(join(target.dir, a, 'secret')).isFile()).toBe(true);

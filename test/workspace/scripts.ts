@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { build } from 'esbuild';
 
 export interface Script {
@@ -10,10 +10,10 @@ export interface Script {
   remove: () => void;
 }
 
-/** Other users may run it, too. */
+/** @param name relative to this folder. Other users may run it, too. */
 export async function bundleScript(name: string): Promise<Script> {
   const dir = mkdtempSync(join(tmpdir(), 'sandbox-cache-script-'));
-  const path = join(dir, `${name}.mjs`);
+  const path = join(dir, `${basename(name)}.mjs`);
   await build({
     entryPoints: [new URL(`${name}.ts`, import.meta.url).pathname],
     outfile: path,
