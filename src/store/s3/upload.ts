@@ -143,8 +143,9 @@ async function afterSuccess(etag: string, written: Written): Promise<WriteOutcom
     present = await lookUp(connection, key, options.signal);
   } catch (error) {
     options.signal.throwIfAborted();
-    // Some may write and not read. The answer was a success; that is all there is to know.
-    if (inspect(error).status === 403 || classify(error) !== 'final')
+    // Some may write and not read; some lose the network right now. The answer was a success; that is all there is to know.
+    const { status } = inspect(error);
+    if (status === undefined || status === 403 || classify(error) !== 'final')
       return { type: 'saved', size: source.taken, etag };
     throw connection.explain(error, { action: 's3:GetObject', key });
   }

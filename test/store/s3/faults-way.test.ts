@@ -91,6 +91,22 @@ describe.each(FAULTS)('%s (%i×): %s', (_, times, outcome, fault) => {
     expect(server.faults.left).toBeLessThan(times === FOREVER ? FOREVER : 1);
   });
 
+  it.each([600_000, 5 * MIB + 100_000])(
+    'at the look after an upload of %i bytes: it is saved',
+    async (size) => {
+      const data = randomBytes(size);
+      const stored = (): Buffer | undefined => server.read('test-bucket', KEY);
+      strike(times, ({ operation }) => operation === 'GetObject' && stored() !== undefined, fault);
+      const { signal } = new AbortController();
+      const options = { ifExists: 'keep', metadata: {}, signal } as const;
+      expect(await store.write(KEY, pieces(data, 500_000), options)).toMatchObject({ type: 'saved', size });
+      expect(server.faults.left).toBeLessThan(times === FOREVER ? FOREVER : 1);
+      expect(sha256(stored()!)).toBe(sha256(data));
+      expect(server.bucket().uploads.size).toBe(0);
+      expect(warnings).toEqual([]);
+    },
+  );
+
   it.each(['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload'])(
     'at %s',
     async (operation) => {
