@@ -263,6 +263,9 @@ mount.on('exit', (status) => {
   process.stdout.write('ready\n');
 });
 
+// Whoever mounted it is gone. An exit would wait for the read that is under way.
+process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume();
+
 const readDevice = promisify(read);
 const buffer = Buffer.alloc(MAX_WRITE + 65_536);
 for (;;) {

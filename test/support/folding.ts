@@ -20,7 +20,7 @@ export function whyNoFolding(): string | undefined {
 export async function mountFoldingDisk(): Promise<FoldingDisk> {
   const path = mkdtempSync(join(tmpdir(), 'sandbox-cache-folding-'));
   const script = await bundleScript('../support/folding-process');
-  const server = spawn(process.execPath, [script.path, path], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn(process.execPath, [script.path, path], { stdio: ['pipe', 'pipe', 'pipe'] });
   let output = '';
   server.stderr.on('data', (data) => (output += data));
   const ended = new Promise<void>((resolve) => server.once('close', () => resolve()));
