@@ -84,7 +84,6 @@ export interface UnpackOptions {
   compression: Compression;
   /** Where each top path goes: everything in the archive must lie under one of the prefixes. */
   roots: readonly UnpackRoot[];
-  workers: number;
   limits: Limits;
   /** The entry must carry our format: something outside the archive (object metadata) says that we wrote it. */
   mustBeOurs: boolean;

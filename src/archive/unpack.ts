@@ -30,28 +30,41 @@ export interface Run {
   add: (reply: UnpackReply) => void;
 }
 
-/**
- * Unpacks an archive: one of ours, checked from its first byte to its last, or a plain tar of the given compression.
- * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
- * the umask is 0 meanwhile.
- * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
- *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED; the signal's reason; what the source throws
- */
-export async function unpack(
-  source: AsyncIterable<Uint8Array>,
-  options: UnpackOptions,
-): Promise<UnpackSummary> {
-  const pool = createPool({ size: options.workers });
-  const umask = process.umask(0);
-  try {
-    return await unpackWith(pool, source, options);
-  } finally {
-    await pool.close();
-    process.umask(umask);
-  }
+/** Workers for one archive. */
+export interface Unpacker {
+  /**
+   * Unpacks an archive: one of ours, checked from its first byte to its last, or a plain tar of the given compression.
+   * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
+   * the umask is 0 meanwhile.
+   * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
+   *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED; the signal's reason; what the source
+   *   throws
+   */
+  unpack(source: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<UnpackSummary>;
+  /** Ends the workers. Idempotent. */
+  close(): Promise<void>;
 }
 
-/** The same on a given pool. */
+/** Starts the workers, while its caller still looks for the archive. */
+export function startUnpacker(workers: number): Unpacker {
+  const pool = createPool({ size: workers, atOnce: true });
+  return {
+    async unpack(source, options) {
+      const umask = process.umask(0);
+      try {
+        return await unpackWith(pool, source, options);
+      } catch (error) {
+        await pool.close();
+        throw error;
+      } finally {
+        process.umask(umask);
+      }
+    },
+    close: () => pool.close(),
+  };
+}
+
+/** Unpacks on a given pool. */
 export async function unpackWith(
   pool: Pool,
   source: AsyncIterable<Uint8Array>,

@@ -1,16 +1,51 @@
 import { CacheError } from '../errors.ts';
 import { posix } from 'node:path';
 import type { CheckSignature, UnpackRoot } from '../archive/types.ts';
+import type { Unpacker } from '../archive/unpack.ts';
 import type { OpenEntry, Store } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
+import { removeReceipts } from '../workspace/receipt.ts';
 import { alreadyInPlace, type Subject } from './identify.ts';
 import type { Session } from './session.ts';
+
+/** What it takes to place one entry: loaded and started while the store is still being asked for it. */
+export interface Preparation {
+  unpacker: Promise<Unpacker>;
+  staging: Promise<typeof import('../workspace/staging.ts')>;
+  /** Ends the workers. Idempotent. */
+  close(): void;
+}
+
+export function prepare(session: Session): Preparation {
+  const unpacker = startWorkers(session);
+  const staging = import('../workspace/staging.ts');
+  // A failure is told to whoever needs it, and on a miss nobody does.
+  for (const needed of [unpacker, staging]) needed.catch(() => {});
+  return {
+    unpacker,
+    staging,
+    close: () =>
+      void unpacker.then(
+        ({ close }) => close(),
+        () => {},
+      ),
+  };
+}
+
+async function startWorkers({ config }: Session): Promise<Unpacker> {
+  const [{ startUnpacker }, { availableCpus }] = await Promise.all([
+    import('../archive/unpack.ts'),
+    import('../archive/cpus.ts'),
+  ]);
+  return startUnpacker(config.workers ?? availableCpus());
+}
 
 export interface Placing {
   session: Session;
   subject: Subject;
   store: Store;
+  preparation: Preparation;
   signal: AbortSignal;
   /** The digest that the entry must have been made for, or its first 16 digits. */
   digest: string;
@@ -46,33 +81,31 @@ export async function place<T>(
   }
   const fresh = await store.open(entry.info.key, { signal });
   if (fresh === undefined) throw new CacheError('STORE_REPLACED', `${url} was deleted while being read`);
-  return placeOnce(placing, fresh, settle);
+  const preparation = prepare(placing.session);
+  try {
+    return await placeOnce({ ...placing, preparation }, fresh, settle);
+  } finally {
+    preparation.close();
+  }
 }
 
 async function placeOnce<T>(
-  { session, subject, signal, digest }: Placing,
+  { session, subject, preparation, signal, digest }: Placing,
   entry: OpenEntry,
   settle: (placed: Placed) => Promise<T>,
 ): Promise<T | 'in place by another'> {
-  const { config } = session;
   const { recipe, project } = subject;
-  const [{ unpack }, { availableCpus }, { openStaging }, { removeReceipts }] = await Promise.all([
-    import('../archive/unpack.ts'),
-    import('../archive/cpus.ts'),
-    import('../workspace/staging.ts'),
-    import('../workspace/receipt.ts'),
-  ]);
+  const [unpacker, { openStaging }] = await Promise.all([preparation.unpacker, preparation.staging]);
   const options = await stagingOptions(session, subject, signal);
   const staging = await openStaging(options);
   try {
     // The one waited for may have done our work.
     if (staging.waited && alreadyInPlace(subject)) return 'in place by another';
     const roots = unpackRoots(session, staging.roots);
-    const summary = await unpack(entry.body, {
+    const summary = await unpacker.unpack(entry.body, {
       compression: subject.compression,
       roots,
-      workers: config.workers ?? availableCpus(),
-      limits: config.limits,
+      limits: session.config.limits,
       mustBeOurs: entry.metadata['sandbox-cache-format'] !== undefined,
       expected: { keyDigest: digest, recipe: recipe.name, runtime: subject.runtime },
       ...(await trust(session)),

@@ -1,10 +1,13 @@
 import { CacheError, type ErrorCode } from '../errors.ts';
 import { parseKey } from '../key.ts';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
+import { readReceipt } from '../workspace/receipt.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
-import { place, type Placed, settleLeftovers } from './place.ts';
+import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
 
 export interface RestoreOptions {
@@ -32,7 +35,9 @@ export async function restore(
   // Before anything else: with no store there is nothing to work out, and entrypoints call this on every start.
   const off = whyOff(session.config, 'read');
   if (off !== undefined) return { type: 'off', reason: off };
-  const subject = await identify(session, recipe);
+  const identifying = identify(session, recipe);
+  if (isLikelyToFetch(session, recipe)) loadStore(session);
+  const subject = await identifying;
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const { key } = subject;
 
@@ -52,28 +57,49 @@ export async function restore(
     // A Node without zstd: said at once, or every run would end as a miss that nobody can explain.
     containerFor(subject.compression);
     session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
-    const entry = await store.open(key, { signal });
-    if (entry !== undefined) {
-      session.emit({ type: 'step', text: hitLine(entry) });
-      return restoreEntry({ session, subject, store, signal, options }, entry);
+    const opening = store.open(key, { signal });
+    const preparation = prepare(session);
+    try {
+      return await restoreFrom({ session, subject, store, preparation, signal, options }, await opening);
+    } finally {
+      preparation.close();
     }
-    session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
-    const older =
-      options.fallback === true ? await newestOlder({ session, subject, store, signal, options }) : undefined;
-    if (older === undefined) {
-      await settleLeftovers(session, subject, signal);
-      const advice = recipe.advice?.(subject.project);
-      if (advice !== undefined) session.emit({ type: 'warning', ...advice });
-      return { type: 'miss', key, url: store.url(key) };
-    }
-    return restoreFallback({ session, subject, store, signal, options }, older);
   });
+}
+
+/** @param entry under the exact key; undefined: a miss */
+async function restoreFrom(restoring: Restoring, entry: OpenEntry | undefined): Promise<OutcomeDetail> {
+  const { session, subject, store, signal, options } = restoring;
+  const { recipe, key } = subject;
+  if (entry !== undefined) {
+    session.emit({ type: 'step', text: hitLine(entry) });
+    return restoreEntry(restoring, entry);
+  }
+  session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
+  const older = options.fallback === true ? await newestOlder(restoring) : undefined;
+  if (older !== undefined) return restoreFallback(restoring, older);
+  await settleLeftovers(session, subject, signal);
+  const advice = recipe.advice?.(subject.project);
+  if (advice !== undefined) session.emit({ type: 'warning', ...advice });
+  return { type: 'miss', key, url: store.url(key) };
+}
+
+/** Said without asking an interpreter for its version, which takes as long as loading the store. */
+function isLikelyToFetch({ config: { projectDir } }: Session, recipe: Recipe): boolean {
+  if (readReceipt(projectDir, recipe.mainTarget) !== undefined) return false;
+  return recipe.lockfiles.some((lockfile) => existsSync(join(projectDir, lockfile)));
+}
+
+/** A failure is for whoever needs the store. */
+function loadStore(session: Session): void {
+  session.store().catch(() => {});
 }
 
 interface Restoring {
   session: Session;
   subject: Subject;
   store: Store;
+  preparation: Preparation;
   signal: AbortSignal;
   options: RestoreOptions;
 }

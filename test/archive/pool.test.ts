@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -51,6 +51,16 @@ describe('a pool', () => {
     expect(await pool.run(JOB)).toBe(first);
     const threads = await Promise.all(Array.from({ length: pool.capacity }, () => pool.run(JOB)));
     expect(new Set(threads).size).toBe(3);
+    await pool.close();
+  });
+
+  it('starts all of its workers at once when asked to', async () => {
+    const dir = temporaryDir();
+    const entry = entryOf(
+      `import { writeFileSync } from 'node:fs'; writeFileSync(${JSON.stringify(dir)} + '/' + threadId, '');`,
+    );
+    const pool = createPool({ size: 3, atOnce: true, entry });
+    await expect.poll(() => readdirSync(dir).length).toBe(3);
     await pool.close();
   });
 

@@ -18,7 +18,7 @@ export const ROOT = 'node_modules';
 export const COMPRESSIONS: readonly Compression[] =
   'zstd' in process.versions ? ['gzip', 'zstd', 'none'] : ['gzip', 'none'];
 
-export interface Unpacking extends Partial<Omit<UnpackOptions, 'workers'>> {
+export interface Unpacking extends Partial<UnpackOptions> {
   compression: Compression;
   /** Where `ROOT` goes. */
   dir: string;
@@ -48,7 +48,6 @@ export function optionsFor({ dir, ...options }: Unpacking): UnpackOptions {
     expected: { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115' },
     signal: new AbortController().signal,
     ...options,
-    workers: 1,
   };
 }
 

@@ -82,7 +82,6 @@ async function unpackDamaged(bytes: Buffer): Promise<string> {
     await unpackWith(createInlinePool(), source(), {
       compression,
       roots: [{ prefix: ROOT, dir }],
-      workers: 1,
       limits: LIMITS,
       mustBeOurs: false,
       expected: seal,

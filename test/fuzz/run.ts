@@ -88,7 +88,6 @@ async function runCase(fuzzCase: FuzzCase, arena: Arena, deadline: number): Prom
     await unpackWith(createInlinePool(), chunks(fuzzCase), {
       compression: fuzzCase.compression,
       roots: [{ prefix: 'node_modules', dir: arena.dir }],
-      workers: 1,
       limits: LIMITS,
       mustBeOurs: false,
       expected: { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115' },

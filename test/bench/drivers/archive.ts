@@ -6,7 +6,7 @@ import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'nod
 import { join } from 'node:path';
 import { pack } from '../../../src/archive/pack.ts';
 import type { Compression } from '../../../src/archive/types.ts';
-import { unpack } from '../../../src/archive/unpack.ts';
+import { startUnpacker } from '../../../src/archive/unpack.ts';
 
 export interface ArchiveJob {
   operation: 'pack' | 'unpack';
@@ -56,10 +56,10 @@ async function unpackFromFile(job: ArchiveJob): Promise<void> {
     mkdirSync(join(job.dir, prefix, '..'), { recursive: true });
     return { prefix, dir: join(job.dir, prefix) };
   });
-  const summary = await unpack(createReadStream(job.archive, { highWaterMark: READ_BYTES }), {
+  const unpacker = startUnpacker(job.workers);
+  const summary = await unpacker.unpack(createReadStream(job.archive, { highWaterMark: READ_BYTES }), {
     compression: job.compression,
     roots,
-    workers: job.workers,
     limits: LIMITS,
     mustBeOurs: job.foreign !== true,
     expected: SEAL,
