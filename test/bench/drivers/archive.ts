@@ -65,5 +65,6 @@ async function unpackFromFile(job: ArchiveJob): Promise<void> {
     expected: SEAL,
     signal: new AbortController().signal,
   });
+  await unpacker.close();
   if (summary.roots.length !== job.roots.length) throw new Error(`found ${summary.roots.join(', ')} only`);
 }
