@@ -210,13 +210,12 @@ function decode(): bool {
     }
     const length = (entry >> 16) + (((<u32>saved) & ((1 << (entry & 31)) - 1)) >> ((entry >> 8) & 15));
 
-    // A distance takes up to 28 bits and the next entry is looked up with 11, what came before took up to 42.
+    // A distance takes up to 28 bits and the next entry is looked up with 11, what came before took up to 42. Asking whether that is too
+    // much costs more than to refill always.
     entry = load<u32>(distanceTable + (((<usize>bits) & DISTANCE_MASK) << 2));
-    if ((count & 63) < 39) {
-      bits |= load<u64>(input) << count;
-      input += ((count & 63) ^ 63) >> 3;
-      count |= 56;
-    }
+    bits |= load<u64>(input) << count;
+    input += ((count & 63) ^ 63) >> 3;
+    count |= 56;
     if (entry & EXCEPTIONAL) {
       if (!(entry & SUBTABLE)) return false;
       bits >>= DISTANCE_BITS;
@@ -238,11 +237,10 @@ function decode(): bool {
     input += ((count & 63) ^ 63) >> 3;
     count |= 56;
     if (distance >= 16) {
+      // Most are shorter than 32, and to find out which are shorter than 16 takes longer than to copy them.
       v128.store(to, v128.load(from));
-      if (length > 16) {
-        v128.store(to, v128.load(from, 16), 16);
-        for (let at: usize = 32; at < length; at += 16) v128.store(to + at, v128.load(from + at));
-      }
+      v128.store(to, v128.load(from, 16), 16);
+      for (let at: usize = 32; at < length; at += 16) v128.store(to + at, v128.load(from + at));
     } else if (distance === 1) {
       const run = v128.splat<u8>(load<u8>(from));
       for (let at: usize = 0; at < length; at += 16) v128.store(to + at, run);
