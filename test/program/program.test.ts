@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import type { CacheError } from '../src/errors.ts';
-import { createProgram } from '../src/program.ts';
+import type { CacheError } from '../../src/errors.ts';
+import { createProgram } from '../../src/program/program.ts';
 
 afterEach(() => void vi.unstubAllGlobals());
 

@@ -1,0 +1,43 @@
+/** The recipes that a command line means, one after the other. */
+import { choose, type RecipeFlags } from '../commands/choose.ts';
+import type { Outcome, OutcomeDetail } from '../commands/outcome.ts';
+import { type Session, whyOff } from '../commands/session.ts';
+import { CacheError } from '../errors.ts';
+import { builtInRecipes } from '../recipes/index.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+
+interface Each {
+  session: Session;
+  tell: (outcome: Outcome) => void;
+  names: readonly string[];
+  flags: RecipeFlags;
+  /** What the command cannot do without. @default nothing */
+  use?: 'read' | 'write';
+}
+
+/** Does the work for each recipe in turn; one that fails does not keep the next from its turn. */
+export async function each(
+  { session, tell, names, flags, use }: Each,
+  work: (recipe: Recipe) => Promise<OutcomeDetail>,
+): Promise<void> {
+  const recipes = choose(session, names, flags);
+  if (recipes.length === 0) tell(nothingFound(session, use));
+  for (const recipe of recipes) {
+    const about = { recipe: recipe.name, label: recipe.label };
+    try {
+      tell({ ...about, ...(await work(recipe)) });
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+      tell({ ...about, type: 'failed', error });
+      if (session.signal.aborted) return;
+    }
+  }
+}
+
+/** Nothing named and nothing found: said once, with every lockfile looked for. Without a cache there is nothing to say. */
+function nothingFound({ config }: Session, use: Each['use']): Outcome {
+  const about = { recipe: 'any recipe', label: 'Dependencies' };
+  const off = use === undefined ? undefined : whyOff(config, use);
+  if (off !== undefined) return { ...about, type: 'off', reason: off };
+  return { ...about, type: 'no-lockfile', lockfiles: builtInRecipes.flatMap((recipe) => recipe.lockfiles) };
+}

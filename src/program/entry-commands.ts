@@ -1,0 +1,94 @@
+/** Commands about what is stored. */
+import type { Command } from 'commander';
+import { entriesNamed, prune, storedEntry } from '../commands/entries.ts';
+import { inspect } from '../commands/inspect.ts';
+import { CacheError } from '../errors.ts';
+import { findRecipe } from '../recipes/index.ts';
+import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
+import { examples } from './examples.ts';
+import type { Run } from './types.ts';
+import { count, duration, size } from './values.ts';
+
+export function addEntries(program: Command, run: Run): void {
+  program
+    .command('list')
+    .description('Entries with their size, age and runtime, the newest first')
+    .argument('[recipe...]', 'only of these recipes')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache list', ''],
+        ['sandbox-cache list npm --json', 'for scripts'],
+      ]),
+    )
+    .action((names: string[], _flags: unknown, command: Command) =>
+      run(command, async (session) => {
+        const [only] = names;
+        const exact = names.length === 1 && only !== undefined && only.includes('.tar');
+        const refuse = (error: CacheError): never => {
+          throw error;
+        };
+        const entries = exact
+          ? [await storedEntry(session, only)]
+          : await entriesNamed(session, names, refuse);
+        return listDocument(entries, Date.now());
+      }),
+    );
+
+  program
+    .command('inspect')
+    .description('The files of one entry')
+    .argument('<recipe or key>', 'a recipe found here, or a key as list prints it')
+    .addHelpText('after', examples([['sandbox-cache inspect npm | head', 'as tar -t would show it']]))
+    .action((what: string, _flags: unknown, command: Command) =>
+      run(command, async (session) => {
+        const recipe = findRecipe(session.config.projectDir, what);
+        return inspectDocument(await inspect(session, recipe ?? what));
+      }),
+    );
+
+  program
+    .command('prune')
+    .description('Delete old entries')
+    .argument('[recipe...]', 'only of these recipes')
+    .option('--older-than <age>', 'what is older than this, e.g. 30d, 12h', duration)
+    .option(
+      '--keep <n>',
+      'all but the newest n of each recipe and runtime; with --older-than: those stay, however old',
+      count,
+    )
+    .option('--max-size <size>', 'then the oldest, until no more than this is left, e.g. 10GB', size)
+    .option('--dry-run', 'only say what would go')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache prune --older-than 30d', ''],
+        ['sandbox-cache prune --keep 3 --max-size 10GB --dry-run', ''],
+      ]),
+    )
+    .action((names: string[], flags: PruneFlags, command: Command) =>
+      run(command, async (session) => {
+        const { olderThan, keep, maxSize } = flags;
+        if (olderThan === undefined && keep === undefined && maxSize === undefined) {
+          throw new CacheError('USAGE', 'prune needs --older-than, --keep or --max-size', {
+            hint: 'For example: sandbox-cache prune --older-than 30d --dry-run',
+          });
+        }
+        const dryRun = flags.dryRun === true;
+        const pruned = await prune(session, names, {
+          ...(olderThan === undefined ? {} : { olderThanMs: olderThan }),
+          ...(keep === undefined ? {} : { keep }),
+          ...(maxSize === undefined ? {} : { maxBytes: maxSize }),
+          dryRun,
+        });
+        return pruneDocument(pruned, dryRun);
+      }),
+    );
+}
+
+interface PruneFlags {
+  olderThan?: number;
+  keep?: number;
+  maxSize?: number;
+  dryRun?: boolean;
+}

@@ -1,0 +1,80 @@
+/**
+ * The commander program: names, flags and help. What a command does is in `../commands/`, which load what is large (the SDK, the
+ * archive, the staging) when they need it.
+ */
+import { Command } from 'commander';
+import { addEntries } from './entry-commands.ts';
+import { examples } from './examples.ts';
+import { addCompletion, addHelp, addKeygen } from './other-commands.ts';
+import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
+import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
+
+declare const SANDBOX_CACHE_VERSION: string;
+
+/** @param argv the arguments: they decide which commands are needed */
+export function createProgram(argv: readonly string[], outputs: Outputs, perform: Perform): Command {
+  const { stdout, stderr } = outputs;
+  const program = new Command('sandbox-cache')
+    .configureOutput({
+      writeOut: (text) => stdout.write(text),
+      writeErr: (text) => stderr.write(text),
+      // One line with a code, as all errors are.
+      outputError: (text, write) =>
+        write(
+          `${text
+            .trim()
+            .replace(/\s*\n\s*/g, ' ')
+            .replace(/\.$/, '')}; --help shows what it takes [USAGE]\n`,
+        ),
+    })
+    .description(
+      'Keeps vendor/bundle and node_modules in S3, named by their lockfiles, and brings them back in seconds.',
+    )
+    .version(SANDBOX_CACHE_VERSION)
+    .option('-C, --project <dir>', 'the project directory (default: the current one)')
+    .option('-v, --verbose', 'a [cache] line on stderr for each step (CACHE_VERBOSE)')
+    .option('-q, --quiet', 'no result lines on stdout')
+    .option('--json', 'one JSON document on stdout')
+    .configureHelp({ showGlobalOptions: true })
+    // commander's own answers a name that it does not know with the whole help, and not a word about the name.
+    .helpCommand(false)
+    .exitOverride()
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache ensure npm', 'restore, or else install and save'],
+        ['sandbox-cache restore || npm ci', 'every cache whose lockfile is found'],
+        ['sandbox-cache key --explain', 'what the keys are made of'],
+      ]) +
+        '\nSettings come from the environment and from .env.claude-sandbox: CACHE_S3_BUCKET first of all.\n',
+    );
+
+  const run = (command: Command, action: Action): Promise<void> =>
+    perform({ ...command.optsWithGlobals<GlobalFlags>(), command: command.name() }, action);
+
+  const whole = (): Command => createProgram(['help'], outputs, async () => {});
+  for (const { add } of commandsFor(argv)) add(program, run, { argv, outputs, whole });
+  return program;
+}
+
+const COMMANDS: readonly {
+  names: string[];
+  add: (program: Command, run: Run, given: Given) => void;
+}[] = [
+  { names: ['restore'], add: addRestore },
+  { names: ['save'], add: addSave },
+  { names: ['ensure'], add: addEnsure },
+  { names: ['warm'], add: addWarm },
+  { names: ['key'], add: addKey },
+  { names: ['list', 'inspect', 'prune'], add: addEntries },
+  { names: ['keygen'], add: addKeygen },
+  { names: ['completion'], add: addCompletion },
+  { names: ['help'], add: addHelp },
+];
+
+/** To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is. */
+function commandsFor(argv: readonly string[]): typeof COMMANDS {
+  const asksForHelp = ['help', '--help', '-h'].some((word) => argv.includes(word));
+  const named = COMMANDS.filter(({ names }) => names.some((name) => argv.includes(name)));
+  return asksForHelp || named.length === 0 ? COMMANDS : named;
+}

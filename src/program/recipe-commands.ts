@@ -1,0 +1,203 @@
+/** Commands that take recipes: what they are called, what they take, what `--help` says of them. */
+import { type Command, Option } from 'commander';
+import { saveInBackground } from '../commands/background.ts';
+import type { RecipeFlags } from '../commands/choose.ts';
+import { ensure, requireWritable, warm } from '../commands/ensure.ts';
+import { explain, key, keyOfHash } from '../commands/key.ts';
+import { restore } from '../commands/restore.ts';
+import { save } from '../commands/save.ts';
+import type { Session } from '../commands/session.ts';
+import { CacheError } from '../errors.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import { each } from './each.ts';
+import { examples } from './examples.ts';
+import type { Given, GlobalFlags, Run } from './types.ts';
+import { hash } from './values.ts';
+
+export function addRestore(program: Command, run: Run): void {
+  recipeCommand(program, 'restore', 'Restore caches: those named, or every one whose lockfile is found')
+    .option(
+      '--fallback',
+      'without an exact entry take the newest older one as a base for the install (still exit 1)',
+    )
+    .option('--evict', 'delete an entry that fails its checks')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache restore bundle || bundle install', 'exit 1 is a miss: install then'],
+        ['sandbox-cache restore pip --lockfile requirements.txt --path venv', 'anything with a lockfile'],
+      ]) +
+        '\nExit codes: 0 restored or in place; 1 a miss, caching off or no lockfile; 2 wrong usage; 3 the store, the\n' +
+        'network or the archive failed, and nothing was changed; 4 restored, but verification failed: install.\n',
+    )
+    .action(
+      (names: string[], flags: RecipeFlags & { fallback?: boolean; evict?: boolean }, command: Command) =>
+        run(command, async (session, tell) => {
+          await each({ session, tell, names, flags, use: 'read' }, (recipe) =>
+            restore(session, recipe, flags),
+          );
+          return undefined;
+        }),
+    );
+}
+
+export function addSave(program: Command, run: Run): void {
+  recipeCommand(program, 'save', 'Pack and upload what is installed, unless the entry exists')
+    .option('--force', 'replace the entry if there is one')
+    .option('--no-verify', 'save a tree that does not pass its verification')
+    .option('--background', 'return at once; another process saves')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache save', 'everything that is installed here'],
+        ['sandbox-cache save bundle || true', 'in a script under set -e'],
+      ]) +
+        '\nExit codes: 0 saved, already stored, or caching is off; 1 nothing installed or no lockfile; 2 wrong usage;\n3 the store, the network or the disk failed; 4 the tree does not pass its verification.\n',
+    )
+    .action((names: string[], flags: RecipeFlags & SaveFlags, command: Command) =>
+      run(command, async (session, tell) => {
+        if (flags.background === true) {
+          await each({ session, tell, names, flags, use: 'write' }, (recipe) =>
+            saveInBackground(session, recipe, saveArguments(session, recipe, flags)),
+          );
+          return undefined;
+        }
+        await each({ session, tell, names, flags, use: 'write' }, (recipe) => save(session, recipe, flags));
+        return undefined;
+      }),
+    );
+}
+
+/** The command line of the process that saves one recipe in place of this one. */
+function saveArguments(
+  { config }: Session,
+  recipe: Recipe,
+  { lockfile = [], path = [], force, verify }: RecipeFlags & SaveFlags,
+): string[] {
+  return [
+    'save',
+    recipe.name,
+    ...lockfile.flatMap((file) => ['--lockfile', file]),
+    ...path.flatMap((dir) => ['--path', dir]),
+    ...(force === true ? ['--force'] : []),
+    ...(verify ? [] : ['--no-verify']),
+    '--project',
+    config.projectDir,
+  ];
+}
+
+interface SaveFlags {
+  force?: boolean;
+  verify: boolean;
+  background?: boolean;
+}
+
+export function addEnsure(program: Command, run: Run, { argv: words }: Given): void {
+  recipeOptions(program.command('ensure'))
+    .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
+    .argument('<recipe>', 'bundle, npm, or a name of your own with --lockfile and --path')
+    .argument('[command...]', 'the install command, after --')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache ensure bundle', 'bundle install when it has to'],
+        ['sandbox-cache ensure npm -- npm ci --ignore-scripts', 'with an install command of your own'],
+      ]) +
+        "\nEnds with 0 whenever the dependencies are present and verified, whatever the cache did; else with the\ninstaller's own status; 4 if they are still not usable.\n",
+    )
+    .action((name: string, argv: string[], flags: RecipeFlags & { json?: boolean }, command: Command) =>
+      run(command, async (session, tell) => {
+        // `ensure bundle npm` would take npm for bundle's installer, and on a hit do nothing about it.
+        if (argv.length > 0 && !words.includes('--')) {
+          throw new CacheError(
+            'USAGE',
+            `ensure takes one recipe; ${JSON.stringify(argv.join(' '))} is one too many`,
+            {
+              hint: `Run ensure once for each recipe; an install command goes after --: ensure ${name} -- ${argv.join(' ')}`,
+            },
+          );
+        }
+        const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
+        await each({ session, tell, names: [name], flags }, (recipe) =>
+          ensure(session, recipe, { command: argv, installerOutput }),
+        );
+        return undefined;
+      }),
+    );
+}
+
+export function addWarm(program: Command, run: Run): void {
+  recipeCommand(program, 'warm', 'For CI: look up, and where an entry is missing install, verify and save')
+    .addHelpText('after', examples([['sandbox-cache warm', 'fill the cache before the fleet starts']]))
+    .action((names: string[], flags: RecipeFlags, command: Command) =>
+      run(command, async (session, tell) => {
+        requireWritable(session);
+        const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
+        await each({ session, tell, names, flags }, (recipe) =>
+          warm(session, recipe, { command: [], installerOutput }),
+        );
+        return undefined;
+      }),
+    );
+}
+
+export function addKey(program: Command, run: Run): void {
+  recipeCommand(program, 'key', 'Print the keys that the lockfiles name')
+    .option('--explain', 'every ingredient; and when there is no such entry, what differs from the nearest')
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache key npm', 'no network, no credentials'],
+        ['sandbox-cache key --explain', 'why was it a miss?'],
+      ]),
+    )
+    .addOption(new Option('--url', "the entries' URLs in place of their keys").conflicts('explain'))
+    .addOption(
+      new Option(
+        '--hash <hash>',
+        'the key that a lockfile with this hash has here: 16 hex digits, for one recipe of any name',
+      )
+        .argParser(hash)
+        .conflicts(['explain', 'lockfile', 'path']),
+    )
+    .action((names: string[], flags: RecipeFlags & KeyFlags, command: Command) =>
+      run(command, async (session, tell) => {
+        if (flags.hash !== undefined) {
+          const [name, ...more] = names;
+          if (name === undefined || more.length > 0) {
+            throw new CacheError('USAGE', '--hash takes the name of one recipe', {
+              hint: 'For example: sandbox-cache key npm --hash 0123456789abcdef',
+            });
+          }
+          const found = await keyOfHash(session, { ...flags, name, hash: flags.hash });
+          return void tell({ recipe: name, label: name, type: 'key', key: found });
+        }
+        await each({ session, tell, names, flags }, (recipe) =>
+          flags.explain === true ? explain(session, recipe) : key(session, recipe, flags),
+        );
+        return undefined;
+      }),
+    );
+}
+
+interface KeyFlags {
+  explain?: boolean;
+  url?: boolean;
+  hash?: string;
+}
+
+function recipeCommand(program: Command, name: string, description: string): Command {
+  return recipeOptions(program.command(name))
+    .description(description)
+    .argument('[recipe...]', 'bundle, npm, or a name of your own with --lockfile and --path');
+}
+
+function recipeOptions(command: Command): Command {
+  return command
+    .option('--lockfile <file>', 'a lockfile of a recipe that is not built in (repeatable)', collect)
+    .option('--path <dir>', 'a directory to keep for it (repeatable)', collect);
+}
+
+function collect(value: string, previous: string[] = []): string[] {
+  return [...previous, value];
+}
