@@ -1,7 +1,7 @@
-import { CacheError, type ErrorCode } from '../errors.ts';
-import { parseKey } from '../key.ts';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { CacheError, type ErrorCode } from '../errors.ts';
+import { parseKey } from '../key.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import { readReceipt } from '../workspace/receipt.ts';
