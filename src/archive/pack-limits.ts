@@ -11,6 +11,8 @@ import type { Limits } from './types.ts';
 import { S_IFDIR, S_IFLNK, S_IFREG, SHARED, STAT_FIELDS, typeBits } from './walk.ts';
 
 export interface PackLimits {
+  /** Of the listings so far: each file once, however many links it has. */
+  readonly fileBytes: number;
   /** A directory that has no listing it is in. */
   addRoot(path: string): void;
   /** What is in a directory, with everything that `walk` found of it. @throws CacheError ARCHIVE_LIMIT */
@@ -72,6 +74,10 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
   }
 
   return {
+    get fileBytes() {
+      return bytes;
+    },
+
     addRoot(path) {
       entries++;
       addName(path.length);

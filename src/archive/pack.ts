@@ -20,7 +20,7 @@ import type { PackReply } from './pack-member.ts';
 import { createPool, type Pool } from './pool.ts';
 import { statement } from './seal.ts';
 import { inSections } from './sections.ts';
-import { readSourceTree, sourceBytes, sourceEntries } from './source-tree.ts';
+import { readSourceTree, sourceEntries } from './source-tree.ts';
 import type { ArchiveSummary, Packing, PackOptions } from './types.ts';
 
 /** Bytes of tar in a member. Measured, see docs/archive-format.md. */
@@ -81,7 +81,6 @@ async function* archive(
   const rootHash = createHash('sha256');
   const index: IndexedMember[] = [];
   const total: ArchiveSummary = { files: 0, bytes: 0, storedBytes: 0 };
-  const treeBytes = options.onProgress === undefined ? 0 : sourceBytes(tree);
   let packedBytes = 0;
 
   const { compression, level } = options;
@@ -100,7 +99,7 @@ async function* archive(
     total.storedBytes += reply.bytes.length;
     packedBytes += plan.fileBytes;
     yield reply.bytes;
-    options.onProgress?.({ bytes: packedBytes, total: treeBytes, files: total.files });
+    options.onProgress?.({ bytes: packedBytes, total: limits.fileBytes, files: total.files });
   }
 
   const indexOffset = total.storedBytes;

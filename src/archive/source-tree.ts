@@ -19,7 +19,6 @@ import {
   mtimeUs,
   S_IFDIR,
   S_IFLNK,
-  S_IFREG,
   SHARED,
   sourceError,
   STAT_FIELDS,
@@ -90,26 +89,6 @@ export async function readSourceTree(
     handOut();
   });
   return tree;
-}
-
-/** Bytes of all files, each once however many links it has. */
-export function sourceBytes(tree: SourceTree): number {
-  const seen = new Set<string>();
-  let bytes = 0;
-  for (const { stats, inodes } of tree.dirs.values()) {
-    let inode = 0;
-    for (let n = 0; n < stats.length; n += STAT_FIELDS) {
-      const mode = stats[n]!;
-      if (typeBits(mode) !== S_IFREG) continue;
-      if ((mode & SHARED) !== 0) {
-        const file = inodes[inode++]!;
-        if (seen.has(file)) continue;
-        seen.add(file);
-      }
-      bytes += stats[n + 1]!;
-    }
-  }
-  return bytes;
 }
 
 /** All entries, in an order that depends on the tree alone. */

@@ -4,7 +4,6 @@ import { CacheError, type ErrorCode } from '../errors.ts';
 import { parseKey } from '../key.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
-import { readReceipt } from '../workspace/receipt.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
@@ -85,9 +84,9 @@ async function restoreFrom(restoring: Restoring, entry: OpenEntry | undefined): 
 }
 
 /** Said without asking an interpreter for its version, which takes as long as loading the store. */
-function isLikelyToFetch({ config: { projectDir } }: Session, recipe: Recipe): boolean {
-  if (readReceipt(projectDir, recipe.mainTarget) !== undefined) return false;
-  return recipe.lockfiles.some((lockfile) => existsSync(join(projectDir, lockfile)));
+function isLikelyToFetch({ config }: Session, { mainTarget, lockfiles }: Recipe): boolean {
+  const exists = (path: string): boolean => existsSync(join(config.projectDir, path));
+  return !exists(mainTarget) && lockfiles.some(exists);
 }
 
 /** A failure is for whoever needs the store. */

@@ -1,15 +1,16 @@
-import type { CommandLine, OptionWords } from './words.ts';
+import { allOptions, argumentValues, type CommandLine, type OptionWords } from './words.ts';
 
 /** For bash from 3.2 on, which macOS has: no `mapfile`, and no `compopt`. */
-export function bashScript({ program, options, commands }: CommandLine): string {
+export function bashScript(commandLine: CommandLine): string {
+  const { program, options, commands } = commandLine;
   const name = `_${program.replaceAll('-', '_')}`;
-  const all = [options, ...commands.map((command) => command.options)].flat();
+  const all = allOptions(commandLine);
   const taking = (value: OptionWords['value']): string =>
     [...new Set(all.filter((option) => option.value === value).flatMap(({ names }) => names))].join('|');
-  const cases = commands.map(({ name: command, options: own, arguments: args }) => {
-    const words = [...new Set(args.flatMap((argument) => argument.words))].join(' ');
-    return `    ${command}) options='${longNames(own)}' words='${words}' ;;`;
-  });
+  const cases = commands.map(
+    (command) =>
+      `    ${command.name}) options='${longNames(command.options)}' words='${argumentValues(command)}' ;;`,
+  );
   return `# bash completion for ${program}; written by: ${program} completion bash
 ${name}() {
   local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' options='' words='' i

@@ -1,16 +1,15 @@
-import type { CommandLine, OptionWords } from './words.ts';
+import { allOptions, argumentValues, type CommandLine, type OptionWords } from './words.ts';
 
-export function fishScript({ program, options, commands }: CommandLine): string {
+export function fishScript(commandLine: CommandLine): string {
+  const { program, options, commands } = commandLine;
   const name = `__${program.replaceAll('-', '_')}_command`;
-  const taking = [options, ...commands.map((command) => command.options)]
-    .flat()
-    .flatMap(({ names, value }) => (value === undefined ? [] : names));
-  const lines = commands.flatMap(({ name: command, description, options: own, arguments: args }) => {
-    const isIt = `-n 'test (${name}) = ${command}'`;
-    const words = [...new Set(args.flatMap((argument) => argument.words))].join(' ');
+  const taking = allOptions(commandLine).flatMap(({ names, value }) => (value === undefined ? [] : names));
+  const lines = commands.flatMap((command) => {
+    const isIt = `-n 'test (${name}) = ${command.name}'`;
+    const words = argumentValues(command);
     return [
-      `-n 'test (${name}) = none' -a ${command} -d ${quoted(description)}`,
-      ...own.map((option) => `${isIt} ${optionWords(option)}`),
+      `-n 'test (${name}) = none' -a ${command.name} -d ${quoted(command.description)}`,
+      ...command.options.map((option) => `${isIt} ${optionWords(option)}`),
       ...(words === '' ? [] : [`${isIt} -a ${quoted(words)}`]),
     ];
   });

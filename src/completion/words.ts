@@ -34,6 +34,16 @@ export interface ArgumentWords {
   isCommand: boolean;
 }
 
+/** Of the program and of all commands. */
+export function allOptions({ options, commands }: CommandLine): OptionWords[] {
+  return [options, ...commands.map((command) => command.options)].flat();
+}
+
+/** What to offer wherever an argument of the command may stand. */
+export function argumentValues(command: CommandWords): string {
+  return [...new Set(command.arguments.flatMap(({ words }) => words))].join(' ');
+}
+
 /** @param program with all commands @param recipes names to offer wherever a recipe may stand */
 export function commandLineOf(program: Command, recipes: readonly string[]): CommandLine {
   const help = program.createHelp();

@@ -56,13 +56,11 @@ export function addSave(program: Command, run: Run): void {
     )
     .action((names: string[], flags: RecipeFlags & SaveFlags, command: Command) =>
       run(command, async (session, tell) => {
-        if (flags.background === true) {
-          await each({ session, tell, names, flags, use: 'write' }, (recipe) =>
-            saveInBackground(session, recipe, saveArguments(session, recipe, flags)),
-          );
-          return undefined;
-        }
-        await each({ session, tell, names, flags, use: 'write' }, (recipe) => save(session, recipe, flags));
+        await each({ session, tell, names, flags, use: 'write' }, (recipe) =>
+          flags.background === true
+            ? saveInBackground(session, recipe, saveArguments(session, recipe, flags))
+            : save(session, recipe, flags),
+        );
         return undefined;
       }),
     );
@@ -117,9 +115,8 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
             },
           );
         }
-        const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
         await each({ session, tell, names: [name], flags }, (recipe) =>
-          ensure(session, recipe, { command: argv, installerOutput }),
+          ensure(session, recipe, { command: argv, installerOutput: installerOutput(command) }),
         );
         return undefined;
       }),
@@ -132,9 +129,8 @@ export function addWarm(program: Command, run: Run): void {
     .action((names: string[], flags: RecipeFlags, command: Command) =>
       run(command, async (session, tell) => {
         requireWritable(session);
-        const installerOutput = command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
         await each({ session, tell, names, flags }, (recipe) =>
-          warm(session, recipe, { command: [], installerOutput }),
+          warm(session, recipe, { command: [], installerOutput: installerOutput(command) }),
         );
         return undefined;
       }),
@@ -184,6 +180,11 @@ interface KeyFlags {
   explain?: boolean;
   url?: boolean;
   hash?: string;
+}
+
+/** With one document on stdout there is no room there for anybody else. */
+function installerOutput(command: Command): 'stderr' | 'inherit' {
+  return command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
 }
 
 function recipeCommand(program: Command, name: string, description: string): Command {

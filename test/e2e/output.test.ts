@@ -10,6 +10,18 @@ import { startConnectProxy } from '../store/s3/connect-proxy.ts';
 import { DEPS, expectExit, makeNpmProject, makeProject, useSandbox, wipe, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
+const COMMANDS = [
+  'restore',
+  'save',
+  'ensure',
+  'warm',
+  'key',
+  'list',
+  'inspect',
+  'prune',
+  'keygen',
+  'completion',
+];
 const docs = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
 
 /** Fields of each result beside `recipe` and `type`. */
@@ -211,20 +223,7 @@ describe('--quiet, pipes and help', () => {
     },
   );
 
-  it.each([
-    '',
-    'restore',
-    'save',
-    'ensure',
-    'warm',
-    'key',
-    'list',
-    'inspect',
-    'prune',
-    'keygen',
-    'completion',
-    'help',
-  ])('%s --help shows examples', async (command) => {
+  it.each(['', ...COMMANDS, 'help'])('%s --help shows examples', async (command) => {
     const result = expectExit(await sandbox.run([...(command === '' ? [] : [command]), '--help']), 0);
     expect(result.stdout).toMatch(/^Usage: sandbox-cache/);
     expect(result.stdout).toMatch(/^Examples:\n {2}\$ .*sandbox-cache /m);
@@ -236,19 +235,7 @@ describe('--quiet, pipes and help', () => {
     async (args) => {
       const { stdout } = await sandbox.run(args);
       const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name);
-      const commands = [
-        'restore',
-        'save',
-        'ensure',
-        'warm',
-        'key',
-        'list',
-        'inspect',
-        'prune',
-        'keygen',
-        'completion',
-      ];
-      expect(listed).toEqual(expect.arrayContaining(commands));
+      expect(listed).toEqual(expect.arrayContaining(COMMANDS));
     },
   );
 

@@ -59,7 +59,7 @@ const fewFiles = {
 
 /**
  * The SDK describes every operation of S3 in constants that esbuild keeps, because their keys are computed, although we call a dozen of
- * them: saying that they do nothing lets it drop the rest, a third of what is loaded with the store.
+ * them: saying that they do nothing lets it drop the rest, 50 KB of what is loaded with the store.
  */
 const fewSchemas = {
   name: 'few-schemas',

@@ -3,12 +3,11 @@
  * knows none of these variables. Plain-http endpoints (a MinIO next door) are never proxied.
  */
 import { readFile } from 'node:fs/promises';
-import { Agent as HttpAgent, type ClientRequestArgs } from 'node:http';
-import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
-import type { OnReadOpts } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { Agent as HttpAgent } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { CacheError, systemCode } from '../../errors.ts';
+import { PlainAgent, TlsAgent } from './agents.ts';
 import { TunnelAgent } from './tunnel.ts';
 
 export interface TransportOptions {
@@ -41,43 +40,6 @@ export async function createTransport(options: TransportOptions): Promise<Transp
         ? new TlsAgent(agentOptions)
         : new TunnelAgent(agentOptions, { proxy, noProxy: options.proxy?.no, connectTimeoutMs }),
   };
-}
-
-class PlainAgent extends HttpAgent {
-  override createConnection(options: ClientRequestArgs, created?: Created): Duplex | null | undefined {
-    return readingInPlace((onread) =>
-      super.createConnection({ ...options, onread } as ClientRequestArgs, created),
-    );
-  }
-}
-
-class TlsAgent extends HttpsAgent {
-  override createConnection(options: RequestOptions, created?: Created): Duplex | null | undefined {
-    return readingInPlace((onread) =>
-      super.createConnection({ ...options, onread } as RequestOptions, created),
-    );
-  }
-}
-
-type Created = (error: Error | null, socket: Duplex) => void;
-
-/** What one read takes at most. */
-const READ_BYTES = 256 * 1024;
-
-/**
- * A socket that reads into the same memory again and again, where Node would take 64 KiB of fresh memory for each read: a twentieth of
- * a restore's time. The parser of http copies what it keeps.
- */
-function readingInPlace(open: (onread: OnReadOpts) => Duplex | null | undefined): Duplex | null | undefined {
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  const socket = open({
-    buffer,
-    callback(length) {
-      socket?.emit('data', buffer.subarray(0, length));
-      return true;
-    },
-  });
-  return socket;
 }
 
 async function readAuthorities(path: string): Promise<string[]> {

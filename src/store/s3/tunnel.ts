@@ -1,9 +1,10 @@
 /** An agent that opens each TLS connection inside a tunnel made by a proxy (CONNECT, RFC 9110 section 9.3.6). */
 import { request as httpRequest } from 'node:http';
-import { Agent, request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
+import { request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
+import { TlsAgent, type Created } from './agents.ts';
 
 export interface TunnelOptions {
   proxy: URL;
@@ -11,9 +12,7 @@ export interface TunnelOptions {
   connectTimeoutMs: number;
 }
 
-type Created = (error: Error | null, socket: Duplex) => void;
-
-export class TunnelAgent extends Agent {
+export class TunnelAgent extends TlsAgent {
   readonly #tunnel: TunnelOptions;
 
   constructor(options: AgentOptions, tunnel: TunnelOptions) {
