@@ -119,6 +119,6 @@ function revive(failure: { code?: string; message: string; hint?: string; stack?
 
 function defaultEntry(): URL {
   // Sources run in tests only, where something has to compile the worker's.
-  const worker = import.meta.url.endsWith('.ts') ? '../../test/support/source-worker.mjs' : './worker.js';
+  const worker = import.meta.url.endsWith('.ts') ? '../../test/support/source-worker.mjs' : './worker.cjs';
   return new URL(worker, import.meta.url);
 }

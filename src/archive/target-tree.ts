@@ -13,6 +13,11 @@ export interface Tree {
   /** Where a file or a link goes; the directories that lead there are made. */
   place(path: string): string;
   /**
+   * The directory of a file at `target`, with a `/` at the end, where further names can be put without asking. Undefined: ask for
+   * each, one of them may be a root.
+   */
+  directoryOf(target: string): string | undefined;
+  /**
    * Makes a directory that has an entry of its own. `exact`: its mode is the one asked for. Undefined for one above the roots:
    * there is nothing to make.
    */
@@ -51,6 +56,8 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       const dir = path.slice(0, cut);
       return (known.get(dir) ?? enter(dir, path)) + base;
     },
+
+    directoryOf: (target) => (nested.length > 0 ? undefined : target.slice(0, target.lastIndexOf('/') + 1)),
 
     directory(path, mode) {
       const name = checkedName(path);

@@ -7,11 +7,13 @@ import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs'
 import { corrupt, refuse, writeFault } from './faults.ts';
 import { containerFor, type Container } from './format/container.ts';
 import { digestOf } from './format/record.ts';
-import { fsPath } from './format/tar-header.ts';
-import type { BinaryRoot } from './paths.ts';
+import { fsPath, paddedLength } from './format/tar-header.ts';
+import { nameOf, type BinaryRoot } from './paths.ts';
 import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
 import { createTree, IMPLIED_MODE } from './target-tree.ts';
 import type { Answer } from './protocol.ts';
+import { isInWasm, wasm } from './wasm/instance.ts';
+import type { FileContent } from './wasm/entry-table.ts';
 import type { Compression } from './types.ts';
 
 /** The same in all jobs of a run. */
@@ -136,8 +138,12 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
   function unpackEntries(tar: Buffer, foreign: boolean, reply: UnpackReply): void {
     const { maxPathBytes, maxBytes } = setup;
     const options = { checksums: foreign, maxPathBytes, maxBytes };
+    // Foreign headers have checksums to check; what is not compressed would have to be copied first.
+    const quick = !foreign && isInWasm(tar);
     let at = 0;
-    while (at < tar.length) {
+    for (;;) {
+      if (quick) at = unpackOrdinary(tar, at, reply);
+      if (at >= tar.length) break;
       const entry = nextEntry(tar, at, tar.length, options);
       if (typeof entry === 'number') throw corrupt('a member that ends within a header');
       if (entry === undefined) {
@@ -153,19 +159,70 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
     if (at > tar.length && reply.open === undefined) throw corrupt('a member that ends within padding');
   }
 
+  /** Does what the rest of this file does, for the entries that nearly all are. Answers where the first one is that is not. */
+  function unpackOrdinary(tar: Buffer, at: number, reply: UnpackReply): number {
+    for (;;) {
+      const entries = wasm().readEntries(tar, at, setup);
+      const { count } = entries;
+      if (count === 0) return at;
+      let directory: string | undefined;
+      for (let n = 0; n < count; n++) {
+        if (reply.entries++ === 0) reply.firstPath = entries.path(n);
+        const file = entries.file(n);
+        if (entries.isDirectory(n)) {
+          makeDirectory(entries.path(n), file, reply);
+        } else if (directory !== undefined && entries.isBeside(n)) {
+          writeFile(tar, file, directory + entries.base(n), reply);
+        } else {
+          const target = tree.place(entries.path(n));
+          directory = tree.directoryOf(target);
+          writeFile(tar, file, target, reply);
+        }
+      }
+      const last = entries.file(count - 1);
+      at = last.at + paddedLength(last.size);
+    }
+  }
+
   function unpackEntry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void {
     const { path } = entry;
-    if (entry.kind === 'directory') {
-      const made = tree.directory(path, entry.mode);
-      if (made === undefined) return;
-      const mode = made.exact || entry.mode === IMPLIED_MODE ? -1 : entry.mode;
-      reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
-      return;
-    }
+    if (entry.kind === 'directory') return makeDirectory(path, entry, reply);
     const target = tree.place(path);
-    if (entry.kind === 'file') unpackFile(tar, entry, target, reply);
-    else if (entry.kind === 'hardlink') reply.hardlinks.push({ target, to: tree.linked(entry), mtimeUs: 0 });
+    if (entry.kind === 'file') {
+      if (writeFile(tar, entry, target, reply)) return;
+      const { size, mode, mtimeUs, at } = entry;
+      reply.open = { path, target, size, mode, mtimeUs, written: tar.length - at };
+    } else if (entry.kind === 'hardlink')
+      reply.hardlinks.push({ target, to: tree.linked(entry), mtimeUs: 0 });
     else reply.symlinks.push({ target, to: symlinkTarget(entry), mtimeUs: entry.mtimeUs });
+  }
+
+  function makeDirectory(path: string, entry: { mode: number; mtimeUs: number }, reply: UnpackReply): void {
+    const made = tree.directory(path, entry.mode);
+    if (made === undefined) return;
+    const mode = made.exact || entry.mode === IMPLIED_MODE ? -1 : entry.mode;
+    reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
+  }
+
+  /** Makes a file of what is there of it. Answers whether that is all. */
+  function writeFile(tar: Buffer, file: FileContent, target: string, reply: UnpackReply): boolean {
+    const { at, size, mode, mtimeUs } = file;
+    const here = Math.min(size, tar.length - at);
+    const whole = here === size;
+    try {
+      // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
+      const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
+      try {
+        if (here > 0) writeAll(fd, tar, { at, length: here, offset: null });
+        if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      throw writeFault(nameOf(target, setup.roots), error);
+    }
+    reply.bytes += here;
+    return whole;
   }
 }
 
@@ -182,26 +239,6 @@ function decompressed(member: Buffer, { frameLength, tarLength }: Sealed, contai
   } catch (error) {
     throw corrupt(`a member that does not decompress (${(error as Error).message})`, error);
   }
-}
-
-function unpackFile(tar: Buffer, entry: ReadEntry, target: string, reply: UnpackReply): void {
-  const { path, size, mode, mtimeUs } = entry;
-  const here = Math.min(size, tar.length - entry.at);
-  const whole = here === size;
-  try {
-    // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
-    const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
-    try {
-      if (here > 0) writeAll(fd, tar, { at: entry.at, length: here, offset: null });
-      if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw writeFault(path, error);
-  }
-  reply.bytes += here;
-  if (!whole) reply.open = { path, target, size, mode, mtimeUs, written: here };
 }
 
 function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {

@@ -1,5 +1,6 @@
 /** Unpacking bytes in tests: with real workers or with their handlers in this process, which is some 100 times faster to start. */
 import { buildSync } from 'esbuild';
+import { workerBundle } from '../support/worker-bundle.mjs';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -65,18 +66,14 @@ let bundled: URL | undefined;
 
 function bundleWorker(): URL {
   const dir = temporaryDir();
-  const outfile = join(dir, 'worker.mjs');
   buildSync({
+    ...workerBundle,
     absWorkingDir: new URL('../..', import.meta.url).pathname,
     entryPoints: ['src/archive/worker.ts'],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
+    outdir: dir,
   });
-  copyFileSync(new URL('../../dist/deflate.wasm', import.meta.url), join(dir, 'deflate.wasm'));
-  return pathToFileURL(outfile);
+  copyFileSync(new URL('../../dist/archive.wasm', import.meta.url), join(dir, 'archive.wasm'));
+  return pathToFileURL(join(dir, 'worker.cjs'));
 }
 
 const temporary: string[] = [];

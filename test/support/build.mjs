@@ -1,5 +1,5 @@
 /**
- * Bundles the CLI and its worker into dist/, dependencies included, and compiles the codec that they load: the installed package
+ * Bundles the CLI and its worker into dist/, dependencies included, and compiles the WebAssembly that they load: the installed package
  * runs without a further install.
  * Splitting keeps what a command does not need (the SDK above all) out of its start-up.
  */
@@ -7,6 +7,7 @@ import { rm, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { main as compile } from 'assemblyscript/asc';
 import { build } from 'esbuild';
+import { workerBundle } from './worker-bundle.mjs';
 
 const root = new URL('../../', import.meta.url);
 const { version } = JSON.parse(await readFile(new URL('package.json', root), 'utf8'));
@@ -97,12 +98,12 @@ await build({
   banner: { js: 'const require=process.getBuiltinModule;' },
   plugins: [withoutChildProcess, fewFiles, fewSchemas],
 });
-await build({ ...common, entryPoints: { worker: 'src/archive/worker.ts' } });
+await build({ ...common, ...workerBundle, entryPoints: { worker: 'src/archive/worker.ts' } });
 
 // Without a single import: nothing that the module does can reach its host.
 const options = [
-  ['index.ts', '--baseDir', new URL('src/archive/deflate/assembly/', root).pathname],
-  ['--outFile', new URL('dist/deflate.wasm', root).pathname, '--runtime', 'stub', '--use', 'abort='],
+  ['index.ts', '--baseDir', new URL('src/archive/wasm/assembly/', root).pathname],
+  ['--outFile', new URL('dist/archive.wasm', root).pathname, '--runtime', 'stub', '--use', 'abort='],
   ['-O3', '--noAssert', '--enable', 'simd', '--enable', 'bulk-memory'],
 ];
 const { error, stderr } = await compile(options.flat());

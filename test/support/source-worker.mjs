@@ -10,6 +10,6 @@ const { outputFiles } = buildSync({
   platform: 'node',
   target: 'node20.19',
   // What the bundle loads stands in dist/.
-  define: { 'import.meta.url': JSON.stringify(new URL('../../dist/worker.js', import.meta.url).href) },
+  define: { 'import.meta.url': JSON.stringify(new URL('../../dist/worker.cjs', import.meta.url).href) },
 });
 await import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`);

@@ -5,7 +5,7 @@
  *     1f 8b 08 04 00000000 00 ff · u16 XLEN · "SC" · u16 LEN · record · body
  */
 import { crc32 } from 'node:zlib';
-import { createCodec, type Codec, type Effort } from '../deflate/codec.ts';
+import { wasm, type Effort } from '../wasm/instance.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import type { Container, Frame } from './container.ts';
 
@@ -38,26 +38,23 @@ const EFFORTS: readonly Effort[] = [
 const DEFAULT_LEVEL = 4;
 
 export function gzipContainer(): Container {
-  /** Made when it is first needed: whoever only reads frames does without. */
-  let made: Codec | undefined;
-  const codec = (): Codec => (made ??= createCodec());
   return {
     compression: 'gzip',
     trailerFrameLength: PRELUDE + TRAILER_LENGTH + EMPTY_BODY.length,
     encodeFrame,
     decodeFrame,
-    room: (length) => codec().room(length),
+    room: (length) => wasm().room(length),
     compress(tar, level = DEFAULT_LEVEL) {
       const effort = EFFORTS[level - 1];
       if (effort === undefined) throw new Error(`level ${level}`);
-      const body = codec().deflate(tar, effort, FOOTER);
+      const body = wasm().deflate(tar, effort, FOOTER);
       body.writeUInt32LE(crc32(tar), body.length - FOOTER);
       body.writeUInt32LE(tar.length, body.length - FOOTER + 4);
       return body;
     },
     decompress(member, bodyAt, tarLength) {
       const end = Math.max(bodyAt, member.length - FOOTER);
-      const tar = codec().inflate(member.subarray(bodyAt, end), tarLength);
+      const tar = wasm().inflate(member.subarray(bodyAt, end), tarLength);
       if (member.length < bodyAt + FOOTER || member.readUInt32LE(end) !== crc32(tar))
         throw new RangeError('incorrect CRC');
       if (member.readUInt32LE(end + 4) !== tarLength) throw new RangeError('incorrect length');

@@ -2,6 +2,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { workerBundle } from '../../support/worker-bundle.mjs';
 
 export interface Drivers {
   archive: string;
@@ -20,7 +21,6 @@ export async function buildDrivers(outdir: string): Promise<Drivers> {
       codec: fileURLToPath(new URL('codec.ts', import.meta.url)),
       floor: fileURLToPath(new URL('floor.ts', import.meta.url)),
       'node-tar': fileURLToPath(new URL('node-tar.mjs', import.meta.url)),
-      worker: fileURLToPath(new URL('../../../src/archive/worker.ts', import.meta.url)),
     },
     outdir,
     bundle: true,
@@ -33,7 +33,14 @@ export async function buildDrivers(outdir: string): Promise<Drivers> {
     banner: { js: "import{createRequire as $cr}from'node:module';const require=$cr(import.meta.url);" },
     logLevel: 'warning',
   });
-  await copyFile(new URL('../../../dist/deflate.wasm', import.meta.url), join(outdir, 'deflate.wasm'));
+  await build({
+    ...workerBundle,
+    entryPoints: { worker: fileURLToPath(new URL('../../../src/archive/worker.ts', import.meta.url)) },
+    outdir,
+    minify: true,
+    logLevel: 'warning',
+  });
+  await copyFile(new URL('../../../dist/archive.wasm', import.meta.url), join(outdir, 'archive.wasm'));
   const driver = (name: string) => join(outdir, `${name}.js`);
   return {
     archive: driver('archive'),

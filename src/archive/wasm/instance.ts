@@ -1,29 +1,42 @@
 /**
- * Deflate and inflate (RFC 1951) of whole buffers, in WebAssembly made from assembly/. Node's zlib works on streams; to know that
- * all of the input and all of the room are there makes this one about a quarter faster at both, see docs/benchmarks.md. Damaged
- * input cannot reach anything but the module's own memory.
+ * The inner loops of packing and unpacking, in WebAssembly made from assembly/: deflate and inflate (RFC 1951) of whole buffers,
+ * and reading tar headers. Node's zlib works on streams; to know that all of the input and all of the room are there makes this one
+ * about a quarter faster at both, see docs/benchmarks.md. Damaged input cannot reach anything but the module's own memory.
+ *
+ * A thread has one instance, whose memory all calls share: what one answers is valid until the next.
  */
 import { readFileSync } from 'node:fs';
+import { EntryTable } from './entry-table.ts';
 
-export interface Codec {
+export interface Wasm {
   /**
    * Memory that `deflate` reads without copying it first. Valid until the next call, of which it has to be the input.
    * @param length in bytes
    */
   room(length: number): Buffer;
 
-  /**
-   * The answer is valid until the next call.
-   * @param tail bytes at its end that the caller fills, at most 16
-   */
+  /** @param tail bytes at its end that the caller fills, at most 16 */
   deflate(bytes: Uint8Array, effort: Effort, tail: number): Buffer;
 
   /**
-   * Inflates one stream, the whole of `stream`. The answer is valid until the next call.
+   * Inflates one stream, the whole of `stream`.
    * @param length of the answer in bytes: what is kept free for it, whatever the stream says
    * @throws RangeError when it is damaged, followed by something, or of another length
    */
   inflate(stream: Uint8Array, length: number): Buffer;
+
+  /** Whether bytes are in the memory of this instance. */
+  holds(bytes: Uint8Array): boolean;
+
+  /** Memory for what others decompress, so that `readEntries` can read it. @param length in bytes */
+  output(length: number): Buffer;
+
+  /**
+   * Reads the headers of ordinary entries, as many as there are from `at` on and fit a table. For what counts as ordinary, see
+   * assembly/entries.ts; tar-entries.ts says the same of them.
+   * @param tar in this memory, see `isInWasm`
+   */
+  readEntries(tar: Buffer, at: number, limits: { maxPathBytes: number; maxBytes: number }): EntryTable;
 }
 
 /** How hard `deflate` tries. */
@@ -41,6 +54,8 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): void };
   /** Bytes behind input and output that the module may touch. */
   readonly SLACK: { readonly value: number };
+  /** The table that `readEntries` fills. */
+  readonly ENTRIES: { readonly value: number };
   inflate(input: number, inputLength: number, output: number, outputLength: number): number;
   deflate(
     input: number,
@@ -50,6 +65,7 @@ interface Exports {
     nice: number,
     lazy: boolean,
   ): number;
+  readEntries(tar: number, at: number, end: number, maxPath: number, maxSize: number): number;
 }
 
 /** The types of Node leave it out. */
@@ -59,11 +75,25 @@ declare const WebAssembly: {
 };
 
 const PAGE = 64 * 1024;
+const MAX_I32 = 0x7fffffff;
 
-export function createCodec(): Codec {
-  const module = new WebAssembly.Module(readFileSync(wasmPath()));
-  const { memory, SLACK, inflate, deflate } = new WebAssembly.Instance(module).exports;
-  const slack = SLACK.value;
+let made: Wasm | undefined;
+
+/** This thread's instance, made when it is first needed. */
+export function wasm(): Wasm {
+  return (made ??= createWasm());
+}
+
+/** Whether bytes are in the memory of this thread's instance. */
+export function isInWasm(bytes: Uint8Array): boolean {
+  return made !== undefined && made.holds(bytes);
+}
+
+/** An instance with memory of its own. */
+export function createWasm(): Wasm {
+  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(wasmPath())));
+  const { memory, inflate, deflate, readEntries } = exports;
+  const slack = exports.SLACK.value;
   /** Behind what the module keeps for itself. */
   const input = memory.buffer.byteLength;
   let bytes = Buffer.from(memory.buffer);
@@ -98,6 +128,16 @@ export function createCodec(): Codec {
       if (taken !== stream.length) throw new RangeError(`not a deflate stream of ${length} bytes`);
       return bytes.subarray(output, output + length);
     },
+    holds: (bytes) => bytes.buffer === memory.buffer,
+    output(length) {
+      const output = layOut(0, length);
+      return bytes.subarray(output, output + length);
+    },
+    readEntries(tar, at, { maxPathBytes, maxBytes }) {
+      const { byteOffset, length } = tar;
+      const count = readEntries(byteOffset, at, length, maxPathBytes, Math.min(maxBytes, MAX_I32));
+      return new EntryTable(tar, exports.ENTRIES.value, count);
+    },
   };
 }
 
@@ -112,6 +152,6 @@ function roundUp(length: number, step: number): number {
 
 /** Built into dist/, where the bundles are too. */
 function wasmPath(): URL {
-  const path = import.meta.url.endsWith('.ts') ? '../../../dist/deflate.wasm' : './deflate.wasm';
+  const path = import.meta.url.endsWith('.ts') ? '../../../dist/archive.wasm' : './archive.wasm';
   return new URL(path, import.meta.url);
 }

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { deflateRawSync, inflateRawSync, constants } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createCodec } from '../../../src/archive/deflate/codec.ts';
+import { createWasm } from '../../../src/archive/wasm/instance.ts';
 import { noise } from '../packing.ts';
 
-const codec = createCodec();
+const codec = createWasm();
 const EFFORT = { depth: 12, nice: 30, lazy: false };
 const MIB = 1024 * 1024;
 
@@ -171,7 +171,7 @@ describe('deflating', () => {
     const first = deflate(bytes);
     deflate(noise(6, 3 * MIB));
     expect(deflate(bytes).equals(first)).toBe(true);
-    expect(createCodec().deflate(bytes, EFFORT, 0).equals(first)).toBe(true);
+    expect(createWasm().deflate(bytes, EFFORT, 0).equals(first)).toBe(true);
     const room = codec.room(bytes.length);
     bytes.copy(room);
     expect(deflate(room).equals(first)).toBe(true);
@@ -179,7 +179,7 @@ describe('deflating', () => {
 
   it('leaves its input where it is, however much memory that takes', () => {
     for (let length = 30_000; length < 100_000; length += 200) {
-      const small = createCodec();
+      const small = createWasm();
       const room = small.room(length);
       small.deflate(room, EFFORT, 16);
       expect(room.length).toBe(length);
