@@ -1,6 +1,7 @@
 /**
- * The entries of a tar, one after the other: headers with their pax and GNU extensions resolved. The only reader there is of
- * headers that others wrote, so that the main thread, the workers and `inspect` can never disagree about where an entry ends.
+ * The entries of a tar, one after the other: headers with their pax and GNU extensions resolved. The main thread, the workers and
+ * `inspect` can never disagree about where an entry ends: all read with this, but for the workers' quick path over ordinary
+ * headers (wasm/assembly/entries.ts), which tests hold to the same answers.
  *
  * Strict where tar programs differ or guess: what does not have exactly one meaning is refused.
  */

@@ -8,7 +8,7 @@ import { corrupt, refuse, writeFault } from './faults.ts';
 import { containerFor, type Container } from './format/container.ts';
 import { digestOf } from './format/record.ts';
 import { fsPath, paddedLength } from './format/tar-header.ts';
-import { nameOf, type BinaryRoot } from './paths.ts';
+import type { BinaryRoot } from './paths.ts';
 import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
 import { createTree, IMPLIED_MODE } from './target-tree.ts';
 import type { Answer } from './protocol.ts';
@@ -138,8 +138,8 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
   function unpackEntries(tar: Buffer, foreign: boolean, reply: UnpackReply): void {
     const { maxPathBytes, maxBytes } = setup;
     const options = { checksums: foreign, maxPathBytes, maxBytes };
-    // Foreign headers have checksums to check; what is not compressed would have to be copied first.
-    const quick = !foreign && isInWasm(tar);
+    // Not what comes as it is stored, which would have to be copied first: a member that is not compressed, a slice of a foreign tar.
+    const quick = isInWasm(tar);
     let at = 0;
     for (;;) {
       if (quick) at = unpackOrdinary(tar, at, reply);
@@ -171,12 +171,15 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
         const file = entries.file(n);
         if (entries.isDirectory(n)) {
           makeDirectory(entries.path(n), file, reply);
-        } else if (directory !== undefined && entries.isBeside(n)) {
-          writeFile(tar, file, directory + entries.base(n), reply);
-        } else {
-          const target = tree.place(entries.path(n));
-          directory = tree.directoryOf(target);
+          continue;
+        }
+        const beside = entries.isBeside(n) ? directory : undefined;
+        const target = beside === undefined ? tree.place(entries.path(n)) : beside + entries.base(n);
+        if (beside === undefined) directory = tree.directoryOf(target);
+        try {
           writeFile(tar, file, target, reply);
+        } catch (error) {
+          throw writeFault(entries.path(n), error);
         }
       }
       const last = entries.file(count - 1);
@@ -189,7 +192,11 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
     if (entry.kind === 'directory') return makeDirectory(path, entry, reply);
     const target = tree.place(path);
     if (entry.kind === 'file') {
-      if (writeFile(tar, entry, target, reply)) return;
+      try {
+        if (writeFile(tar, entry, target, reply)) return;
+      } catch (error) {
+        throw writeFault(path, error);
+      }
       const { size, mode, mtimeUs, at } = entry;
       reply.open = { path, target, size, mode, mtimeUs, written: tar.length - at };
     } else if (entry.kind === 'hardlink')
@@ -204,22 +211,18 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
     reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
   }
 
-  /** Makes a file of what is there of it. Answers whether that is all. */
+  /** Makes a file of what is there of it. Answers whether that is all. @throws what node:fs does */
   function writeFile(tar: Buffer, file: FileContent, target: string, reply: UnpackReply): boolean {
     const { at, size, mode, mtimeUs } = file;
     const here = Math.min(size, tar.length - at);
     const whole = here === size;
+    // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
+    const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
     try {
-      // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
-      const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
-      try {
-        if (here > 0) writeAll(fd, tar, { at, length: here, offset: null });
-        if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
-      } finally {
-        closeSync(fd);
-      }
-    } catch (error) {
-      throw writeFault(nameOf(target, setup.roots), error);
+      if (here > 0) writeAll(fd, tar, { at, length: here, offset: null });
+      if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
+    } finally {
+      closeSync(fd);
     }
     reply.bytes += here;
     return whole;

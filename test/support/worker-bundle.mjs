@@ -9,5 +9,5 @@ export const workerBundle = {
   platform: 'node',
   target: 'node20.19',
   define: { 'import.meta.url': 'workerUrl' },
-  banner: { js: "const workerUrl=require('node:url').pathToFileURL(__filename).href;" },
+  banner: { js: "'use strict';const workerUrl=require('node:url').pathToFileURL(__filename).href;" },
 };

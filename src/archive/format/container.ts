@@ -27,12 +27,12 @@ export interface Container {
   /** Memory for the tar of the next member to compress, which saves a copy. It is valid until then. */
   room(length: number): Buffer;
 
-  /** Compresses the tar bytes of a member. The answer is valid until the next call. */
+  /** Compresses the tar bytes of a member. The answer is valid until the next call, of any container of this thread. */
   compress(tar: Uint8Array, level: number | undefined): Buffer;
 
   /**
    * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory taken. They are
-   * valid until the next call, or as long as the member where nothing is compressed.
+   * valid until the next call of any container of this thread, or as long as the member where nothing is compressed.
    * @throws whatever zlib throws when the body is damaged, RangeError when its length is another.
    */
   decompress(member: Buffer, bodyAt: number, tarLength: number): Buffer;

@@ -35,6 +35,7 @@ export interface Wasm {
    * Reads the headers of ordinary entries, as many as there are from `at` on and fit a table. For what counts as ordinary, see
    * assembly/entries.ts; tar-entries.ts says the same of them.
    * @param tar in this memory, see `isInWasm`
+   * @param at may lie beyond its end
    */
   readEntries(tar: Buffer, at: number, limits: { maxPathBytes: number; maxBytes: number }): EntryTable;
 }
@@ -135,7 +136,9 @@ export function createWasm(): Wasm {
     },
     readEntries(tar, at, { maxPathBytes, maxBytes }) {
       const { byteOffset, length } = tar;
-      const count = readEntries(byteOffset, at, length, maxPathBytes, Math.min(maxBytes, MAX_I32));
+      // A file may end beyond what numbers are in there, let alone beyond this tar.
+      const count =
+        at < length ? readEntries(byteOffset, at, length, maxPathBytes, Math.min(maxBytes, MAX_I32)) : 0;
       return new EntryTable(tar, exports.ENTRIES.value, count);
     },
   };

@@ -94,6 +94,15 @@ describe('ordinary entries', () => {
     expect([count(within), count(above)]).toStrictEqual([1, 0]);
   });
 
+  it.each([0, 512, 2 ** 32 - 512, 2 ** 32, 2 ** 32 + 512, 2 ** 33])(
+    'are none %i bytes past the end',
+    (past) => {
+      const { tar } = tarOf([entryOf({ path: 'a' }), entryOf({ path: 'b' })]);
+      expect(wasm.readEntries(tar, tar.length + past, LIMITS).count).toBe(0);
+      expect(wasm.readEntries(tar, tar.length + past - 512, LIMITS).count).toBe(past === 0 ? 1 : 0);
+    },
+  );
+
   it('are none above the limit for a file', () => {
     const { tar } = tarOf([entryOf({ path: 'a', size: 701 })]);
     const count = (maxBytes: number): number => wasm.readEntries(tar, 0, { ...LIMITS, maxBytes }).count;

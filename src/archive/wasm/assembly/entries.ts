@@ -18,7 +18,7 @@ const DOT: u32 = 0x2e;
 const MOST_ENTRIES: u32 = 512;
 /** Bytes of each: i32 at, size, mode, kind, prefixLength, nameLength, baseAt, nothing; f64 mtimeUs. See ../entry-table.ts. */
 const ENTRY: u32 = 40;
-export const ENTRIES: usize = memory.data(512 * 40, 8);
+export const ENTRIES: usize = memory.data(MOST_ENTRIES * ENTRY, 8);
 
 /** A file in the same directory as the file before it in the table. */
 const KIND_BESIDE: u32 = 2;
@@ -62,7 +62,6 @@ export function readEntries(tar: usize, at: u32, end: u32, maxPath: u32, maxSize
     if (type === TYPE_FILE) {
       const beside =
         sibling !== 0 &&
-        (baseAt > 0 || prefixLength > 0) &&
         baseAt === siblingBase &&
         isSame(sibling, header, baseAt) &&
         isSame(sibling + PREFIX_AT, header + PREFIX_AT, min(prefixLength + 1, PREFIX));
