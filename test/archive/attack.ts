@@ -3,10 +3,9 @@ import { mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
-import { contentLength, nextEntry } from '../../src/archive/tar-entries.ts';
 import type { UnpackSummary } from '../../src/archive/types.ts';
 import { snapshotTree } from '../support/tree.ts';
-import { asMembers, forge } from './forge.ts';
+import { asMembers, forge, readableEntries } from './forge.ts';
 import { rawTar, type RawEntry } from './tar-blocks.ts';
 import { ROOT, temporaryDir, unpackBytes, type Unpacking } from './unpacking.ts';
 
@@ -47,29 +46,13 @@ type Parts = (RawEntry | Buffer)[];
 /** The same tar in each form that we read: a plain foreign one, a foreign one in gzip, and forged as one of ours. */
 function forms(parts: Parts): { form: string; bytes: Buffer; compression: 'gzip' | 'none' }[] {
   const tar = rawTar(...parts);
-  const sealed = forge(asMembers(tar, ...summary(tar)), { compression: 'gzip' });
+  const { entries, firstPath } = readableEntries(tar);
+  const sealed = forge(asMembers(tar, entries, firstPath), { compression: 'gzip' });
   return [
     { form: 'foreign', bytes: tar, compression: 'none' },
     { form: 'foreign, gzip', bytes: gzipSync(tar), compression: 'gzip' },
     { form: 'ours, forged', bytes: sealed, compression: 'gzip' },
   ];
-}
-
-/** Number and first name of the entries, as far as they can be read. */
-function summary(tar: Buffer): [number, string] {
-  const names: string[] = [];
-  try {
-    for (let at = 0; ;) {
-      const entry = nextEntry(tar, at, tar.length, { checksums: false, maxPathBytes: 1e6, maxBytes: 1e6 });
-      if (typeof entry !== 'object') break;
-      if (entry.kind !== 'global') names.push(entry.path);
-      at = entry.at + contentLength(entry);
-    }
-  } catch {
-    // The unpacker's to find.
-  }
-  // An index has no room for longer ones.
-  return [names.length, (names[0] ?? '').slice(0, 10_000)];
 }
 
 export interface Refusal {

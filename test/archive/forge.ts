@@ -18,6 +18,7 @@ import {
   paddedLength,
   type TarEntry,
 } from '../../src/archive/format/tar-header.ts';
+import { contentLength, nextEntry } from '../../src/archive/tar-entries.ts';
 import type { Compression } from '../../src/archive/types.ts';
 
 export interface ForgedMember {
@@ -107,6 +108,23 @@ export function asMembers(tar: Buffer, entries: number, firstPath: string): Forg
     { tar: tar.subarray(0, tar.length - END), entries, firstPath },
     { tar: tar.subarray(tar.length - END), entries: 0, firstPath: '' },
   ];
+}
+
+/** What index and trailer say of a member's entries, as far as those can be read: the rest is the unpacker's to find. */
+export function readableEntries(tar: Buffer): { entries: number; firstPath: string } {
+  const names: string[] = [];
+  try {
+    for (let at = 0; ;) {
+      const entry = nextEntry(tar, at, tar.length, { checksums: false, maxPathBytes: 1e6, maxBytes: 64e9 });
+      if (typeof entry !== 'object') break;
+      if (entry.kind !== 'global') names.push(entry.path);
+      at = entry.at + contentLength(entry);
+    }
+  } catch {
+    // Refused when it is unpacked, too.
+  }
+  // An index has no room for longer ones.
+  return { entries: names.length, firstPath: (names[0] ?? '').slice(0, 10_000) };
 }
 
 /** A directory tree in members of `memberLength` bytes of tar, a multiple of 512; larger files in pieces. */

@@ -7,12 +7,11 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
-import { contentLength, nextEntry } from '../../src/archive/tar-entries.ts';
 import type { Compression, UnpackOptions } from '../../src/archive/types.ts';
-import { snapshotTree } from '../support/tree.ts';
-import { forge, type ForgedMember } from './forge.ts';
-import { rawEntry } from './tar-blocks.ts';
 import { wasm } from '../../src/archive/wasm/instance.ts';
+import { snapshotTree } from '../support/tree.ts';
+import { forge, readableEntries, type ForgedMember } from './forge.ts';
+import { rawEntry } from './tar-blocks.ts';
 import { COMPRESSIONS, LIMITS, temporaryDir, unpackBytes } from './unpacking.ts';
 
 const RUNS = Number(process.env.QUICK_PATH_RUNS ?? 400);
@@ -160,26 +159,7 @@ function memberOf(drafts: Draft[]): ForgedMember {
     });
   });
   const tar = Buffer.concat(entries);
-  return { tar, ...readable(tar) };
-}
-
-const READ = { checksums: false, maxPathBytes: 4096, maxBytes: 64e9 };
-
-/** What index and trailer say of the entries, as far as those can be read: for the rest nobody asks them. */
-function readable(tar: Buffer): { entries: number; firstPath: string } {
-  let entries = 0;
-  let firstPath = '';
-  try {
-    for (let at = 0; at < tar.length; entries++) {
-      const read = nextEntry(tar, at, tar.length, READ);
-      if (typeof read !== 'object') break;
-      if (entries === 0) firstPath = read.path;
-      at = read.at + contentLength(read);
-    }
-  } catch {
-    // Refused when it is unpacked, too.
-  }
-  return { entries, firstPath };
+  return { tar, ...readableEntries(tar) };
 }
 
 /** Directories without an entry have the time of now. */

@@ -1,6 +1,5 @@
 /** Unpacking bytes in tests: with real workers or with their handlers in this process, which is some 100 times faster to start. */
 import { buildSync } from 'esbuild';
-import { workerBundle } from '../support/worker-bundle.mjs';
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +8,7 @@ import { afterAll } from 'vitest';
 import { createPool } from '../../src/archive/pool.ts';
 import type { Compression, UnpackOptions, UnpackSummary } from '../../src/archive/types.ts';
 import { unpackWith } from '../../src/archive/unpack.ts';
+import { workerBundle } from '../support/worker-bundle.mjs';
 import { FORGED_KEY } from './forge.ts';
 import { createInlinePool } from './inline-pool.ts';
 

@@ -3,8 +3,8 @@
  * unpacking takes; into that of WebAssembly, which reads the headers in it.
  */
 import { constants } from 'node:zlib';
-import { runInto } from './one-shot.ts';
 import { wasm } from '../wasm/instance.ts';
+import { runInto } from './one-shot.ts';
 
 export type Decompress = (body: Uint8Array, length: number) => Buffer;
 
