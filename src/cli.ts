@@ -5,7 +5,8 @@
 import { CommanderError } from 'commander';
 import { createSession } from './commands/session.ts';
 import type { Outcome } from './commands/outcome.ts';
-import { loadConfig, parseBoolean, readEnvironment } from './config.ts';
+import { loadConfig, readEnvironment } from './config/config.ts';
+import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
 import { createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';

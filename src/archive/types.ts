@@ -110,7 +110,7 @@ export interface UnpackSummary extends ArchiveSummary {
   sealed: boolean;
 }
 
-/** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config.ts. */
+/** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config/config.ts. */
 export interface Limits {
   /** Bytes on disk. */
   maxBytes: number;

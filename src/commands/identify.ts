@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXTENSIONS, type Compression } from '../archive/types.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import { entryKey, keyDigest, type KeyIngredients } from '../key.ts';
 import { keyVariables, readLockfiles } from '../recipes/lockfile.ts';
 import type { Project, Recipe } from '../recipes/recipe.ts';

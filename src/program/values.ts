@@ -1,6 +1,6 @@
 /** Values that flags take. */
 import { InvalidArgumentError } from 'commander';
-import { parseDuration, parseSize } from '../config.ts';
+import { parseDuration, parseSize } from '../config/values.ts';
 
 export function duration(text: string): number {
   const value = parseDuration(text);

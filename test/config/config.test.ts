@@ -2,8 +2,10 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Config, loadConfig, parseDuration, parseSize, type S3Config } from '../src/config.ts';
-import { CacheError } from '../src/errors.ts';
+import { type Config, loadConfig } from '../../src/config/config.ts';
+import type { S3Config } from '../../src/config/s3.ts';
+import { parseDuration, parseSize } from '../../src/config/values.ts';
+import { CacheError } from '../../src/errors.ts';
 
 let project: string;
 beforeEach(() => {
@@ -208,7 +210,7 @@ describe('values that do not parse', () => {
   });
 
   it('has a case for every variable that is not free text', () => {
-    const example = readFileSync(new URL('../.env.claude-sandbox.example', import.meta.url), 'utf8');
+    const example = readFileSync(new URL('../../.env.claude-sandbox.example', import.meta.url), 'utf8');
     const named = new Set(example.match(/CACHE_[A-Z0-9_]+/g));
     const free = ['CACHE_LOCAL_DIR', 'CACHE_S3_KMS_KEY_ID'];
     expect([...named].filter((name) => !free.includes(name) && !cases.some(([one]) => one === name))).toEqual(

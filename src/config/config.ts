@@ -1,0 +1,185 @@
+/**
+ * The environment, `.env.claude-sandbox` and the flags, parsed once into one readonly `Config`. Nothing else reads
+ * `process.env`. An empty variable counts as unset, because Compose passes every variable it names; a value that does
+ * not parse is an error that names the variable, never a silent default.
+ */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Compression } from '../archive/types.ts';
+import { CacheError } from '../errors.ts';
+import { keyPrefix } from '../key.ts';
+import { ENV_FILE, readEnvFile } from './env-file.ts';
+import { pem } from './key-pem.ts';
+import { type S3Config, s3Choices, s3Config } from './s3.ts';
+import {
+  boolean,
+  integer,
+  invalid,
+  parseBoolean,
+  seconds,
+  size,
+  type Variables,
+  withoutEmpty,
+} from './values.ts';
+
+export interface Config {
+  /** Absolute path. */
+  readonly projectDir: string;
+  /** Where entries live. */
+  readonly store: StoreConfig;
+  /** Normalised: no slash at either end. */
+  readonly prefix: string;
+  readonly compression: Compression;
+  readonly level: number | undefined;
+  readonly verbose: boolean;
+  readonly debug: boolean;
+  /** Deadline of one operation on one recipe. */
+  readonly timeoutMs: number;
+  /** Longest time without a byte. */
+  readonly stallTimeoutMs: number;
+  /** Whether keys end in the runtime. Without it keys are the old shell library's. */
+  readonly keyRuntime: boolean;
+  readonly keySalt: string | undefined;
+  readonly readonly: boolean;
+  /** Ed25519 private key, PEM. */
+  readonly signingKey: string | undefined;
+  /** Ed25519 public key, PEM. */
+  readonly verifyKey: string | undefined;
+  /** Undefined: the CPUs this process may use. */
+  readonly workers: number | undefined;
+  readonly limits: { maxBytes: number; maxFiles: number; maxRatio: number; maxPathBytes: number };
+  /** For child processes and for the variables that go into keys: PATH and the rest, our own secrets taken out. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Problems worth a warning, not worth stopping for. */
+  readonly warnings: readonly { message: string; hint: string }[];
+}
+
+export type StoreConfig =
+  | { readonly type: 'off' }
+  | { readonly type: 'local'; readonly local: LocalConfig }
+  | { readonly type: 's3'; readonly s3: S3Config }
+  | { readonly type: 'tiered'; readonly local: LocalConfig; readonly s3: S3Config };
+
+export interface LocalConfig {
+  readonly dir: string;
+  readonly maxSizeBytes: number;
+}
+
+/** What the command line may set over the environment. */
+export interface Flags {
+  project?: string;
+  verbose?: boolean;
+}
+
+/** Variables that change what a package manager installs: they go into keys and must reach the installer alike. */
+const INSTALL_VARIABLES = ['BUNDLE_WITHOUT', 'BUNDLE_ONLY', 'NODE_ENV', 'npm_config_omit'];
+/**
+ * @throws CacheError CONFIG_INVALID, naming the variable and what it takes.
+ */
+export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = process.env): Config {
+  const real = withoutEmpty(environment);
+  const projectDir = projectDirectory(flags);
+  const file = readEnvFile(resolve(projectDir, ENV_FILE));
+  const env: Variables = { ...file.values, ...real };
+
+  return {
+    projectDir,
+    store: storeConfig(env, real, file.values, projectDir),
+    prefix: keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
+    ...compression(env),
+    verbose: boolean(env, 'CACHE_VERBOSE', false) || flags.verbose === true,
+    debug: boolean(env, 'CACHE_DEBUG', false),
+    timeoutMs: seconds(env, 'CACHE_TIMEOUT', 300),
+    stallTimeoutMs: seconds(env, 'CACHE_STALL_TIMEOUT', 30),
+    keyRuntime: boolean(env, 'CACHE_KEY_RUNTIME', true),
+    keySalt: salt(env),
+    readonly: boolean(env, 'CACHE_READONLY', false),
+    signingKey: pem(env, 'CACHE_SIGNING_KEY', projectDir),
+    verifyKey: pem(env, 'CACHE_VERIFY_KEY', projectDir),
+    workers: integer(env, 'CACHE_WORKERS', { least: 1, most: 256 }),
+    limits: {
+      maxBytes: size(env, 'CACHE_MAX_BYTES', 64e9),
+      maxFiles: integer(env, 'CACHE_MAX_FILES', { least: 1, most: 1e9 }) ?? 5_000_000,
+      maxRatio: integer(env, 'CACHE_MAX_RATIO', { least: 1, most: 100_000 }) ?? 200,
+      maxPathBytes: 4096,
+    },
+    env: childEnvironment(real, file.values),
+    warnings: file.warnings,
+  };
+}
+
+function projectDirectory({ project = '.' }: Flags): string {
+  const dir = absolute(project);
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
+  throw new CacheError('USAGE', `${dir} is not a directory`, {
+    hint: '--project takes the project directory.',
+  });
+}
+
+/** @throws CacheError USAGE when the path is relative to a directory that has been removed */
+function absolute(path: string): string {
+  try {
+    return resolve(path);
+  } catch (cause) {
+    throw new CacheError('USAGE', 'The current directory is not there any more', {
+      hint: 'Change to one that is, or give --project an absolute path.',
+      cause,
+    });
+  }
+}
+
+/** The environment as it is, without empty variables: for what is needed before there is a `Config`. */
+export function readEnvironment(): Readonly<Record<string, string>> {
+  return withoutEmpty(process.env);
+}
+
+function storeConfig(env: Variables, real: Variables, file: Variables, projectDir: string): StoreConfig {
+  // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store on.
+  const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
+  const dir = env['CACHE_LOCAL_DIR'];
+  const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
+  const choices = s3Choices(env);
+  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, real, file, choices);
+  if (s3 === undefined) return local === undefined ? { type: 'off' } : { type: 'local', local };
+  return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
+}
+
+function compression(env: Variables): { compression: Compression; level: number | undefined } {
+  const text = env['CACHE_COMPRESSION']?.toLowerCase();
+  const named = { gzip: 'gzip', zstd: 'zstd', none: 'none' } as const;
+  if (text === 'gzip' || text === 'zstd' || text === 'none')
+    return { compression: named[text], level: level(env, named[text]) };
+  const value = text === undefined ? true : parseBoolean(text);
+  if (value === undefined) {
+    throw invalid(
+      `CACHE_COMPRESSION is "${env['CACHE_COMPRESSION']}"`,
+      'It takes true (gzip), false (no compression) or zstd.',
+    );
+  }
+  const gzipLevel = level(env, 'gzip');
+  return value ? { compression: 'gzip', level: gzipLevel } : { compression: 'none', level: undefined };
+}
+
+function level(env: Variables, kind: Compression): number | undefined {
+  return integer(
+    env,
+    'CACHE_COMPRESSION_LEVEL',
+    kind === 'zstd' ? { least: 1, most: 19 } : { least: 1, most: 9 },
+  );
+}
+
+function salt(env: Variables): string | undefined {
+  const text = env['CACHE_KEY_SALT'];
+  if (text?.includes('\n')) {
+    throw invalid('CACHE_KEY_SALT holds a line break', 'It takes any text of one line.');
+  }
+  return text;
+}
+
+function childEnvironment(real: Variables, file: Variables): Variables {
+  const env: Record<string, string> = {};
+  for (const name of INSTALL_VARIABLES) if (file[name] !== undefined) env[name] = file[name];
+  Object.assign(env, real);
+  delete env['CACHE_SIGNING_KEY'];
+  return env;
+}

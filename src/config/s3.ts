@@ -1,0 +1,122 @@
+import { ENV_FILE } from './env-file.ts';
+import { boolean, invalid, oneOf, type Variables } from './values.ts';
+
+export interface S3Config {
+  readonly bucket: string;
+  /** Undefined: the profile's, else us-east-1. */
+  readonly region: string | undefined;
+  readonly endpoint: string | undefined;
+  /** Undefined: path style with a custom endpoint. */
+  readonly forcePathStyle: boolean | undefined;
+  readonly accelerate: boolean;
+  readonly sse: 'AES256' | 'aws:kms' | 'aws:kms:dsse' | undefined;
+  readonly kmsKeyId: string | undefined;
+  /** Only those of `.env.claude-sandbox`; the SDK finds all others itself. */
+  readonly credentials:
+    | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+    | undefined;
+  readonly profile: string | undefined;
+  /** Half a set of keys in the environment: the SDK passes over it, and errors about credentials have to say so. */
+  readonly halfSet: { readonly given: string; readonly missing: string } | undefined;
+  /** Proxy variables, as they are. */
+  readonly proxy: {
+    readonly https: string | undefined;
+    readonly http: string | undefined;
+    readonly no: string | undefined;
+  };
+  /** A file with more certificate authorities, PEM (`AWS_CA_BUNDLE`). */
+  readonly caBundle: string | undefined;
+}
+
+const CREDENTIAL_VARIABLES = [
+  'AWS_ACCESS_KEY_ID',
+  'AWS_SECRET_ACCESS_KEY',
+  'AWS_SESSION_TOKEN',
+  'AWS_PROFILE',
+];
+
+type S3Choices = Pick<S3Config, 'forcePathStyle' | 'accelerate' | 'sse' | 'kmsKeyId'>;
+
+export function s3Choices(env: Variables): S3Choices {
+  const forced = 'CACHE_S3_FORCE_PATH_STYLE' in env;
+  return {
+    forcePathStyle: forced ? boolean(env, 'CACHE_S3_FORCE_PATH_STYLE', true) : undefined,
+    accelerate: boolean(env, 'CACHE_S3_ACCELERATE', false),
+    sse: oneOf(env, 'CACHE_S3_SSE', ['AES256', 'aws:kms', 'aws:kms:dsse']),
+    kmsKeyId: env['CACHE_S3_KMS_KEY_ID'],
+  };
+}
+
+export function s3Config(env: Variables, real: Variables, file: Variables, choices: S3Choices): S3Config {
+  const bucket = env['CACHE_S3_BUCKET']!;
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
+    throw invalid(
+      `CACHE_S3_BUCKET is "${bucket}", which is no bucket name`,
+      bucket.startsWith('s3://')
+        ? 'Give the name alone, without s3://; a path goes into CACHE_S3_PREFIX.'
+        : 'It takes a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.',
+    );
+  }
+  // Credentials are one set: a key id from one place with a secret from another never makes a valid signature.
+  const fromFile = !CREDENTIAL_VARIABLES.some((name) => name in real);
+  return {
+    bucket,
+    region: region(env),
+    endpoint: endpoint(env),
+    ...choices,
+    credentials: fromFile ? fileCredentials(file) : undefined,
+    profile: (fromFile ? file : real)['AWS_PROFILE'],
+    halfSet: halfSet(real),
+    proxy: {
+      https: env['HTTPS_PROXY'] ?? env['https_proxy'],
+      http: env['HTTP_PROXY'] ?? env['http_proxy'],
+      no: env['NO_PROXY'] ?? env['no_proxy'],
+    },
+    caBundle: env['AWS_CA_BUNDLE'],
+  };
+}
+
+function region(env: Variables): string | undefined {
+  const name = 'AWS_REGION' in env ? 'AWS_REGION' : 'AWS_DEFAULT_REGION';
+  const text = env[name];
+  if (text === undefined || /^[a-z0-9-]+$/i.test(text)) return text;
+  throw invalid(`${name} is "${text}", which is no region`, 'It takes a name such as eu-central-1.');
+}
+
+function halfSet(real: Variables): S3Config['halfSet'] {
+  // With a profile the SDK does not look at keys.
+  if ('AWS_PROFILE' in real) return undefined;
+  const keys = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
+  const given = [...keys, 'AWS_SESSION_TOKEN'].find((name) => name in real);
+  const missing = keys.filter((name) => !(name in real)).join(' and ');
+  return given === undefined || missing === '' ? undefined : { given, missing };
+}
+
+function fileCredentials(file: Variables): S3Config['credentials'] {
+  const accessKeyId = file['AWS_ACCESS_KEY_ID'];
+  const secretAccessKey = file['AWS_SECRET_ACCESS_KEY'];
+  const sessionToken = file['AWS_SESSION_TOKEN'];
+  if (accessKeyId === undefined && secretAccessKey === undefined) return undefined;
+  if (accessKeyId === undefined || secretAccessKey === undefined) {
+    const missing = accessKeyId === undefined ? 'AWS_ACCESS_KEY_ID' : 'AWS_SECRET_ACCESS_KEY';
+    throw invalid(
+      `${ENV_FILE} has half a set of credentials: ${missing} is missing`,
+      `Set ${missing} in ${ENV_FILE}, or take both out of it.`,
+    );
+  }
+  return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
+}
+
+function endpoint(env: Variables): string | undefined {
+  const name = 'AWS_ENDPOINT_URL_S3' in env ? 'AWS_ENDPOINT_URL_S3' : 'AWS_ENDPOINT_URL';
+  const text = env[name];
+  if (text === undefined || boolean(env, 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS', false)) return undefined;
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
+    const shown = text.replace(/^.*@/, '[redacted]@');
+    throw invalid(
+      `${name} is "${shown}", which is no URL`,
+      `It takes a whole URL, e.g. ${name}=https://${shown.replace(/^.*(:\/\/|@)/, '')}`,
+    );
+  }
+  return text;
+}

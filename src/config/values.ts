@@ -1,0 +1,89 @@
+/** How a variable's text becomes a value. What does not parse is an error that names the variable. */
+import { CacheError } from '../errors.ts';
+
+export type Variables = Readonly<Record<string, string>>;
+
+export function withoutEmpty(environment: NodeJS.ProcessEnv): Variables {
+  return Object.fromEntries(
+    Object.entries(environment).filter(
+      (pair): pair is [string, string] => pair[1] !== undefined && pair[1] !== '',
+    ),
+  );
+}
+
+export function boolean(env: Variables, name: string, fallback: boolean): boolean {
+  const text = env[name];
+  if (text === undefined) return fallback;
+  const value = parseBoolean(text);
+  if (value === undefined) throw invalid(`${name} is "${text}"`, 'It takes true or false.');
+  return value;
+}
+
+/** `true`, `1`, `yes`, `on` and their opposites; undefined when it is none of these. */
+export function parseBoolean(text: string): boolean | undefined {
+  if (/^(true|1|yes|on)$/i.test(text)) return true;
+  if (/^(false|0|no|off)$/i.test(text)) return false;
+  return undefined;
+}
+
+export function integer(
+  env: Variables,
+  name: string,
+  range: { least: number; most: number },
+): number | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= range.least && value <= range.most)) {
+    throw invalid(`${name} is "${text}"`, `It takes a whole number from ${range.least} to ${range.most}.`);
+  }
+  return value;
+}
+
+export function seconds(env: Variables, name: string, fallback: number): number {
+  const text = env[name];
+  if (text === undefined) return fallback * 1000;
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+  // setTimeout fires at once beyond 2^31 ms.
+  if (!(value > 0 && value <= 86_400)) {
+    throw invalid(`${name} is "${text}"`, 'It takes seconds: a number above 0, at most 86400 (a day).');
+  }
+  return Math.ceil(value * 1000);
+}
+
+export function size(env: Variables, name: string, fallback: number): number {
+  const text = env[name];
+  if (text === undefined) return fallback;
+  const value = parseSize(text);
+  if (value === undefined || value <= 0)
+    throw invalid(`${name} is "${text}"`, 'It takes a size, e.g. 500MB or 10GB.');
+  return value;
+}
+
+export function oneOf<T extends string>(env: Variables, name: string, values: readonly T[]): T | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const value = values.find((candidate) => candidate === text);
+  if (value === undefined) throw invalid(`${name} is "${text}"`, `It takes one of: ${values.join(', ')}.`);
+  return value;
+}
+
+export function invalid(message: string, hint: string, cause?: unknown): CacheError {
+  return new CacheError('CONFIG_INVALID', message, { hint, cause });
+}
+
+/** `500MB`, `10GB`, `1GiB`, `1048576` → bytes; undefined when it is none of these. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([kmgt])(i)?b?|b)?$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const power = match[2] === undefined ? 0 : 'kmgt'.indexOf(match[2].toLowerCase()) + 1;
+  return Math.round(Number(match[1]) * (match[3] === undefined ? 1000 : 1024) ** power);
+}
+
+/** `30d`, `12h`, `90m`, `45s`, `2w` → milliseconds; undefined when it is none of these. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([smhdw])$/i.exec(text.trim());
+  if (match === null) return undefined;
+  const unit = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }[match[2]!.toLowerCase()]!;
+  return Number(match[1]) * unit * 1000;
+}
