@@ -7,6 +7,6 @@ if (existsSync(cli)) {
   if (parseInt(process.versions.node, 10) >= 22) (await import('node:module')).enableCompileCache?.();
   await import(cli);
 } else {
-  process.stderr.write('error: sandbox-cache is not built. Run npm run build in its directory.\n');
+  process.stderr.write('[cache] error: sandbox-cache is not built. Run npm run build in its directory.\n');
   process.exitCode = 2;
 }

@@ -8,12 +8,14 @@ import type { Outcome } from './commands/outcome.ts';
 import { loadConfig, readEnvironment } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
-import { createProgram } from './program/program.ts';
+import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
+import { usageError } from './program/usage-error.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
 import { createOutput } from './report/output.ts';
-import { resultLine } from './report/result.ts';
+import { printableJson, printableLines, TAG, withHint } from './report/printable.ts';
+import { resultText } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -42,14 +44,9 @@ async function run(argv: readonly string[]): Promise<void> {
     await program.parseAsync(argv, { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Commander has told what is wrong; `--help` and `--version` end here too.
+    // `--help` and `--version` end here too.
     code = error.exitCode === 0 ? 0 : 2;
-    if (code !== 0 && argv.includes('--json')) {
-      // Help in place of an error has a message for commander alone.
-      const help = error.code === 'commander.help';
-      const message = help ? 'no command is given' : error.message.replace(/^error: /, '');
-      print(JSON.stringify({ exitCode: code, error: { code: 'USAGE', message } }, undefined, 2));
-    }
+    if (code !== 0) tellUsageError(error, argv);
   }
   code = lostResults() ?? code;
   process.exitCode = code;
@@ -58,12 +55,23 @@ async function run(argv: readonly string[]): Promise<void> {
   process.exit(code);
 }
 
+function tellUsageError(error: CommanderError, argv: readonly string[]): void {
+  // No command at all: commander has printed the whole help in place of an error.
+  const nothingNamed = error.code === 'commander.help';
+  const { code, message, hint } = usageError(
+    nothingNamed ? 'no command is given' : error.message,
+    commandLineStart(argv),
+  );
+  if (!nothingNamed) OUTPUTS.stderr.write(`${TAG} error: ${withHint(message, hint)} [${code}]\n`);
+  if (argv.includes('--json')) printJson({ exitCode: 2, error: { code, message, hint } });
+}
+
 /** @returns the exit code when stdout took not all of what it was given */
 function lostResults(): number | undefined {
   const { failure } = OUTPUTS.stdout;
   if (failure === undefined) return undefined;
   OUTPUTS.stderr.write(
-    `error: stdout cannot be written (${systemCode(failure)}): results are lost [DISK_FULL]\n`,
+    `${TAG} error: stdout cannot be written (${systemCode(failure)}): results are lost [DISK_FULL]\n`,
   );
   return 3;
 }
@@ -113,7 +121,7 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
       if (document !== undefined) {
         printDocument(flags, document);
       } else if (flags.json === true) {
-        print(JSON.stringify({ exitCode: code, results: outcomes.map(outcomeJson) }, undefined, 2));
+        printJson({ exitCode: code, results: outcomes.map(outcomeJson) });
       }
       return code;
     } finally {
@@ -122,8 +130,7 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
   } catch (error) {
     const known = error instanceof CacheError ? error : unexpected(error);
     log.error(known);
-    if (flags.json === true)
-      print(JSON.stringify({ exitCode: codeOf(known), error: errorJson(known) }, undefined, 2));
+    if (flags.json === true) printJson({ exitCode: codeOf(known), error: errorJson(known) });
     return codeOf(known);
   }
 }
@@ -152,7 +159,7 @@ function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
         hint: 'Install as without a cache; the next save replaces the entry.',
       });
   }
-  const line = resultLine(outcome);
+  const line = resultText(outcome);
   if (line !== undefined && flags.json !== true && flags.quiet !== true) print(line);
 }
 
@@ -193,12 +200,16 @@ function exitCodeOf(error: CacheError, interruption: Interruption): number {
 }
 
 function printDocument(flags: GlobalFlags, document: { json: unknown; text: string }): void {
-  if (flags.json === true) print(JSON.stringify(document.json, undefined, 2));
+  if (flags.json === true) printJson(document.json);
   else if (flags.quiet !== true) print(document.text);
 }
 
 function print(text: string): void {
-  OUTPUTS.stdout.write(`${text}\n`);
+  OUTPUTS.stdout.write(`${printableLines(text)}\n`);
+}
+
+function printJson(value: unknown): void {
+  OUTPUTS.stdout.write(`${printableJson(value)}\n`);
 }
 
 function unexpected(error: unknown): CacheError {

@@ -18,19 +18,14 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      // One line with a code, as all errors are.
-      outputError: (text, write) =>
-        write(
-          `${text
-            .trim()
-            .replace(/\s*\n\s*/g, ' ')
-            .replace(/\.$/, '')}; --help shows what it takes [USAGE]\n`,
-        ),
+      // Told by `cli.ts`, as all errors are.
+      outputError: () => {},
     })
     .description(
       'Keeps vendor/bundle and node_modules in S3, named by their lockfiles, and brings them back in seconds.',
     )
-    .version(SANDBOX_CACHE_VERSION)
+    .version(SANDBOX_CACHE_VERSION, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
     .option('-C, --project <dir>', 'the project directory (default: the current one)')
     .option('-v, --verbose', 'a [cache] line on stderr for each step (CACHE_VERBOSE)')
     .option('-q, --quiet', 'no result lines on stdout')
@@ -71,6 +66,12 @@ const COMMANDS: readonly {
   { names: ['completion'], add: addCompletion },
   { names: ['help'], add: addHelp },
 ];
+
+/** The program with the command that a command line names, if it names one: `sandbox-cache restore`. */
+export function commandLineStart(argv: readonly string[]): string {
+  const known = COMMANDS.flatMap(({ names }) => names);
+  return ['sandbox-cache', ...argv.filter((word) => known.includes(word)).slice(0, 1)].join(' ');
+}
 
 /** To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is. */
 function commandsFor(argv: readonly string[]): typeof COMMANDS {

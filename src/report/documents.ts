@@ -1,6 +1,7 @@
 import type { Inspection } from '../commands/inspect.ts';
 import type { StoredEntry } from '../commands/entries.ts';
 import { counted, formatAge, formatBytes, formatTable } from './format.ts';
+import { printable } from './printable.ts';
 
 /** What a command prints when it is not about the outcomes of recipes. */
 export interface Document {
@@ -34,7 +35,7 @@ export function pruneDocument(
   const bytes = (entries: readonly StoredEntry[]): number =>
     entries.reduce((sum, entry) => sum + entry.size, 0);
   const verb = dryRun ? 'Would delete' : 'Deleted';
-  const lines = deleted.map((entry) => `${verb} ${entry.url} (${formatBytes(entry.size)})`);
+  const lines = deleted.map((entry) => `${verb} ${printable(entry.url)} (${formatBytes(entry.size)})`);
   const all = (entries: readonly StoredEntry[]): string =>
     `${entries.length} of ${deleted.length + kept.length} entries`;
   return {
@@ -62,7 +63,7 @@ export function inspectDocument({ info, url, metadata, members }: Inspection): D
   return {
     json: { ...info, url, metadata, members },
     text: [
-      `${url}: ${formatBytes(info.size)}, ${counted(members.length, 'file')}`,
+      `${printable(url)}: ${formatBytes(info.size)}, ${counted(members.length, 'file')}`,
       formatTable(rows, [1]),
     ].join('\n'),
   };

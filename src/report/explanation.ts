@@ -1,42 +1,43 @@
-import type { Outcome } from '../commands/outcome.ts';
+import type { Outcome, Standing } from '../commands/outcome.ts';
 import { formatAge, formatBytes } from './format.ts';
+import { printable } from './printable.ts';
+
+const NAME_WIDTH = 9;
 
 /** What `key --explain` prints for one recipe. */
-export function explanation(outcome: Extract<Outcome, { type: 'explained' }>): string {
-  const { ingredients, digest, runtime } = outcome;
-  const variables = Object.entries(ingredients.variables ?? {}).map(([name, value]) => `${name}=${value}`);
-  const rows: [string, string][] = [
-    ...ingredients.files.map(({ path, sha256 }): [string, string] => [
-      'lockfile',
-      `${path}  sha256 ${sha256}`,
-    ]),
-    [
-      'salt',
-      ingredients.salt === undefined ? 'none (CACHE_KEY_SALT)' : `"${ingredients.salt}" (CACHE_KEY_SALT)`,
-    ],
-    ['variables', variables.length === 0 ? 'none' : variables.join(', ')],
-    ['hash', `${digest.slice(0, 16)}, the first 16 digits of ${digest}`],
-    ['runtime', runtime === '' ? 'left out (CACHE_KEY_RUNTIME=false)' : runtime],
-    ['stored', ...stored(outcome)],
+export function explanation({ key, ingredients, digest, runtime, standing }: Explained): string {
+  const { files, salt, variables } = ingredients;
+  const values = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const paragraphs: readonly (readonly [name: string, lines: readonly string[]])[] = [
+    ...files.map(({ path, sha256 }) => ['lockfile', [`${path}  sha256 ${sha256}`]] as const),
+    ['salt', [salt === undefined ? 'none (CACHE_KEY_SALT)' : `"${salt}" (CACHE_KEY_SALT)`]],
+    ['variables', [values.length === 0 ? 'none' : values.join(', ')]],
+    ['hash', [`${digest.slice(0, 16)}, the first 16 digits of ${digest}`]],
+    ['runtime', [runtime === '' ? 'left out (CACHE_KEY_RUNTIME=false)' : runtime]],
+    ['stored', stored(standing)],
   ];
-  return [outcome.key, ...rows.map(([name, value]) => `  ${name.padEnd(9)}  ${value}`)].join('\n');
+  return [printable(key), ...paragraphs.flatMap(([name, lines]) => paragraph(name, lines))].join('\n');
 }
 
-function stored({ standing }: Extract<Outcome, { type: 'explained' }>): [string] {
+type Explained = Extract<Outcome, { type: 'explained' }>;
+
+/** The name stands in front of the first line alone. */
+function paragraph(name: string, lines: readonly string[]): string[] {
+  return lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(NAME_WIDTH)}  ${printable(line)}`);
+}
+
+function stored(standing: Standing): string[] {
   switch (standing.type) {
-    case 'stored':
-      return [
-        `yes: ${formatBytes(standing.entry.size)}, ${formatAge(Date.now() - standing.entry.modified.getTime())} old`,
-      ];
+    case 'stored': {
+      const { size, modified } = standing.entry;
+      return [`yes: ${formatBytes(size)}, ${formatAge(Date.now() - modified.getTime())} old`];
+    }
     case 'unknown':
       return [`not known: ${standing.reason}`];
     case 'missing': {
-      if (standing.nearest === undefined) return ['no, nor any other entry of this recipe'];
-      const lines = [
-        `no; the nearest is ${standing.nearest.key}`,
-        ...standing.differs.map((text) => `differs in ${text}`),
-      ];
-      return [lines.join(`\n${' '.repeat(13)}`)];
+      const { nearest, differs } = standing;
+      if (nearest === undefined) return ['no, nor any other entry of this recipe'];
+      return [`no; the nearest is ${nearest.key}`, ...differs.map((text) => `differs in ${text}`)];
     }
   }
 }

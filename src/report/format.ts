@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /** `58 MB`, `1.2 GB`: decimal units, as S3's own tools and bills have them. */
 export function formatBytes(bytes: number): string {
   const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
@@ -42,8 +44,9 @@ export function counted(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Rows as left-aligned columns; columns named in `right` are right-aligned. */
-export function formatTable(rows: readonly (readonly string[])[], right: readonly number[] = []): string {
+/** Rows as left-aligned columns; columns named in `right` are right-aligned. Cells may hold any text. */
+export function formatTable(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
+  const rows = cells.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
   return rows

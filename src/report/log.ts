@@ -1,5 +1,6 @@
 import type { CacheError } from '../errors.ts';
 import type { CacheEvent } from '../events.ts';
+import { printableLines, printableMessage, TAG, withHint } from './printable.ts';
 import { createProgress, type Terminal } from './progress.ts';
 
 export interface LogOptions {
@@ -30,12 +31,12 @@ export function createLog({ verbose, debug, terminal }: LogOptions): Log {
     event(event) {
       switch (event.type) {
         case 'step':
-          if (verbose) line(`[cache] ${event.text}`);
+          if (verbose) line(`${TAG} ${printableMessage(event.text)}`);
           break;
         case 'warning': {
-          const text = withHint(`warning: ${event.message}`, event.hint);
+          const text = withHint(event.message, event.hint);
           // Several recipes of one run meet the same trouble; once is enough.
-          if (!said.has(text)) line(`${terminal.colour('yellow', 'warning')}${text.slice('warning'.length)}`);
+          if (!said.has(text)) line(`${TAG} ${terminal.colour('yellow', 'warning')}: ${text}`);
           said.add(text);
           break;
         }
@@ -49,23 +50,13 @@ export function createLog({ verbose, debug, terminal }: LogOptions): Log {
     },
     error(error) {
       progress.end();
-      const text = withHint(`error: ${error.message}`, error.hint);
-      if (!said.has(text))
-        line(`${terminal.colour('red', 'error')}${text.slice('error'.length)} [${error.code}]`);
+      const text = `${withHint(error.message, error.hint)} [${error.code}]`;
+      if (!said.has(text)) line(`${TAG} ${terminal.colour('red', 'error')}: ${text}`);
       said.add(text);
-      if (debug && error.stack !== undefined) line(traces(error));
+      if (debug && error.stack !== undefined) line(printableLines(traces(error)));
     },
     pause: () => progress.end(),
   };
-}
-
-function withHint(text: string, hint: string | undefined): string {
-  return oneLine(hint === undefined ? text : `${text}${/[.!?]$/.test(text) ? '' : '.'} ${hint}`);
-}
-
-/** A server's message or a file's name may hold anything; a terminal must not obey it. */
-function oneLine(text: string): string {
-  return text.replace(/[\u0000-\u0020\u007f-\u009f]+/g, ' ').trim();
 }
 
 function traces(error: Error): string {

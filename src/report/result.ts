@@ -1,9 +1,19 @@
 import type { Outcome, Work } from '../commands/outcome.ts';
 import { explanation } from './explanation.ts';
 import { counted, formatBytes, formatSeconds } from './format.ts';
+import { printable } from './printable.ts';
 
-/** The one line that a recipe's outcome is for people, or undefined where it is told elsewhere (a warning, an error). */
-export function resultLine(outcome: Outcome): string | undefined {
+/**
+ * What people read of a recipe's outcome: one line, but for `key --explain`.
+ * @returns undefined where it is told elsewhere, as a warning or an error
+ */
+export function resultText(outcome: Outcome): string | undefined {
+  if (outcome.type === 'explained') return explanation(outcome);
+  const line = resultLine(outcome);
+  return line === undefined ? undefined : printable(line);
+}
+
+function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | undefined {
   const { label } = outcome;
   switch (outcome.type) {
     case 'restored':
@@ -30,8 +40,6 @@ export function resultLine(outcome: Outcome): string | undefined {
       return `${label} ready: ${ensured(outcome)} (${formatSeconds(outcome.seconds)})`;
     case 'key':
       return outcome.key;
-    case 'explained':
-      return explanation(outcome);
     case 'off':
     case 'no-lockfile':
     case 'install-failed':

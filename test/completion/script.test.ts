@@ -161,5 +161,5 @@ it('needs no settings that are right; --json and --quiet hold for it too', async
   });
   expect((await run('completion', 'fish', '--quiet')).stdout).toBe('');
   const other = expectExit(await run('completion', 'tcsh'), 2);
-  expect(other.stderr).toMatch(/^error: .*'tcsh'.*bash, zsh, fish.*\[USAGE\]\n$/);
+  expect(other.stderr).toMatch(/^\[cache\] error: <shell> is "tcsh"\. .*bash, zsh, fish.*\[USAGE\]\n$/);
 });

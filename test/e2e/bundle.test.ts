@@ -86,7 +86,7 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
     writeFiles(dir(), { '.bundle/config': '---\nBUNDLE_PATH: "gems"\n' });
     const refused = expectExit(await run(['save', 'bundle'], local()), 4);
     expect(refused.stderr).toMatch(
-      /^error: .*\.bundle\/config sets BUNDLE_PATH to gems.*\[VERIFY_FAILED\]\n$/,
+      /^\[cache\] error: .*\.bundle\/config sets BUNDLE_PATH to gems.*\[VERIFY_FAILED\]\n$/,
     );
   });
 

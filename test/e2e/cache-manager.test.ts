@@ -133,7 +133,7 @@ describe.each([
     expect((await script(text('cache_save deps deps.lock deps'), wrong)).stdout).toBe('no 1\n');
     const refused = await script(text(`cache_exists s3://${sandbox.bucket}/claude-sandbox-cache/x`), wrong);
     expect(refused.stdout).toBe('no 1\n');
-    expect(refused.stderr).toMatch(/^error: /);
+    expect(refused.stderr).toMatch(/^\[cache\] error: /);
     expect((await script(text('cache_prune deps'), wrong)).stdout).toBe('no 1\n');
   });
 

@@ -195,7 +195,7 @@ describe('restores', () => {
       sandbox.server.faults.add({ match: later, times: 1000, effect: { type: 'before', run: replace } });
       const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
       expect(result.stderr).toMatch(
-        /^error: [^\n]+ was replaced while it was read[^\n]* \[STORE_REPLACED\]\n$/,
+        /^\[cache\] error: [^\n]+ was replaced while it was read[^\n]* \[STORE_REPLACED\]\n$/,
       );
       expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
       expect(debris(sandbox.project)).toEqual([]);

@@ -75,10 +75,10 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     await copyTree(fixture.folder, sandbox.project);
     wipe(sandbox.project, 'vendor');
     const failed = expectExit(await sandbox.run(['ensure', 'bundle', '--', 'sh', '-c', 'exit 17']), 17);
-    expect(failed.stderr).toMatch(/^warning: "sh -c exit 17" ended with status 17\n$/);
+    expect(failed.stderr).toMatch(/^\[cache\] warning: "sh -c exit 17" ended with status 17\n$/);
     const useless = expectExit(await sandbox.run(['ensure', 'bundle', '--', 'true']), 4);
     expect(useless.stderr).toMatch(
-      /^error: bundle is still not usable after the install: .* \[VERIFY_FAILED\]\n$/,
+      /^\[cache\] error: bundle is still not usable after the install: .* \[VERIFY_FAILED\]\n$/,
     );
     expect(sandbox.keys).toEqual([]);
   });
@@ -118,7 +118,7 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     expect(sandbox.server.count('PutObject') + sandbox.server.count('CreateMultipartUpload')).toBe(0);
     const readonly = expectExit(await sandbox.run(['warm'], { env: { CACHE_READONLY: 'true' } }), 2);
     expect(readonly.stderr).toMatch(
-      /^error: There is no cache to warm: CACHE_READONLY is set.*\[CONFIG_INVALID\]\n$/,
+      /^\[cache\] error: There is no cache to warm: CACHE_READONLY is set.*\[CONFIG_INVALID\]\n$/,
     );
   });
 });

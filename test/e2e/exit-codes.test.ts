@@ -23,7 +23,7 @@ type Env = Record<string, string | undefined>;
 
 /** One line, with what to do and the code, and nothing from anybody else. */
 function expectError(result: CliResult, code: string, text: RegExp): void {
-  expect(result.stderr).toMatch(new RegExp(`^error: [^\\n]+ \\[${code}\\]\\n$`));
+  expect(result.stderr).toMatch(new RegExp(`^\\[cache\\] error: [^\\n]+ \\[${code}\\]\\n$`));
   expect(result.stderr).toMatch(text);
 }
 
@@ -157,7 +157,7 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['nonsense'], /unknown command 'nonsense'/],
     [['help', 'nonsense'], /unknown command 'nonsense'/],
     [['restore', '--nonsense'], /unknown option '--nonsense'/],
-    [['ensure'], /missing required argument 'recipe'/],
+    [['ensure'], /<recipe> is missing\. sandbox-cache ensure --help shows what it takes/],
     [['ensure', 'bundle', 'npm'], /ensure takes one recipe; "npm" is one too many\..*ensure bundle -- npm/],
     [['restore', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['restore', 'pip'], /There is no recipe "pip".*--lockfile <file> --path <dir>/],
@@ -170,27 +170,28 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['prune', '--keep', '-1'], /It takes a whole number/],
     [['prune', '--max-size', 'big'], /It takes a size/],
     [['key', 'deps', '--hash', 'short'], /It takes 16 hex digits/],
-    [
-      ['key', 'npm', '--hash', '0123456789abcdef', '--explain'],
-      /'--hash <hash>' cannot be used with option '--explain'/,
-    ],
+    [['key', 'npm', '--hash', '0123456789abcdef', '--explain'], /--hash and --explain exclude each other/],
     [
       ['key', 'pip', '--hash', '0123456789abcdef', '--lockfile', 'a', '--path', 'b'],
-      /'--hash <hash>' cannot be used with/,
+      /--hash and --lockfile exclude each other/,
     ],
-    [['key', '--explain', '--url'], /'--url' cannot be used with option '--explain'/],
+    [['key', '--explain', '--url'], /--url and --explain exclude each other/],
     [['list', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['list', 'npm', 'pip'], /There is no recipe "pip"\. Known are bundle, npm\./],
     [['inspect', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['inspect', 'what'], /There is no recipe "what"\. Known are bundle, npm\./],
     [['inspect', 'what.tar.gz'], /what\.tar\.gz is not the key of an entry/],
-    [['key', 'deps', '--hash', 'xyz'], /It takes 16 hex digits; --help shows what it takes/],
-    [['list', '--project'], /argument missing/],
+    [
+      ['key', 'deps', '--hash', 'xyz'],
+      /--hash is "xyz"\. It takes 16 hex digits\. sandbox-cache key --help shows what it takes/,
+    ],
+    [['list', '--project'], /--project needs a value: --project <dir>/],
+    [['inspect', 'a', 'b'], /inspect takes at most 1, not 2 arguments/],
     [['-C', 'nowhere', 'restore', 'npm'], /\/nowhere is not a directory/],
   ] as const)('%j', async (args, text) => {
     const result = expectExit(await sandbox.run(args), 2);
     expect(result.stderr).toMatch(text);
-    expect(result.stderr).toMatch(/^error: .* \[(USAGE|CONFIG_INVALID)\]\n$/);
+    expect(result.stderr).toMatch(/^\[cache\] error: .* \[(USAGE|CONFIG_INVALID)\]\n$/);
     expect(result.stdout).toBe('');
   });
 
@@ -206,7 +207,11 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     const { stdout } = expectExit(await sandbox.run(['--json']), 2);
     expect(JSON.parse(stdout)).toEqual({
       exitCode: 2,
-      error: { code: 'USAGE', message: 'no command is given' },
+      error: {
+        code: 'USAGE',
+        message: 'no command is given',
+        hint: 'sandbox-cache --help shows what it takes',
+      },
     });
   });
 
@@ -214,7 +219,11 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     const result = expectExit(await sandbox.run(['restore', '--nonsense', '--json']), 2);
     expect(JSON.parse(result.stdout)).toEqual({
       exitCode: 2,
-      error: { code: 'USAGE', message: "unknown option '--nonsense'" },
+      error: {
+        code: 'USAGE',
+        message: "unknown option '--nonsense'",
+        hint: 'sandbox-cache restore --help shows what it takes',
+      },
     });
   });
 
@@ -297,15 +306,17 @@ describe('no cache, nothing to do', () => {
 
   it('no lockfile, no bucket: key says what it looked for all the same', async () => {
     const result = expectExit(await sandbox.run(['key'], { env: { CACHE_S3_BUCKET: undefined } }), 1);
-    expect(result.stderr).toMatch(/^warning: No Gemfile\.lock/);
+    expect(result.stderr).toMatch(/^\[cache\] warning: No Gemfile\.lock/);
   });
 
   it('no lockfile: 1, and a warning names the files looked for', async () => {
     for (const command of ['restore', 'save', 'key']) {
       const named = expectExit(await sandbox.run([command, 'npm']), 1);
-      expect(named.stderr).toMatch(/^warning: .*npm-shrinkwrap\.json or package-lock\.json[^\n]*\n$/);
+      expect(named.stderr).toMatch(
+        /^\[cache\] warning: .*npm-shrinkwrap\.json or package-lock\.json[^\n]*\n$/,
+      );
       const all = expectExit(await sandbox.run([command]), 1);
-      expect(all.stderr).toMatch(/^warning: .*Gemfile\.lock.*package-lock\.json[^\n]*\n$/);
+      expect(all.stderr).toMatch(/^\[cache\] warning: .*Gemfile\.lock.*package-lock\.json[^\n]*\n$/);
     }
   });
 
@@ -397,7 +408,9 @@ describe('several recipes in one run: all have their turn, and the first that ap
     mkdirSync(PATH);
     symlinkSync(process.execPath, join(PATH, 'node'));
     const result = expectExit(await sandbox.run(['restore'], { env: { PATH } }), 2);
-    expect(result.stderr).toMatch(/^error: .*ruby.*\[RUNTIME_MISSING\]\nerror: .*\[STORE_ACCESS_DENIED\]\n$/);
+    expect(result.stderr).toMatch(
+      /^\[cache\] error: .*ruby.*\[RUNTIME_MISSING\]\n\[cache\] error: .*\[STORE_ACCESS_DENIED\]\n$/,
+    );
   });
 });
 

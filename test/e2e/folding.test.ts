@@ -45,7 +45,7 @@ describe.skipIf(why !== undefined)(`where names are folded${why === undefined ? 
     const before = treeOf(join(cwd, 'deps'));
     const result = expectExit(await sandbox.run(['restore', ...DEPS], { cwd }), 3);
     expect(result.stderr).toMatch(
-      /^error: [^\n]*"deps\/(lib|readme)[^\n]* only in case [^\n]* \[TARGET_REFUSED\]\n$/i,
+      /^\[cache\] error: [^\n]*"deps\/(lib|readme)[^\n]* only in case [^\n]* \[TARGET_REFUSED\]\n$/i,
     );
     expect(treeOf(join(cwd, 'deps'))).toEqual(before);
     expect(debris(cwd)).toEqual([]);

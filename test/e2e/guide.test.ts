@@ -161,8 +161,10 @@ it('.env.claude-sandbox is read, the real environment wins, and a readable secre
   const env = { ...nothing, CACHE_S3_BUCKET: sandbox.bucket, CACHE_VERBOSE: '' };
   const saved = expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
   expect(cacheLines(saved)).toContain(`Saving to cache: s3://${sandbox.bucket}/${sandbox.key}`);
-  expect(saved.stderr.match(/^warning: .*chmod 600/gm)).toHaveLength(1);
+  expect(saved.stderr.match(/^\[cache\] warning: .*chmod 600/gm)).toHaveLength(1);
   chmodSync(file, 0o600);
   const missing = expectExit(await sandbox.run(['list'], { env: nothing }), 3);
-  expect(missing.stderr).toMatch(/^error: Bucket of-the-file does not exist .* \[STORE_NO_BUCKET\]\n$/);
+  expect(missing.stderr).toMatch(
+    /^\[cache\] error: Bucket of-the-file does not exist .* \[STORE_NO_BUCKET\]\n$/,
+  );
 });

@@ -43,7 +43,7 @@ describe('an entry whose bytes fail their checks', () => {
     const before = treeOf(join(sandbox.project, 'deps'));
     sandbox.alter(change);
     const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
-    expect(result.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_\w+\]\n$/);
+    expect(result.stderr).toMatch(/^\[cache\] error: [^\n]+ \[ARCHIVE_\w+\]\n$/);
     expect(result.stderr).toContain(code);
     expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
     expect(debris(sandbox.project)).toEqual([]);
@@ -89,7 +89,7 @@ describe('an entry whose bytes fail their checks', () => {
     const bad = sandbox.etag;
     const env = { CACHE_READONLY: 'true' };
     const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict'], { env }), 3);
-    expect(result.stderr).toMatch(/^warning: .* was not deleted: CACHE_READONLY is set\n/);
+    expect(result.stderr).toMatch(/^\[cache\] warning: .* was not deleted: CACHE_READONLY is set\n/);
     expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
     expect(sandbox.etag).toBe(bad);
   });
@@ -108,7 +108,7 @@ describe('an entry whose bytes fail their checks', () => {
     // In the way, as a project that may not be written to is.
     writeFiles(sandbox.project, { [`${NOTE}/file`]: '' });
     const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
-    expect(result.stderr).toMatch(/^warning: The faulty entry .* could not be noted: /m);
+    expect(result.stderr).toMatch(/^\[cache\] warning: The faulty entry .* could not be noted: /m);
     expect(sandbox.keys).toEqual([]);
   });
 
@@ -147,7 +147,9 @@ describe('an entry whose tree fails its verification', () => {
     await fillUnusable();
     const result = expectExit(await sandbox.run(['restore', 'npm']), 4);
     expect(result.stdout).toMatch(/^Node packages restored, but not usable: .*one/);
-    expect(result.stderr).toMatch(/^warning: claude-sandbox-cache\/npm-.* was restored, but .*one.*\n$/);
+    expect(result.stderr).toMatch(
+      /^\[cache\] warning: claude-sandbox-cache\/npm-.* was restored, but .*one.*\n$/,
+    );
     for (const name of ['.sandbox-cache-receipt.json', '.installed']) {
       expect(existsSync(join(sandbox.project, 'node_modules', name)), name).toBe(false);
     }
@@ -177,7 +179,7 @@ describe('an entry whose tree fails its verification', () => {
       effect: { type: 'error', status: 403, code: 'AccessDenied' },
     });
     const result = expectExit(await sandbox.run(['restore', 'npm', '--evict'], { env }), 4);
-    expect(result.stderr).toMatch(new RegExp(`^warning: s3://.* was not deleted: .*${why}`, 'm'));
+    expect(result.stderr).toMatch(new RegExp(`^\\[cache\\] warning: s3://.* was not deleted: .*${why}`, 'm'));
     expect(result.stdout).not.toContain('was deleted');
     expect(sandbox.keys).toHaveLength(1);
   });
@@ -207,7 +209,7 @@ describe('an archive that no honest saver makes', () => {
       await sandbox.run(['restore', ...DEPS], { env: { CACHE_KEY_RUNTIME: 'false' } }),
       3,
     );
-    expect(result.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_REFUSED\]\n$/);
+    expect(result.stderr).toMatch(/^\[cache\] error: [^\n]+ \[ARCHIVE_REFUSED\]\n$/);
     wipe(sandbox.project, NOTE);
     expect(treeOf(sandbox.project)).toEqual(before);
     expect(existsSync(join(sandbox.folder, 'escaped'))).toBe(false);
@@ -268,7 +270,7 @@ describe('signing', () => {
     for (const env of [{ CACHE_SIGNING_KEY: others.sign }, {}]) {
       await save(env as Record<string, string>);
       const refused = expectExit(await restore(trust), 3);
-      expect(refused.stderr).toMatch(/^error: [^\n]+ \[ARCHIVE_UNTRUSTED\]\n$/);
+      expect(refused.stderr).toMatch(/^\[cache\] error: [^\n]+ \[ARCHIVE_UNTRUSTED\]\n$/);
       expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
       expectExit(await restore({}), 0);
     }
@@ -293,7 +295,7 @@ describe('signing', () => {
       { CACHE_SIGNING_KEY: '-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----' },
     ]) {
       const result = expectExit(await sandbox.run(['save', ...DEPS, '--force'], { env }), 2);
-      expect(result.stderr).toMatch(/^error: CACHE_SIGNING_KEY [^\n]+ \[CONFIG_INVALID\]\n$/);
+      expect(result.stderr).toMatch(/^\[cache\] error: CACHE_SIGNING_KEY [^\n]+ \[CONFIG_INVALID\]\n$/);
     }
   });
 });

@@ -51,7 +51,7 @@ describe.each([
     const before = treeOf(join(sandbox.project, 'deps'));
     at('GetObject', 8 * 1024 * 1024);
     const result = expectExit(await sandbox.run(['restore', ...DEPS], { env: env() }), 3);
-    expect(result.stderr).toMatch(new RegExp(`^error: [^\\n]* \\[${code}\\]\\n$`));
+    expect(result.stderr).toMatch(new RegExp(`^\\[cache\\] error: [^\\n]* \\[${code}\\]\\n$`));
     expect(sandbox.server.faults.left).toBeLessThan(1000);
     expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
     expect(debris(sandbox.project)).toEqual([]);
@@ -61,8 +61,8 @@ describe.each([
     makeProject(sandbox.project, { bigBytes: 20_000_000 });
     at('UploadPart');
     const result = expectExit(await sandbox.run(['save', ...DEPS], { env: env() }), 3);
-    expect(result.stderr).toMatch(/^warning: [^\n]* could not be removed/m);
-    expect(result.stderr).toMatch(new RegExp(`^error: [^\\n]* \\[${code}\\]$`, 'm'));
+    expect(result.stderr).toMatch(/^\[cache\] warning: [^\n]* could not be removed/m);
+    expect(result.stderr).toMatch(new RegExp(`^\\[cache\\] error: [^\\n]* \\[${code}\\]$`, 'm'));
     expect(sandbox.keys).toEqual([]);
   });
 });

@@ -127,7 +127,7 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
     const env = { CACHE_LOCAL_DIR: join(folder.path, 'store') };
     rmSync(join(dir, 'node_modules/is-number'), { recursive: true });
     const refused = expectExit(await runCli(['save', 'npm'], { cwd: dir, env }), 4);
-    expect(refused.stderr).toMatch(/^error: npm was not saved: .*is-number.* \[VERIFY_FAILED\]\n$/);
+    expect(refused.stderr).toMatch(/^\[cache\] error: npm was not saved: .*is-number.* \[VERIFY_FAILED\]\n$/);
     expect(expectExit(await runCli(['restore', 'npm'], { cwd: dir, env }), 1).stdout).toMatch(
       /not in the cache/,
     );

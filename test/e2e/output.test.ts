@@ -189,7 +189,7 @@ describe('--quiet, pipes and help', () => {
     }
     const failed = await sandbox.run(['list', '-q'], { env: { AWS_SECRET_ACCESS_KEY: 'wrong' } });
     expect(failed).toMatchObject({ code: 3, stdout: '' });
-    expect(failed.stderr).toMatch(/^error: /);
+    expect(failed.stderr).toMatch(/^\[cache\] error: /);
   });
 
   it('a reader that goes away is no error: | head -1, and a closed stdout', async () => {
@@ -216,7 +216,9 @@ describe('--quiet, pipes and help', () => {
     async () => {
       for (const args of ['list', 'list --json', '--help']) {
         const lost = expectExit(await sandbox.script(`sandbox-cache ${args} > /dev/full`), 3);
-        expect(lost.stderr).toMatch(/^error: stdout cannot be written \(ENOSPC\)[^\n]*\[DISK_FULL\]\n$/);
+        expect(lost.stderr).toMatch(
+          /^\[cache\] error: stdout cannot be written \(ENOSPC\)[^\n]*\[DISK_FULL\]\n$/,
+        );
       }
       // An error that cannot be told still has its exit code.
       expectExit(await sandbox.script('sandbox-cache list nonsense 2> /dev/full'), 2);
@@ -241,7 +243,7 @@ describe('--quiet, pipes and help', () => {
 
   it('a command that there is not: what was meant, and 2', async () => {
     const { stderr } = expectExit(await sandbox.run(['restor', 'npm']), 2);
-    expect(stderr).toContain('(Did you mean restore?)');
+    expect(stderr).toContain('. Did you mean restore? sandbox-cache --help shows');
   });
 
   it('--version is the package', async () => {
@@ -402,4 +404,29 @@ it('colours on a terminal alone, or as FORCE_COLOR and NO_COLOR say', async () =
   expect(await run({})).not.toContain(red);
   expect(await run({ FORCE_COLOR: '1' })).toContain(red);
   expect(await run({ FORCE_COLOR: '1', NO_COLOR: '1' })).not.toContain(red);
+});
+
+describe('names that a terminal would obey', () => {
+  const hostile = 'deps/\u001b[2J\u202egpj.exe\ndeps/forged';
+
+  it('are escaped in a table, in --json and in errors', async () => {
+    makeProject(sandbox.project);
+    writeFiles(sandbox.project, { [hostile]: 'x' });
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    const [key] = (await sandbox.run(['key', ...DEPS])).stdout.split('\n');
+
+    const table = expectExit(await sandbox.run(['inspect', key!]), 0).stdout;
+    expect(table).toContain('deps/\\u001b[2J\\u202egpj.exe\\u000adeps/forged');
+    expect(table).not.toMatch(/[\u001b\u202e]/);
+
+    const json = expectExit(await sandbox.run(['inspect', key!, '--json']), 0).stdout;
+    expect(json).not.toMatch(/[\u001b\u202e]/);
+    const { members } = JSON.parse(json) as { members: { path: string }[] };
+    expect(members.map(({ path }) => path)).toContain(hostile);
+
+    const unknown = await sandbox.run(['inspect', 'x\u001b[2J\nforged.tar.gz']);
+    expect(expectExit(unknown, 2).stderr).toMatch(/^\[cache\] error: [^\n\u001b]+ \[USAGE\]\n$/);
+    const flag = await sandbox.run(['--json', '--\u001b[2J\u202e']);
+    expect(expectExit(flag, 2).stderr).toMatch(/^\[cache\] error: [^\n\u001b\u202e]+ \[USAGE\]\n$/);
+  });
 });

@@ -25,7 +25,9 @@ async function interrupt(running: RunningCli, signal: NodeJS.Signals, code: numb
   const began = performance.now();
   running.child.kill(signal);
   const result = expectExit(await running.done, code);
-  expect(result.stderr).toMatch(new RegExp(`^error: Stopped by ${signal}; [^\\n]+ \\[INTERRUPTED\\]\\n$`));
+  expect(result.stderr).toMatch(
+    new RegExp(`^\\[cache\\] error: Stopped by ${signal}; [^\\n]+ \\[INTERRUPTED\\]\\n$`),
+  );
   expect(result.stdout).toBe('');
   return performance.now() - began;
 }

@@ -72,7 +72,7 @@ describe('CACHE_LOCAL_DIR', () => {
     writeFiles(sandbox.folder, { file: 'in the way' });
     const env = { CACHE_LOCAL_DIR: join(sandbox.folder, 'file') };
     const saved = expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
-    expect(saved.stderr).toMatch(/^warning: No local copy: /);
+    expect(saved.stderr).toMatch(/^\[cache\] warning: No local copy: /);
     expect(sandbox.keys).toHaveLength(1);
     wipe(sandbox.project, 'deps');
     expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
@@ -116,7 +116,7 @@ describe('CACHE_COMPRESSION', () => {
         ['restore', ...DEPS],
       ]) {
         const result = expectExit(await sandbox.run(args, { env }), 2);
-        expect(result.stderr).toMatch(/^error: [^\n]*zstd[^\n]*Node[^\n]* \[CONFIG_INVALID\]\n$/);
+        expect(result.stderr).toMatch(/^\[cache\] error: [^\n]*zstd[^\n]*Node[^\n]* \[CONFIG_INVALID\]\n$/);
       }
       expect(sandbox.keys).toEqual([]);
     },
@@ -153,7 +153,7 @@ describe('recipes of one’s own', () => {
     expectExit(await sandbox.run(['restore', ...pip]), 1);
     wipe(sandbox.project, 'b.txt');
     const missing = expectExit(await sandbox.run(['restore', ...pip]), 1);
-    expect(missing.stderr).toMatch(/^warning: .*b\.txt/);
+    expect(missing.stderr).toMatch(/^\[cache\] warning: .*b\.txt/);
   });
 
   it('list and prune know a name by what is stored under it, and those of .sandbox-cache.json', async () => {
@@ -161,7 +161,7 @@ describe('recipes of one’s own', () => {
     const cleared = expectExit(await sandbox.run(clear), 0);
     expect(cleared.stdout).toBe('Deleted 0 of 0 entries, 0 bytes; 0 bytes left\n');
     expect(cleared.stderr).toMatch(
-      /^warning: There is no recipe "deps", nor any entry of that name\. Known are /,
+      /^\[cache\] warning: There is no recipe "deps", nor any entry of that name\. Known are /,
     );
     expectExit(await sandbox.run(['list', 'deps']), 2);
     makeProject(sandbox.project);
@@ -198,7 +198,7 @@ describe('recipes of one’s own', () => {
     wipe(sandbox.project, 'deps');
     writeFiles(sandbox.project, { 'deps.lock': 'two' });
     const none = expectExit(await sandbox.run(['ensure', ...DEPS]), 2);
-    expect(none.stderr).toMatch(/^error: deps has no install command of its own.* \[USAGE\]\n$/);
+    expect(none.stderr).toMatch(/^\[cache\] error: deps has no install command of its own.* \[USAGE\]\n$/);
   });
 });
 
@@ -279,7 +279,7 @@ it('save --background says at once that there is nothing to save, as save does',
   const missing = expectExit(await sandbox.run(['save', ...DEPS, '--background']), 1);
   expect(missing).toMatchObject({
     stdout: '',
-    stderr: 'warning: No deps.lock here: nothing to do for deps\n',
+    stderr: '[cache] warning: No deps.lock here: nothing to do for deps\n',
   });
   makeProject(sandbox.project);
   wipe(sandbox.project, 'deps');
@@ -302,7 +302,7 @@ it('a tree that no receipt can be written into is saved all the same, with a war
   writeFiles(sandbox.project, { 'deps/.sandbox-cache-receipt.json/file': '' });
   const result = expectExit(await sandbox.run(['save', ...DEPS]), 0);
   expect(result.stdout).toMatch(/^deps saved to s3:/);
-  expect(result.stderr).toMatch(/^warning: s3:.* was saved, but the receipt of it was not: .*\n$/);
+  expect(result.stderr).toMatch(/^\[cache\] warning: s3:.* was saved, but the receipt of it was not: .*\n$/);
   expect(sandbox.keys).toHaveLength(1);
 });
 
@@ -315,7 +315,7 @@ it('a lockfile that changes while it is packed: nothing is saved', async () => {
   });
   const result = expectExit(await sandbox.run(['save', ...DEPS]), 3);
   expect(result.stderr).toMatch(
-    /^error: deps\.lock changed while deps was being packed.* \[SOURCE_CHANGED\]\n$/,
+    /^\[cache\] error: deps\.lock changed while deps was being packed.* \[SOURCE_CHANGED\]\n$/,
   );
   expect(sandbox.keys).toEqual([]);
   expect(sandbox.uploads).toBe(0);
@@ -334,7 +334,7 @@ describe('a tree above the limits that restores have', () => {
     const refused = expectExit(await sandbox.run(['save', ...DEPS], { env: { [variable]: below } }), 3);
     expect(refused.stderr).toMatch(
       new RegExp(
-        `^error: The tree has more than ${below} [^\\n]*raise ${variable} [^\\n]* \\[ARCHIVE_LIMIT\\]\\n$`,
+        `^\\[cache\\] error: The tree has more than ${below} [^\\n]*raise ${variable} [^\\n]* \\[ARCHIVE_LIMIT\\]\\n$`,
       ),
     );
     for (const operation of saves) expect(sandbox.server.count(operation)).toBe(0);
@@ -363,7 +363,7 @@ describe('a tree above the limits that restores have', () => {
     const env = { CACHE_MAX_FILES: '1' };
     const install = ['--', 'sh', '-c', 'mkdir deps && touch deps/file'];
     const result = expectExit(await sandbox.run(['ensure', ...DEPS, ...install], { env }), 0);
-    expect(result.stderr).toMatch(/^warning: The tree has more than 1 entries, .*CACHE_MAX_FILES/m);
+    expect(result.stderr).toMatch(/^\[cache\] warning: The tree has more than 1 entries, .*CACHE_MAX_FILES/m);
     expect(sandbox.keys).toEqual([]);
   });
 });

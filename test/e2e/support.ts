@@ -168,9 +168,10 @@ export function debris(dir: string): string[] {
   );
 }
 
-/** The `[cache]` lines, without the mark. */
+/** The `[cache]` lines of steps, without the mark; no warnings or errors. */
 export function cacheLines({ stderr }: CliResult): string[] {
-  return stderr.split('\n').flatMap((line) => (line.startsWith('[cache] ') ? [line.slice(8)] : []));
+  const step = /^\[cache\] (?!(?:warning|error): )(.*)$/;
+  return stderr.split('\n').flatMap((line) => step.exec(line)?.[1] ?? []);
 }
 
 /** One comparison that shows everything when it fails. */

@@ -64,7 +64,7 @@ async function main(from: number, cases: number): Promise<void> {
     const { bytes, what } = damage(parts, kind, random);
     await entry.replace(bytes);
     const result = await run('restore');
-    const reason = /^error: [^\n]+ \[(ARCHIVE_\w+)\]\n$/.exec(result.stderr)?.[1];
+    const reason = /^\[cache\] error: [^\n]+ \[(ARCHIVE_\w+)\]\n$/.exec(result.stderr)?.[1];
     const left = debris(base).filter((path) => !path.includes('.sandbox-cache-rejected-'));
     if (result.code !== 3 || reason === undefined || left.length > 0 || !isDeepStrictEqual(treeOf(), old))
       throw new Error(

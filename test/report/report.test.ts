@@ -3,7 +3,7 @@ import { CacheError } from '../../src/errors.ts';
 import { formatAge, formatBytes, formatSeconds, formatTable } from '../../src/report/format.ts';
 import { createLog } from '../../src/report/log.ts';
 import { createProgress, progressLine, type Terminal } from '../../src/report/progress.ts';
-import { resultLine } from '../../src/report/result.ts';
+import { resultText } from '../../src/report/result.ts';
 import { stderrTerminal as terminalOf } from '../../src/report/terminal.ts';
 
 function screen(): Terminal & { text: string } {
@@ -65,13 +65,13 @@ describe('result lines', () => {
   const work = { storedBytes: 58e6, bytes: 200e6, files: 9412, seconds: 1.2 };
 
   it("says what the user's guide says, and what it saved", () => {
-    expect(resultLine({ ...about, ...work, type: 'restored', from: 's3', installSeconds: 131.2 })).toBe(
+    expect(resultText({ ...about, ...work, type: 'restored', from: 's3', installSeconds: 131.2 })).toBe(
       'Ruby gems restored from S3 cache (58 MB, 9,412 files, 1.2 s; saved about 2 min 10 s)',
     );
   });
 
   it('claims no gain that is not known', () => {
-    expect(resultLine({ ...about, ...work, type: 'restored', from: 'local', installSeconds: 0 })).toBe(
+    expect(resultText({ ...about, ...work, type: 'restored', from: 'local', installSeconds: 0 })).toBe(
       'Ruby gems restored from local cache (58 MB, 9,412 files, 1.2 s)',
     );
   });
@@ -84,7 +84,9 @@ describe('the log', () => {
     log.event({ type: 'step', text: 'Cache miss for npm (1)' });
     log.event({ type: 'warning', message: 'No lockfile', hint: 'Make one.' });
     log.error(new CacheError('STORE_BUSY', 'It is busy', { hint: 'Wait.' }));
-    expect(quiet.text).toBe('warning: No lockfile. Make one.\nerror: It is busy. Wait. [STORE_BUSY]\n');
+    expect(quiet.text).toBe(
+      '[cache] warning: No lockfile. Make one.\n[cache] error: It is busy. Wait. [STORE_BUSY]\n',
+    );
 
     const verbose = screen();
     createLog({ verbose: true, debug: false, terminal: verbose }).event({
@@ -99,7 +101,7 @@ describe('the log', () => {
     const log = createLog({ verbose: false, debug: false, terminal });
     for (let i = 0; i < 2; i++)
       log.error(new CacheError('STORE_FAILED', 'line\nbreak \u001b[31m and colour'));
-    expect(terminal.text).toBe('error: line break [31m and colour [STORE_FAILED]\n');
+    expect(terminal.text).toBe('[cache] error: line break \\u001b[31m and colour [STORE_FAILED]\n');
   });
 
   it('shows stack traces with debug only, causes included', () => {
