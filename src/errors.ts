@@ -37,6 +37,7 @@ export const ERROR_KINDS = {
   ARCHIVE_MISMATCH: 'failure',
   ARCHIVE_UNTRUSTED: 'failure',
   WORKER_DIED: 'failure',
+  OUT_OF_MEMORY: 'failure',
 
   SOURCE_CHANGED: 'failure',
   SOURCE_UNREADABLE: 'failure',

@@ -47,14 +47,62 @@ export function folded(path: string): CacheError {
   );
 }
 
-/** Whether a name that is taken is taken by itself, and not by another that this file system thinks the same. */
-export function isListed(place: unknown): boolean {
-  if (typeof place !== 'string') return true;
+/**
+ * What a failed decompression says: damage, or memory that this process could not get. An entry is replaced for the first
+ * alone. Any other error is returned as it is.
+ * @param error of zlib, zstd or whoever fed them
+ */
+export function codecFault(error: unknown): unknown {
+  const code = systemCode(error) ?? '';
+  if (NO_CODEC_MEMORY.has(code)) return outOfMemory(error);
+  if (code === 'ZSTD_error_frameParameter_windowTooLarge')
+    return limit('a zstd window that is too large (pack it without --ultra and --long)');
+  const damaged = code === 'ERR_BUFFER_TOO_LARGE' || /^(?:Z|ZSTD)_/.test(code);
+  return damaged ? undecompressible((error as Error).message, error) : error;
+}
+
+/** @param why the decompressor's own words */
+export function undecompressible(why: string, cause?: unknown): CacheError {
+  return corrupt(`compressed data that is damaged (${why})`, cause);
+}
+
+const NO_CODEC_MEMORY: ReadonlySet<string> = new Set([
+  'Z_MEM_ERROR',
+  'ZSTD_error_memory_allocation',
+  'ERR_ZLIB_INITIALIZATION_FAILED',
+]);
+
+/** Memory or address space that this process could not get: no fault of the archive's. */
+export function outOfMemory(cause: unknown): CacheError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CacheError('OUT_OF_MEMORY', `This process cannot get the memory it needs (${reason})`, {
+    cause,
+    hint:
+      'Give it more memory and address space (ulimit -v), set CACHE_WORKERS=1, or set ' +
+      'NODE_OPTIONS=--disable-wasm-trap-handler, with which WebAssembly reserves 10 GB of addresses less',
+  });
+}
+
+/** The same of a buffer that could not be had; every other error as it is. */
+export function memoryFault(error: unknown): unknown {
+  return error instanceof RangeError && /allocation failed|out of memory/i.test(error.message)
+    ? outOfMemory(error)
+    : error;
+}
+
+/**
+ * What to say of a name that is taken already: by itself, which is the archive's fault, or by another name that this file
+ * system thinks the same.
+ * @param place that is taken, as errors of `node:fs` have it; undefined where they do not tell
+ * @param why completes "entry NAME …"
+ */
+export function takenFault(path: string, place: unknown, why: string): CacheError {
+  if (typeof place !== 'string') return refuse(path, why);
   try {
     // As UTF-8, like the paths in errors: what is none of it is lost on both sides.
-    return readdirSync(dirname(place)).includes(basename(place));
-  } catch {
-    return true;
+    return readdirSync(dirname(place)).includes(basename(place)) ? refuse(path, why) : folded(path);
+  } catch (error) {
+    return unwritable(path, error);
   }
 }
 
@@ -66,13 +114,11 @@ export function writeFault(path: string, error: unknown): Error {
   switch (code) {
     case 'EEXIST': {
       const { dest, path: place } = error as { dest?: unknown; path?: unknown };
-      return isListed(dest ?? place) ? refuse(path, 'is there twice') : folded(path);
+      return takenFault(path, dest ?? place, 'is there twice');
     }
     case 'ENOTDIR':
     case 'EISDIR':
       return refuse(path, 'is both a file and a directory');
-    case 'ELOOP':
-      return refuse(path, 'lies behind a symlink');
     case 'ENAMETOOLONG':
       return limit(`a name that is too long for this file system (${shown(path)})`);
     case 'ENOSPC':
@@ -82,11 +128,15 @@ export function writeFault(path: string, error: unknown): Error {
         hint: 'Free some space beside the target, or raise the quota; what was there before is untouched',
       });
     default:
-      return new CacheError('TARGET_UNWRITABLE', `Cannot write ${shown(path)} (${code})`, {
-        cause: error,
-        hint: 'Check that this user may write beside the target',
-      });
+      return unwritable(path, error);
   }
+}
+
+function unwritable(path: string, cause: unknown): CacheError {
+  return new CacheError('TARGET_UNWRITABLE', `Cannot write ${shown(path)} (${systemCode(cause)})`, {
+    cause,
+    hint: 'Check that this user may write beside the target',
+  });
 }
 
 /** A binary string for people: UTF-8, quoted, control characters escaped, not too long. */

@@ -5,7 +5,7 @@
 import { Readable } from 'node:stream';
 import * as zlib from 'node:zlib';
 import { systemCode } from '../errors.ts';
-import { corrupt, truncated } from './faults.ts';
+import { codecFault, corrupt, truncated } from './faults.ts';
 import type { Container } from './format/container.ts';
 import { decodeRecord } from './format/record.ts';
 import type { Memory } from './memory.ts';
@@ -206,8 +206,7 @@ export async function* decompressed(
   compression: Compression,
 ): AsyncGenerator<Buffer> {
   if (compression === 'none') return yield* source;
-  const { createZstdDecompress } = zlib as unknown as { createZstdDecompress: typeof zlib.createGunzip };
-  const decoder = (compression === 'gzip' ? zlib.createGunzip : createZstdDecompress)({ chunkSize: CHUNK });
+  const decoder = createDecoder(compression);
   const input = Readable.from(source, { objectMode: false, highWaterMark: CHUNK });
   input.on('error', (error) => decoder.destroy(error));
   try {
@@ -216,11 +215,18 @@ export async function* decompressed(
     const code = systemCode(error);
     if (code === 'Z_BUF_ERROR' || (error as Error).message === 'unexpected end of file')
       throw truncated('within its compressed data', error);
-    if (code?.startsWith('Z_') === true || code?.startsWith('ZSTD_') === true)
-      throw corrupt(`compressed data that is damaged (${(error as Error).message})`, error);
-    throw error;
+    throw codecFault(error);
   } finally {
     input.destroy();
     decoder.destroy();
+  }
+}
+
+function createDecoder(compression: 'gzip' | 'zstd'): zlib.Gunzip {
+  const { createZstdDecompress } = zlib as unknown as { createZstdDecompress: typeof zlib.createGunzip };
+  try {
+    return (compression === 'gzip' ? zlib.createGunzip : createZstdDecompress)({ chunkSize: CHUNK });
+  } catch (error) {
+    throw codecFault(error);
   }
 }

@@ -77,10 +77,7 @@ interface Thread {
 }
 
 function startThread(entry: URL, onDeath: (reason: Error) => void): Thread {
-  const worker = new Worker(entry, {
-    // Buffers live outside the heap: a small nursery keeps each worker's share of memory low.
-    resourceLimits: { maxYoungGenerationSizeMb: 8 },
-  });
+  const worker = startWorker(entry);
   const jobs: Thread['jobs'] = new Map();
 
   worker.on('message', (response: Response) => {
@@ -93,6 +90,22 @@ function startThread(entry: URL, onDeath: (reason: Error) => void): Thread {
   worker.on('messageerror', (error) => onDeath(died(error)));
   worker.on('exit', (code) => onDeath(died(new Error(`exit code ${code}`))));
   return { worker, jobs };
+}
+
+/** @throws CacheError WORKER_DIED where this user or container may have no more threads */
+function startWorker(entry: URL): Worker {
+  try {
+    return new Worker(entry, {
+      // Buffers live outside the heap: a small nursery keeps each worker's share of memory low.
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CacheError('WORKER_DIED', `A worker thread cannot be started (${reason})`, {
+      cause,
+      hint: "Allow more processes (ulimit -u, the container's pids limit), or set CACHE_WORKERS=1",
+    });
+  }
 }
 
 function died(cause: Error | Partial<Error>): CacheError {

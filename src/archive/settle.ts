@@ -2,8 +2,7 @@
  * The end of unpacking, worker half: what can only be done once all files are there. Hard links first, while there is no symlink
  * that one could lead through; then symlinks, which may point anywhere; then the times of directories, which all of this changes.
  */
-import { chmodSync, linkSync, lutimesSync, symlinkSync, utimesSync } from 'node:fs';
-import { systemCode } from '../errors.ts';
+import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
 import { refuse, writeFault } from './faults.ts';
 import { fsPath } from './format/tar-header.ts';
 import { nameOf, type BinaryRoot } from './paths.ts';
@@ -37,10 +36,26 @@ function makeHardlink({ target, to }: Link, roots: readonly BinaryRoot[]): void 
   try {
     linkSync(fsPath(to), fsPath(target));
   } catch (error) {
-    const code = systemCode(error);
-    if (code === 'ENOENT' || code === 'EPERM' || code === 'ENOTDIR')
-      throw refuse(nameOf(target, roots), 'is a hard link to what is no file of this archive');
-    throw writeFault(nameOf(target, roots), error);
+    const name = nameOf(target, roots);
+    if (!isFile(to) && isDirectory(target.slice(0, target.lastIndexOf('/'))))
+      throw refuse(name, 'is a hard link to what is no file of this archive');
+    throw writeFault(name, error);
+  }
+}
+
+function isFile(path: string): boolean {
+  return lookAt(path)?.isFile() === true;
+}
+
+function isDirectory(path: string): boolean {
+  return lookAt(path)?.isDirectory() === true;
+}
+
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(fsPath(path));
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
-import { folded, isListed, limit, refuse, writeFault } from './faults.ts';
+import { limit, refuse, takenFault, writeFault } from './faults.ts';
 import { fsPath } from './format/tar-header.ts';
 import { checkedName, leadsToRoot, placeOf, type BinaryRoot } from './paths.ts';
 
@@ -117,9 +117,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
     }
     // Another worker's, or a file of the same name.
     if (!lstatSync(fsPath(target)).isDirectory())
-      throw isListed(Buffer.from(target, 'latin1').toString())
-        ? refuse(path, 'is both a file and a directory')
-        : folded(path);
+      throw takenFault(path, Buffer.from(target, 'latin1').toString(), 'is both a file and a directory');
     return false;
   }
 

@@ -128,7 +128,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
     if (job.sealed !== undefined) {
       container ??= containerFor(job.sealed.compression);
       reply.digest = checkedDigest(bytes, job.sealed);
-      tar = decompressed(bytes, job.sealed, container);
+      tar = container.decompress(bytes, job.sealed.frameLength, job.sealed.tarLength);
     }
     if (job.piece === undefined) unpackEntries(tar, job.sealed === undefined, reply);
     else writePiece(tar, job.piece, reply);
@@ -234,14 +234,6 @@ function checkedDigest(member: Buffer, { record, frameLength }: Sealed): Uint8Ar
   if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
     throw corrupt('a member whose SHA-256 is wrong');
   return new Uint8Array(digest);
-}
-
-function decompressed(member: Buffer, { frameLength, tarLength }: Sealed, container: Container): Buffer {
-  try {
-    return container.decompress(member, frameLength, tarLength);
-  } catch (error) {
-    throw corrupt(`a member that does not decompress (${(error as Error).message})`, error);
-  }
 }
 
 function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {

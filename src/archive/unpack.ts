@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { createByteReader, type ByteReader } from './byte-reader.ts';
 import { createCrew, type Crew } from './crew.ts';
-import { corrupt } from './faults.ts';
+import { corrupt, memoryFault } from './faults.ts';
 import { unpackForeign } from './foreign.ts';
 import { containerFor } from './format/container.ts';
 import { checkSeal } from './ledger.ts';
@@ -37,7 +37,7 @@ export interface Unpacker {
    * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
    * the umask is 0 meanwhile.
    * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
-   *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED; the signal's reason; what the source
+   *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED, OUT_OF_MEMORY; the signal's reason; what the source
    *   throws
    */
   unpack(source: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<UnpackSummary>;
@@ -80,7 +80,7 @@ export async function unpackWith(
     return summary;
   } catch (error) {
     // A failure may show in several places: the first is the cause.
-    throw stop.signal.aborted ? stop.signal.reason : error;
+    throw memoryFault(stop.signal.aborted ? stop.signal.reason : error);
   } finally {
     options.signal.removeEventListener('abort', onAbort);
   }

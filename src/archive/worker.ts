@@ -1,6 +1,7 @@
 /** Entry of a worker thread: hands each job to its handler and sends back what it answers. */
 import { parentPort } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
+import { memoryFault } from './faults.ts';
 import { createMemberPacker } from './pack-member.ts';
 import { settle } from './settle.ts';
 import { createMemberUnpacker, type MemberUnpacker } from './unpack-member.ts';
@@ -36,7 +37,8 @@ function handle(job: Job): Answer<Replies[keyof Replies]> {
   }
 }
 
-function describe(error: unknown): Extract<Response, { failure: unknown }>['failure'] {
+function describe(thrown: unknown): Extract<Response, { failure: unknown }>['failure'] {
+  const error = memoryFault(thrown);
   if (error instanceof CacheError)
     return {
       code: error.code,

@@ -33,7 +33,7 @@ export interface Container {
   /**
    * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory taken. They are
    * valid until the next call of any container of this thread, or as long as the member where nothing is compressed.
-   * @throws whatever zlib throws when the body is damaged, RangeError when its length is another.
+   * @throws CacheError ARCHIVE_CORRUPT when the body is damaged or of another length; OUT_OF_MEMORY, CONFIG_INVALID
    */
   decompress(member: Buffer, bodyAt: number, tarLength: number): Buffer;
 }

@@ -3,6 +3,7 @@
  * unpacking takes; into that of WebAssembly, which reads the headers in it.
  */
 import { constants } from 'node:zlib';
+import { undecompressible } from '../faults.ts';
 import { wasm } from '../wasm/instance.ts';
 import { runInto } from './one-shot.ts';
 
@@ -29,8 +30,8 @@ export function createDecompressor(
   };
 }
 
-/** @throws RangeError when a decompressed body is not as long as its record says */
+/** @throws CacheError ARCHIVE_CORRUPT when a decompressed body is not as long as its record says */
 export function checkLength(tar: Buffer, tarLength: number): Buffer {
-  if (tar.length !== tarLength) throw new RangeError(`${tar.length} bytes of tar instead of ${tarLength}`);
+  if (tar.length !== tarLength) throw undecompressible(`${tar.length} bytes of tar instead of ${tarLength}`);
   return tar;
 }

@@ -5,6 +5,7 @@
  *     1f 8b 08 04 00000000 00 ff · u16 XLEN · "SC" · u16 LEN · record · body
  */
 import { crc32 } from 'node:zlib';
+import { undecompressible } from '../faults.ts';
 import { wasm, type Effort } from '../wasm/instance.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import type { Container, Frame } from './container.ts';
@@ -55,9 +56,10 @@ export function gzipContainer(): Container {
     decompress(member, bodyAt, tarLength) {
       const end = Math.max(bodyAt, member.length - FOOTER);
       const tar = wasm().inflate(member.subarray(bodyAt, end), tarLength);
+      if (tar === undefined) throw undecompressible(`no deflate stream of ${tarLength} bytes`);
       if (member.length < bodyAt + FOOTER || member.readUInt32LE(end) !== crc32(tar))
-        throw new RangeError('incorrect CRC');
-      if (member.readUInt32LE(end + 4) !== tarLength) throw new RangeError('incorrect length');
+        throw undecompressible('incorrect CRC');
+      if (member.readUInt32LE(end + 4) !== tarLength) throw undecompressible('incorrect length');
       return tar;
     },
   };

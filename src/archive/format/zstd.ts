@@ -7,6 +7,7 @@
  */
 import * as zlib from 'node:zlib';
 import { CacheError } from '../../errors.ts';
+import { codecFault } from '../faults.ts';
 import { createCompressor } from './compress.ts';
 import { checkLength, createDecompressor } from './decompress.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
@@ -61,8 +62,13 @@ export function zstdContainer(): Container {
         params: { [ZSTD_c_compressionLevel]: level },
       });
     },
-    decompress: (member, bodyAt, tarLength) =>
-      checkLength(unzstd(member.subarray(bodyAt), tarLength), tarLength),
+    decompress(member, bodyAt, tarLength) {
+      try {
+        return checkLength(unzstd(member.subarray(bodyAt), tarLength), tarLength);
+      } catch (error) {
+        throw codecFault(error);
+      }
+    },
   };
 }
 

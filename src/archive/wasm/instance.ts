@@ -6,6 +6,8 @@
  * A thread has one instance, whose memory all calls share: what one answers is valid until the next.
  */
 import { readFileSync } from 'node:fs';
+import { CacheError } from '../../errors.ts';
+import { outOfMemory } from '../faults.ts';
 import { EntryTable } from './entry-table.ts';
 
 export interface Wasm {
@@ -21,9 +23,9 @@ export interface Wasm {
   /**
    * Inflates one stream, the whole of `stream`.
    * @param length of the answer in bytes: what is kept free for it, whatever the stream says
-   * @throws RangeError when it is damaged, followed by something, or of another length
+   * @returns undefined when it is damaged, followed by something, or of another length
    */
-  inflate(stream: Uint8Array, length: number): Buffer;
+  inflate(stream: Uint8Array, length: number): Buffer | undefined;
 
   /** Whether bytes are in the memory of this instance. */
   holds(bytes: Uint8Array): boolean;
@@ -90,9 +92,12 @@ export function isInWasm(bytes: Uint8Array): boolean {
   return made !== undefined && made.holds(bytes);
 }
 
-/** An instance with memory of its own. */
+/**
+ * An instance with memory of its own. Its methods throw OUT_OF_MEMORY as well.
+ * @throws CacheError OUT_OF_MEMORY, CONFIG_INVALID
+ */
 export function createWasm(): Wasm {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(wasmPath())));
+  const { exports } = instantiate();
   const { memory, inflate, deflate, readEntries } = exports;
   const slack = exports.SLACK.value;
   /** Behind what the module keeps for itself. */
@@ -104,7 +109,7 @@ export function createWasm(): Wasm {
     const output = input + roundUp(inputLength + slack, 16);
     const missing = output + outputLength + slack - bytes.length;
     if (missing > 0) {
-      memory.grow(Math.ceil(missing / PAGE));
+      orOutOfMemory(() => memory.grow(Math.ceil(missing / PAGE)));
       bytes = Buffer.from(memory.buffer);
     }
     return output;
@@ -126,8 +131,7 @@ export function createWasm(): Wasm {
       const output = layOut(stream.length, length);
       bytes.set(stream, input);
       const taken = inflate(input, stream.length, output, length);
-      if (taken !== stream.length) throw new RangeError(`not a deflate stream of ${length} bytes`);
-      return bytes.subarray(output, output + length);
+      return taken !== stream.length ? undefined : bytes.subarray(output, output + length);
     },
     holds: (bytes) => bytes.buffer === memory.buffer,
     output(length) {
@@ -142,6 +146,24 @@ export function createWasm(): Wasm {
       return new EntryTable(tar, exports.ENTRIES.value, count);
     },
   };
+}
+
+function instantiate(): { exports: Exports } {
+  if (typeof WebAssembly === 'undefined')
+    throw new CacheError('CONFIG_INVALID', 'This Node runs without WebAssembly', {
+      hint: 'Start it without --jitless; NODE_OPTIONS may hold it too',
+    });
+  const module = new WebAssembly.Module(readFileSync(wasmPath()));
+  return orOutOfMemory(() => new WebAssembly.Instance(module));
+}
+
+/** V8 reserves 10 GB of addresses for each instance: a limit on those (ulimit -v) is met long before memory runs out. */
+function orOutOfMemory<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw outOfMemory(error);
+  }
 }
 
 /** All of it in stored blocks of five bytes more, two or three for each block of 100,000 to 150,000; and the tail. */

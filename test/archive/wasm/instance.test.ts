@@ -42,7 +42,7 @@ describe('inflating', () => {
     fc.assert(
       fc.property(content, (bytes) => {
         const stream = deflateRawSync(bytes, options);
-        expect(codec.inflate(stream, bytes.length).equals(bytes)).toBe(true);
+        expect(codec.inflate(stream, bytes.length)?.equals(bytes)).toBe(true);
       }),
       { numRuns: 60 },
     );
@@ -50,19 +50,16 @@ describe('inflating', () => {
 
   it('takes no other length than that of the stream', () => {
     const stream = deflateRawSync(Buffer.alloc(1000, 'ab'));
-    for (const length of [0, 999, 1001, 70_000])
-      expect(() => codec.inflate(stream, length)).toThrow(
-        new RangeError(`not a deflate stream of ${length} bytes`),
-      );
+    for (const length of [0, 999, 1001, 70_000]) expect(codec.inflate(stream, length)).toBeUndefined();
   });
 
   it('takes the stream alone, and all of it', () => {
     const bytes = noise(3, 5000);
     const stream = deflateRawSync(bytes);
-    expect(() => codec.inflate(Buffer.concat([stream, Buffer.alloc(1)]), 5000)).toThrow(RangeError);
+    expect(codec.inflate(Buffer.concat([stream, Buffer.alloc(1)]), 5000)).toBeUndefined();
     for (let length = 0; length < stream.length; length += 7)
-      expect(() => codec.inflate(stream.subarray(0, length), 5000)).toThrow(RangeError);
-    expect(codec.inflate(stream, 5000).equals(bytes)).toBe(true);
+      expect(codec.inflate(stream.subarray(0, length), 5000)).toBeUndefined();
+    expect(codec.inflate(stream, 5000)?.equals(bytes)).toBe(true);
   });
 
   it('finds good and bad in the same streams as zlib, when bytes of them change', () => {
@@ -73,9 +70,9 @@ describe('inflating', () => {
         for (const { at, byte } of changes) stream[at % stream.length] = byte;
         const expected = ofZlib(stream);
         if (expected === undefined) {
-          expect(() => codec.inflate(stream, Math.min(bytes.length, 20_000))).toThrow(RangeError);
+          expect(codec.inflate(stream, Math.min(bytes.length, 20_000))).toBeUndefined();
         } else {
-          expect(codec.inflate(stream, expected.length).equals(expected)).toBe(true);
+          expect(codec.inflate(stream, expected.length)?.equals(expected)).toBe(true);
         }
       }),
       { numRuns: 2000 },
@@ -95,12 +92,12 @@ describe('inflating', () => {
       '0401',
       '05e0ff',
     ])
-      expect(() => codec.inflate(Buffer.from(stream, 'hex'), 10)).toThrow(RangeError);
+      expect(codec.inflate(Buffer.from(stream, 'hex'), 10)).toBeUndefined();
   });
 
   it('has room for more whenever more is asked for', () => {
     const bytes = Buffer.alloc(9 * MIB, 'several megabytes ');
-    expect(codec.inflate(deflateRawSync(bytes), bytes.length).equals(bytes)).toBe(true);
+    expect(codec.inflate(deflateRawSync(bytes), bytes.length)?.equals(bytes)).toBe(true);
   });
 });
 
@@ -118,7 +115,7 @@ describe('deflating', () => {
       fc.property(content, efforts, (bytes, effort) => {
         const stream = deflate(bytes, effort);
         expect(inflateRawSync(stream).equals(bytes)).toBe(true);
-        expect(codec.inflate(stream, bytes.length).equals(bytes)).toBe(true);
+        expect(codec.inflate(stream, bytes.length)?.equals(bytes)).toBe(true);
       }),
       { numRuns: 500 },
     );
@@ -134,7 +131,7 @@ describe('deflating', () => {
     ['nothing but matches of four bytes', quartets()],
     ['noise, and then text again', Buffer.concat([noise(4, 70_000), Buffer.from('text, '.repeat(30_000))])],
   ])('brings back %s', (_, bytes) => {
-    expect(inflateRawSync(deflate(bytes)).equals(bytes)).toBe(true);
+    expect(inflateRawSync(deflate(bytes))?.equals(bytes)).toBe(true);
   });
 
   it('brings back every length there is at the ends of loops', () => {
