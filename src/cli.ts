@@ -156,7 +156,10 @@ function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
       log.event({
         type: 'warning',
         message: `${outcome.key} was restored, but ${outcome.reason}`,
-        hint: 'Install as without a cache; the next save replaces the entry.',
+        hint:
+          outcome.blame === 'entry'
+            ? 'Install as without a cache; the next save replaces the entry.'
+            : 'Install as without a cache. The entry stays as it is: the reason may lie on this machine.',
       });
   }
   const line = resultText(outcome);

@@ -1,11 +1,12 @@
 import { CacheError } from '../errors.ts';
-import type { Command, Recipe } from '../recipes/recipe.ts';
+import type { Command, Recipe, Verdict } from '../recipes/recipe.ts';
 import { runCommand } from '../recipes/run.ts';
 import { identify } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
+import { verify } from './verify.ts';
 
 export interface EnsureOptions {
   /** The command after `--`, in place of the recipe's own. */
@@ -142,15 +143,11 @@ function installCommand({ config }: Session, recipe: Recipe, { command }: Ensure
   });
 }
 
-async function isVerified(
-  session: Session,
-  recipe: Recipe,
-): Promise<{ ok: true } | { ok: false; reason: string }> {
+async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {
   const subject = await identify(session, recipe);
-  if (subject === undefined) return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}` };
-  return withDeadline(session, `Verifying ${recipe.name}`, (signal) =>
-    recipe.verify(subject.project, signal),
-  );
+  if (subject === undefined)
+    return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}`, blame: 'machine' };
+  return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal));
 }
 
 /** A cache problem is told and passed over: the install is still to come, or is done already. */

@@ -17,8 +17,8 @@ export type OutcomeDetail =
   | { type: 'off'; reason: string }
   | { type: 'no-lockfile'; lockfiles: readonly string[] }
   | { type: 'nothing-installed'; targets: readonly string[] }
-  /** Restored, but verification failed. */
-  | ({ type: 'unverified'; reason: string } & Entry)
+  /** Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it. */
+  | ({ type: 'unverified'; reason: string; blame: 'entry' | 'machine' } & Entry)
   | ({ type: 'saved'; replaced: boolean } & Entry & Work)
   | ({ type: 'exists' } & Entry)
   /** `save --background`: another process saves. */

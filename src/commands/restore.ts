@@ -8,6 +8,7 @@ import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
+import { verify } from './verify.ts';
 
 export interface RestoreOptions {
   /** Take the newest older entry of the same recipe and runtime when there is no exact one. */
@@ -105,7 +106,7 @@ interface Restoring {
 
 async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<OutcomeDetail> {
   const { session, subject, store } = restoring;
-  const { recipe, project, key } = subject;
+  const { recipe, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
   return rejectingFaulty(restoring, entry.info, async () => {
@@ -114,12 +115,12 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
       entry,
       async (placed): Promise<OutcomeDetail> => {
         session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
-        const verified = await recipe.verify(project, restoring.signal);
+        const verified = await verify(subject, restoring.signal);
         if (!verified.ok) {
-          const evicted = (await reject(restoring, entry.info, verified.reason))
-            ? '; the entry was deleted'
-            : '';
-          return { type: 'unverified', reason: `${verified.reason}${evicted}`, ...where };
+          const { reason, blame } = verified;
+          const isDeleted = blame === 'entry' && (await reject(restoring, entry.info, reason));
+          const told = isDeleted ? `${reason}; the entry was deleted` : reason;
+          return { type: 'unverified', reason: told, blame, ...where };
         }
         confirm(subject, placed);
         session.emit({ type: 'step', text: 'Cache restored successfully' });

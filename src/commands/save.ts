@@ -9,6 +9,7 @@ import { clearRejected, readRejected } from '../workspace/rejected.ts';
 import { confirm, identify, readIngredients, type Subject } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
+import { verify } from './verify.ts';
 
 export interface SaveOptions {
   /** Replace the entry if there is one. */
@@ -104,10 +105,10 @@ function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): W
   return rejected?.key === key ? { etag: rejected.etag } : 'keep';
 }
 
-async function requireVerified({ recipe, project }: Subject, signal: AbortSignal): Promise<void> {
-  const verified = await recipe.verify(project, signal);
+async function requireVerified(subject: Subject, signal: AbortSignal): Promise<void> {
+  const verified = await verify(subject, signal);
   if (verified.ok) return;
-  throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${verified.reason}`, {
+  throw new CacheError('VERIFY_FAILED', `${subject.recipe.name} was not saved: ${verified.reason}`, {
     hint: 'Install again, or save it all the same with --no-verify.',
   });
 }

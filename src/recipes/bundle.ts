@@ -77,9 +77,9 @@ export const bundleRecipe: Recipe = {
 
   async verify(project, signal) {
     const other = otherPath(project);
-    if (other !== undefined) return { ok: false, reason: other };
+    if (other !== undefined) return { ok: false, reason: other, blame: 'machine' };
     const empty = gemWithoutFiles(project.dir, TARGET);
-    if (empty !== undefined) return { ok: false, reason: `${empty} is missing` };
+    if (empty !== undefined) return { ok: false, reason: `${empty} is missing`, blame: 'entry' };
     // Neither may write: a bundle that is frozen leaves its lockfile alone.
     const [check, run] = await Promise.all(
       [
@@ -90,11 +90,17 @@ export const bundleRecipe: Recipe = {
         return runCommand(command, { project, output: 'capture', signal });
       }),
     );
-    for (const [name, result] of [['bundle check', check] as const, ['bundle exec ruby', run] as const]) {
+    // With one status each says that gems are missing (`bundle exec` with that of Bundler::GemNotFound). All others are about
+    // something else: another Ruby, a path source that is not there yet, the Gemfile.
+    for (const [name, result, gemsMissing] of [
+      ['bundle check', check, 1] as const,
+      ['bundle exec ruby', run, 7] as const,
+    ]) {
       if (result === undefined || result.status === 0) continue;
       return {
         ok: false,
         reason: `${name}: ${reasonFrom(`${result.stdout}\n${result.stderr}`, result.status)}`,
+        blame: result.status === gemsMissing ? 'entry' : 'machine',
       };
     }
     return { ok: true };

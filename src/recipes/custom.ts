@@ -3,6 +3,7 @@ import { isAbsolute, join, posix, relative } from 'node:path';
 import { CacheError } from '../errors.ts';
 import type { Command, Recipe } from './recipe.ts';
 import { runCommand } from './run.ts';
+import { which } from './which.ts';
 
 export interface CustomRecipeOptions {
   /** Absolute path of the project: absolute paths inside it are taken as relative ones. */
@@ -68,15 +69,22 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
 
     async verify(project, signal) {
       const missing = statSync(join(project.dir, main), { throwIfNoEntry: false })?.isDirectory() !== true;
-      if (missing) return { ok: false, reason: `${main} is missing` };
+      if (missing) return { ok: false, reason: `${main} is missing`, blame: 'entry' };
       if (verify === undefined) return { ok: true };
+      const [program] = verify.argv;
+      if (paths.some((path) => program.startsWith(`${path}/`)) && which(program, project) === undefined)
+        return { ok: false, reason: `${program} is missing`, blame: 'entry' };
       const { status, stdout, stderr } = await runCommand(verify, { project, output: 'capture', signal });
       if (status === 0) return { ok: true };
       const said = `${stdout}\n${stderr}`.trim().split('\n').at(-1) ?? '';
-      return { ok: false, reason: `${verify.argv.join(' ')}: ${said || `status ${status}`}` };
+      const reason = `${verify.argv.join(' ')}: ${said || `status ${status}`}`;
+      return { ok: false, reason, blame: NOT_STARTED.includes(status) ? 'machine' : 'entry' };
     },
   };
 }
+
+/** With these a shell says that it could not start a command (POSIX, "Exit Status for Commands"). */
+const NOT_STARTED = [126, 127];
 
 /** @throws CacheError USAGE */
 function checkName(name: string): void {

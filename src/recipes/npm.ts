@@ -48,9 +48,13 @@ export const npmRecipe: Recipe = {
     try {
       return verifyTree(project, host);
     } catch (error) {
-      // A tree that this user may not read is no good to this user.
+      // A tree that this user may not read is no good to this user, but it may be to others.
       if (error instanceof CacheError || systemCode(error) === undefined) throw error;
-      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+      return {
+        ok: false,
+        reason: error instanceof Error ? error.message : String(error),
+        blame: 'machine',
+      };
     }
   },
 };

@@ -55,10 +55,10 @@ export interface Recipe {
   advice?(project: Project): { message: string; hint: string } | undefined;
 
   /**
-   * Checks that the targets hold what the lockfile asks for. Resolves with the reason when they do not.
-   * Must not write into the targets and needs no network.
+   * Checks that the targets hold what the lockfile asks for. Must not write into the targets and needs no network.
+   * @throws CacheError RUNTIME_MISSING when a program that it needs cannot be started
    */
-  verify(project: Project, signal: AbortSignal): Promise<{ ok: true } | { ok: false; reason: string }>;
+  verify(project: Project, signal: AbortSignal): Promise<Verdict>;
 
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
   readonly verifiesLockfile: boolean;
@@ -66,6 +66,16 @@ export interface Recipe {
   /** Marker for old scripts, relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
   readonly marker: string;
 }
+
+/**
+ * What a verification comes to. `blame` says what has to change before it can pass:
+ *
+ * - `entry`: the targets lack something, or hold something wrong. An entry with this content is of no use to anybody.
+ * - `machine`: everything else. A program is missing or cannot be started, a file may not be read, a setting sends the
+ *   package manager elsewhere, sources are not copied yet. The same entry may be good on another machine, or here
+ *   tomorrow. A recipe that cannot tell blames the machine: a sound entry must not be replaced.
+ */
+export type Verdict = { ok: true } | { ok: false; reason: string; blame: 'entry' | 'machine' };
 
 /** The project a recipe works in. */
 export interface Project {

@@ -185,6 +185,27 @@ describe('an entry whose tree fails its verification', () => {
   });
 });
 
+describe('a restored tree that this machine cannot verify', () => {
+  it.each([
+    ['the command is not there', ['no-such-program', 'check'], /There is no program no-such-program/],
+    ['its interpreter is not there, as in a venv that was moved', ['deps/tool/moved'], /cannot be started/],
+  ])('%s: exit 4, and the entry is neither noted nor deleted', async (_, verify, reason) => {
+    makeProject(sandbox.project);
+    const recipe = { lockfiles: ['deps.lock'], paths: ['deps'], verify };
+    writeFiles(sandbox.project, {
+      'deps/tool/moved': '#!/gone/bin/python3\n',
+      '.sandbox-cache.json': JSON.stringify({ recipes: { deps: recipe } }),
+    });
+    expectExit(await sandbox.run(['save', 'deps', '--no-verify']), 0);
+    wipe(sandbox.project, 'deps');
+    const result = expectExit(await sandbox.run(['restore', 'deps', '--evict']), 4);
+    expect(result.stdout).toMatch(reason);
+    expect(result.stderr).toMatch(/^warning: [^\n]+ The entry stays as it is[^\n]+\n$/);
+    expect(existsSync(join(sandbox.project, NOTE))).toBe(false);
+    expect(sandbox.keys).toHaveLength(1);
+  });
+});
+
 describe('an archive that no honest saver makes', () => {
   /** Made by GNU tar, under the key of an old entry. */
   async function place(...args: string[]): Promise<void> {

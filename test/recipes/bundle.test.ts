@@ -173,6 +173,29 @@ describe.skipIf(!hasRuby)('with the Ruby on PATH', () => {
     expect(await verify(broken)).toBe('bundle check: The following gems are missing * beta (1.0.0)');
   });
 
+  it('blames the entry for gems that are not there, and nothing else', async () => {
+    const blameOf = async (checked: Project): Promise<string> => {
+      const verdict = await bundleRecipe.verify(checked, signal);
+      return verdict.ok ? 'nobody' : verdict.blame;
+    };
+    const broken = await copy();
+    await rm(join(gemsFolder(broken, 'specifications'), 'beta-1.0.0.gemspec'));
+    expect(await blameOf(broken)).toBe('entry');
+
+    const gemfile = readFileSync(join(installed.dir, 'Gemfile'), 'utf8');
+    const otherRuby = await copy();
+    await writeFile(join(otherRuby.dir, 'Gemfile'), `${gemfile}ruby '99.0.0'\n`);
+    expect(await blameOf(otherRuby)).toBe('machine');
+    // As in a Docker layer that has only the manifests so far.
+    const withoutSources = await copy();
+    await writeFile(join(withoutSources.dir, 'Gemfile'), `${gemfile}gem 'local', path: 'engines/local'\n`);
+    const lockfile = readFileSync(join(installed.dir, 'Gemfile.lock'), 'utf8');
+    const source = 'PATH\n  remote: engines/local\n  specs:\n    local (1.0.0)\n\n';
+    const lock = `${source}${lockfile}`.replace(/^( {2}beta)$/m, '$1\n  local!');
+    await writeFile(join(withoutSources.dir, 'Gemfile.lock'), lock);
+    expect(await blameOf(withoutSources)).toBe('machine');
+  });
+
   it('notices a gem without files, which Bundler does not', async () => {
     const broken = await copy();
     await rm(join(gemsFolder(broken, 'gems'), 'alpha-1.0.0'), { recursive: true });

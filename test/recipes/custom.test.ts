@@ -6,6 +6,7 @@ import { customRecipe, type CustomRecipeOptions } from '../../src/recipes/custom
 import { findLockfile, readLockfiles } from '../../src/recipes/lockfile.ts';
 import type { Project } from '../../src/recipes/recipe.ts';
 import { runtimeOf } from '../../src/recipes/runtime.ts';
+import { writeFiles } from '../e2e/support.ts';
 
 let project: Project;
 const signal = new AbortController().signal;
@@ -95,7 +96,11 @@ describe('customRecipe', () => {
 
   it('verifies that the main directory is there, then with its command', async () => {
     const recipe = make({ verify: 'test -e venv/ok || { echo not ok; exit 1; }' });
-    expect(await recipe.verify(project, signal)).toEqual({ ok: false, reason: 'venv is missing' });
+    expect(await recipe.verify(project, signal)).toEqual({
+      ok: false,
+      reason: 'venv is missing',
+      blame: 'entry',
+    });
     mkdirSync(join(project.dir, 'venv'));
     expect(await make().verify(project, signal)).toEqual({ ok: true });
     expect(await recipe.verify(project, signal)).toMatchObject({
@@ -104,6 +109,17 @@ describe('customRecipe', () => {
     });
     writeFileSync(join(project.dir, 'venv/ok'), '');
     expect(await recipe.verify(project, signal)).toEqual({ ok: true });
+  });
+
+  it.each([
+    ['what the command says', ['sh', '-c', 'exit 1'], 'entry'],
+    ['a program that the directories lack', ['venv/bin/pip', 'check'], 'entry'],
+    ['a line that names no program', 'no-such-program check', 'machine'],
+    ['a line that names a program whose interpreter is gone', 'venv/moved', 'machine'],
+  ] as const)('blames the entry or the machine: %s', async (_, command, blame) => {
+    writeFiles(project.dir, { 'venv/ok': '', 'venv/moved': '#!/gone/venv/bin/python3\n' });
+    const verdict = await make({ verify: command }).verify(project, signal);
+    expect(verdict).toMatchObject({ ok: false, blame });
   });
 
   it('takes its install and its runtime from commands', async () => {

@@ -6,7 +6,7 @@
  * to be there, links have to lead where they should, and commands have to be in `.bin`.
  */
 import { join } from 'node:path';
-import type { Project } from '../recipe.ts';
+import type { Project, Verdict } from '../recipe.ts';
 import { type Host, missedOptional } from './optional.ts';
 import { type Package, type Packages, readHiddenLockfile, readLockfile } from './lockfile.ts';
 import { npmSettings, type Settings } from './settings.ts';
@@ -27,7 +27,7 @@ interface Fault {
 }
 
 /** @throws CacheError LOCKFILE_INVALID */
-export function verifyTree(project: Project, host: Host): { ok: true } | { ok: false; reason: string } {
+export function verifyTree(project: Project, host: Host): Verdict {
   const settings = npmSettings(project);
   const packages = readLockfile(join(project.dir, project.lockfile));
   const recorded = readHiddenLockfile(join(project.dir, HIDDEN_LOCKFILE));
@@ -38,7 +38,7 @@ export function verifyTree(project: Project, host: Host): { ok: true } | { ok: f
     host: platformSettings(host, settings),
   });
   const [first] = faults;
-  return first === undefined ? { ok: true } : { ok: false, reason: reasonFor(first, faults) };
+  return first === undefined ? { ok: true } : { ok: false, reason: reasonFor(first, faults), blame: 'entry' };
 }
 
 interface Evidence {
