@@ -39,4 +39,4 @@ cache_restore() { _sandbox_cache restore "$1" --lockfile "$2" --path "$3" --quie
 cache_save() { _sandbox_cache save "$1" --lockfile "$2" --path "$3" --quiet || return 1; }
 
 # cache_prune TYPE [DAYS=30]: deletes entries of the type that are older.
-cache_prune() { _sandbox_cache prune "$1" --older-than "${2:-30}d" --quiet || return 1; }
+cache_prune() { _sandbox_cache prune "$1" --older-than "${2:-30}d" --yes --quiet || return 1; }

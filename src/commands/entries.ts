@@ -1,5 +1,5 @@
 import { CacheError } from '../errors.ts';
-import { parseKey } from '../key.ts';
+import { parseKey, type ParsedKey } from '../key.ts';
 import { strangeName } from '../recipes/index.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
 import { entryUrl, type Session, withDeadline } from './session.ts';
@@ -12,10 +12,14 @@ export interface StoredEntry extends EntryInfo {
   hash: string;
   /** Empty where the key has none. */
   runtime: string;
+  compression: ParsedKey['compression'];
+  /** Since it was saved, by the store's own clock. Undefined where the store does not date it. */
+  ageMs: number | undefined;
 }
 
 /**
- * Every entry under the prefix that is ours, newest first. What else lies under the prefix is not touched and not listed.
+ * Every entry under the prefix that is ours, newest first; one of unknown age counts as new. What else lies under the prefix is
+ * not touched and not listed.
  * @param recipes names; none for all
  */
 export async function storedEntries(
@@ -31,7 +35,7 @@ export async function storedEntries(
       if (entry !== undefined && (recipes.length === 0 || recipes.includes(entry.recipe)))
         entries.push(entry);
     }
-    return entries.sort((a, b) => b.modified.getTime() - a.modified.getTime() || (a.key < b.key ? -1 : 1));
+    return entries.sort((a, b) => (a.ageMs ?? 0) - (b.ageMs ?? 0) || (a.key < b.key ? -1 : 1));
   });
 }
 
@@ -86,76 +90,7 @@ export function fullKey({ config }: Session, text: string): string {
 function described({ config }: Session, store: Store, info: EntryInfo): StoredEntry | undefined {
   const parsed = parseKey(info.key, config.prefix);
   if (parsed === undefined) return undefined;
-  const { recipe, hash, runtime = '' } = parsed;
-  return { ...info, url: store.url(info.key), recipe, hash, runtime };
-}
-
-export interface PruneOptions {
-  /** Delete what is older, milliseconds. */
-  olderThanMs?: number;
-  /** Keep this many of each recipe and runtime: the newest. */
-  keep?: number;
-  /** Then delete the oldest until no more than this is left, bytes. */
-  maxBytes?: number;
-  dryRun: boolean;
-}
-
-/** Deletes entries, oldest first. @returns what was (or, in a dry run, would be) deleted, and what is left. */
-export async function prune(
-  session: Session,
-  recipes: readonly string[],
-  options: PruneOptions,
-): Promise<{ deleted: StoredEntry[]; kept: StoredEntry[] }> {
-  if (session.config.readonly && !options.dryRun) {
-    throw new CacheError('CONFIG_INVALID', 'CACHE_READONLY is set: nothing may be deleted', {
-      hint: 'Unset it, or look with --dry-run.',
-    });
-  }
-  // Not worth failing for: a job that clears may come before the first save of a recipe that only flags describe.
-  const entries = await entriesNamed(session, recipes, ({ message, hint = '' }) =>
-    session.emit({ type: 'warning', message: `${message}, nor any entry of that name`, hint }),
-  );
-  const doomed = new Set(chooseDoomed(entries, options, Date.now()));
-  const deleted = entries.filter((entry) => doomed.has(entry)).reverse();
-  if (!options.dryRun) {
-    for (const entry of deleted) {
-      await withDeadline(session, `Deleting ${entry.url}`, async (signal) => {
-        // Only the object that was listed: one saved since under the same key is new.
-        await (await session.store()).remove(entry.key, { etag: entry.etag, signal });
-      });
-      session.emit({ type: 'step', text: `Deleted ${entry.url}` });
-    }
-  }
-  return { deleted, kept: entries.filter((entry) => !doomed.has(entry)) };
-}
-
-/** @param entries newest first */
-export function chooseDoomed(
-  entries: readonly StoredEntry[],
-  options: PruneOptions,
-  now: number,
-): StoredEntry[] {
-  const doomed: StoredEntry[] = [];
-  const left: StoredEntry[] = [];
-  const seen = new Map<string, number>();
-  for (const entry of entries) {
-    const group = `${entry.recipe} ${entry.runtime}`;
-    const rank = (seen.get(group) ?? 0) + 1;
-    seen.set(group, rank);
-    const old = options.olderThanMs !== undefined && now - entry.modified.getTime() > options.olderThanMs;
-    const surplus = options.keep !== undefined && rank > options.keep;
-    // With both, `--keep` protects: the newest N stay however old they are.
-    const out =
-      options.keep === undefined ? old : options.olderThanMs === undefined ? surplus : surplus && old;
-    (out ? doomed : left).push(entry);
-  }
-  if (options.maxBytes !== undefined) {
-    let total = left.reduce((sum, entry) => sum + entry.size, 0);
-    for (const entry of left.toReversed()) {
-      if (total <= options.maxBytes) break;
-      total -= entry.size;
-      doomed.push(entry);
-    }
-  }
-  return doomed;
+  const { recipe, hash, runtime = '', compression } = parsed;
+  const ageMs = info.modified === undefined ? undefined : store.now() - info.modified.getTime();
+  return { ...info, url: store.url(info.key), recipe, hash, runtime, compression, ageMs };
 }

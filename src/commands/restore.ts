@@ -118,9 +118,8 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
         const verified = await verify(subject, restoring.signal);
         if (!verified.ok) {
           const { reason, blame } = verified;
-          const isDeleted = blame === 'entry' && (await reject(restoring, entry.info, reason));
-          const told = isDeleted ? `${reason}; the entry was deleted` : reason;
-          return { type: 'unverified', reason: told, blame, ...where };
+          const evicted = blame === 'entry' ? await reject(restoring, entry.info, reason) : '';
+          return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
         }
         confirm(subject, placed);
         session.emit({ type: 'step', text: 'Cache restored successfully' });
@@ -169,18 +168,19 @@ async function rejectingFaulty<T>(
   try {
     return await work();
   } catch (error) {
-    if (error instanceof CacheError && ENTRY_FAULTS.includes(error.code))
-      await reject(restoring, entry, error.message);
-    throw error;
+    if (!(error instanceof CacheError) || !ENTRY_FAULTS.includes(error.code)) throw error;
+    const { code, message, hint, cause } = error;
+    const evicted = await reject(restoring, entry, message);
+    throw new CacheError(code, `${message}${evicted}`, { ...(hint === undefined ? {} : { hint }), cause });
   }
 }
 
 /**
  * Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. The fault itself is about to
  * be told: what goes wrong here is only about mending it.
- * @returns whether it was deleted
+ * @returns what `--evict` did, to go behind the fault: `; the entry was deleted`. Empty where it did nothing, which a warning explains.
  */
-async function reject(restoring: Restoring, entry: EntryInfo, reason: string): Promise<boolean> {
+async function reject(restoring: Restoring, entry: EntryInfo, reason: string): Promise<string> {
   const { session, subject, store, options } = restoring;
   const { key, etag } = entry;
   const url = store.url(key);
@@ -194,19 +194,24 @@ async function reject(restoring: Restoring, entry: EntryInfo, reason: string): P
       message: `The faulty entry ${url} could not be noted: ${textOf(error)}`,
     });
   }
-  if (options.evict !== true) return false;
-  if (session.config.readonly) {
-    session.emit({ type: 'warning', message: `${url} was not deleted: CACHE_READONLY is set` });
-    return false;
-  }
+  if (options.evict !== true) return '';
+  const kept = (why: string): string => {
+    session.emit({ type: 'warning', message: `${url} was not deleted: ${why}` });
+    return '';
+  };
+  if (session.config.readonly) return kept('CACHE_READONLY is set');
   try {
-    await store.remove(key, { etag, signal: session.signal });
+    switch (await store.remove(key, { etag, signal: session.signal })) {
+      case 'removed':
+        return '; the entry was deleted';
+      case 'absent':
+        return '; the entry was gone already';
+      case 'another':
+        return kept('somebody has replaced it meanwhile');
+    }
   } catch (error) {
-    session.emit({ type: 'warning', message: `${url} was not deleted: ${textOf(error)}` });
-    return false;
+    return kept(textOf(error));
   }
-  session.emit({ type: 'step', text: `Deleted ${url}` });
-  return true;
 }
 
 function textOf(error: unknown): string {
@@ -225,7 +230,12 @@ async function newestOlder({ session, subject, store, signal }: Restoring): Prom
     const parsed = parseKey(info.key, prefix);
     if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
     if ((parsed.runtime ?? '') !== subject.runtime) continue;
-    if (newest === undefined || info.modified > newest.info.modified) newest = { info, hash: parsed.hash };
+    if (newest === undefined || savedAt(info) > savedAt(newest.info)) newest = { info, hash: parsed.hash };
   }
   return newest;
+}
+
+/** One of unknown age comes last. */
+function savedAt({ modified }: EntryInfo): number {
+  return modified?.getTime() ?? 0;
 }

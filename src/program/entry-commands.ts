@@ -1,10 +1,12 @@
 /** Commands about what is stored. */
 import type { Command } from 'commander';
-import { entriesNamed, prune, storedEntry } from '../commands/entries.ts';
+import { entriesNamed, storedEntry } from '../commands/entries.ts';
 import { inspect } from '../commands/inspect.ts';
+import { prune } from '../commands/prune.ts';
 import { CacheError } from '../errors.ts';
 import { findRecipe } from '../recipes/index.ts';
 import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
+import { askPerson } from './ask-person.ts';
 import { examples } from './examples.ts';
 import type { Run } from './types.ts';
 import { count, duration, size } from './values.ts';
@@ -31,7 +33,7 @@ export function addEntries(program: Command, run: Run): void {
         const entries = exact
           ? [await storedEntry(session, only)]
           : await entriesNamed(session, names, refuse);
-        return listDocument(entries, Date.now());
+        return listDocument(entries);
       }),
     );
 
@@ -54,11 +56,15 @@ export function addEntries(program: Command, run: Run): void {
     .option('--older-than <age>', 'what is older than this, e.g. 30d, 12h', duration)
     .option(
       '--keep <n>',
-      'all but the newest n of each recipe and runtime; with --older-than: those stay, however old',
+      'all but the newest n of each recipe, runtime and compression; with --older-than: those stay, however old',
       count,
     )
     .option('--max-size <size>', 'then the oldest, until no more than this is left, e.g. 10GB', size)
     .option('--dry-run', 'only say what would go')
+    .option(
+      '--yes',
+      'delete even where nothing would be left; else asked on a terminal, and refused elsewhere',
+    )
     .addHelpText(
       'after',
       examples([
@@ -80,10 +86,19 @@ export function addEntries(program: Command, run: Run): void {
           ...(keep === undefined ? {} : { keep }),
           ...(maxSize === undefined ? {} : { maxBytes: maxSize }),
           dryRun,
+          mayDeleteAll: async (what) => flags.yes === true || mayDelete(what, session.signal),
         });
         return pruneDocument(pruned, dryRun);
       }),
     );
+}
+
+async function mayDelete(what: string, signal: AbortSignal): Promise<boolean> {
+  const agreed = await askPerson(`Delete ${what}?`, signal);
+  if (agreed !== undefined) return agreed;
+  throw new CacheError('USAGE', `This would delete ${what}`, {
+    hint: 'Add --yes to do it, or look first with --dry-run.',
+  });
 }
 
 interface PruneFlags {
@@ -91,4 +106,5 @@ interface PruneFlags {
   keep?: number;
   maxSize?: number;
   dryRun?: boolean;
+  yes?: boolean;
 }

@@ -9,12 +9,12 @@ export interface Document {
   text: string;
 }
 
-export function listDocument(entries: readonly StoredEntry[], now: number): Document {
+export function listDocument(entries: readonly StoredEntry[]): Document {
   const total = entries.reduce((sum, entry) => sum + entry.size, 0);
   const rows = entries.map((entry) => [
     entry.recipe,
     formatBytes(entry.size),
-    formatAge(now - entry.modified.getTime()),
+    entry.ageMs === undefined ? '-' : formatAge(entry.ageMs),
     entry.runtime || '-',
     entry.key,
   ]);
@@ -61,7 +61,7 @@ export function inspectDocument({ info, url, metadata, members }: Inspection): D
     member.linkname === undefined ? member.path : `${member.path} -> ${member.linkname}`,
   ]);
   return {
-    json: { ...info, url, metadata, members },
+    json: { ...info, modified: info.modified ?? null, url, metadata, members },
     text: [
       `${printable(url)}: ${formatBytes(info.size)}, ${counted(members.length, 'file')}`,
       formatTable(rows, [1]),
@@ -83,5 +83,5 @@ function entryJson({
   modified,
   etag,
 }: StoredEntry): Record<string, unknown> {
-  return { url, key, recipe, hash, runtime, size, modified: modified.toISOString(), etag };
+  return { url, key, recipe, hash, runtime, size, modified: modified?.toISOString() ?? null, etag };
 }

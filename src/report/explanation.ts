@@ -1,3 +1,4 @@
+import type { StoredEntry } from '../commands/entries.ts';
 import type { Outcome, Standing } from '../commands/outcome.ts';
 import { formatAge, formatBytes } from './format.ts';
 import { printable } from './printable.ts';
@@ -28,10 +29,8 @@ function paragraph(name: string, lines: readonly string[]): string[] {
 
 function stored(standing: Standing): string[] {
   switch (standing.type) {
-    case 'stored': {
-      const { size, modified } = standing.entry;
-      return [`yes: ${formatBytes(size)}, ${formatAge(Date.now() - modified.getTime())} old`];
-    }
+    case 'stored':
+      return [`yes: ${formatBytes(standing.entry.size)}, ${age(standing.entry)}`];
     case 'unknown':
       return [`not known: ${standing.reason}`];
     case 'missing': {
@@ -40,4 +39,8 @@ function stored(standing: Standing): string[] {
       return [`no; the nearest is ${nearest.key}`, ...differs.map((text) => `differs in ${text}`)];
     }
   }
+}
+
+function age({ ageMs }: StoredEntry): string {
+  return ageMs === undefined ? 'of unknown age' : `${formatAge(ageMs)} old`;
 }

@@ -22,7 +22,15 @@ import {
 } from './local/layout.ts';
 import { publish, takeAway } from './local/publish.ts';
 import { clearStale, evict, listFiles } from './local/upkeep.ts';
-import type { EntryInfo, OpenEntry, Store, StoreOptions, WriteOptions, WriteOutcome } from './store.ts';
+import type {
+  EntryInfo,
+  OpenEntry,
+  RemoveOutcome,
+  Store,
+  StoreOptions,
+  WriteOptions,
+  WriteOutcome,
+} from './store.ts';
 
 export interface DirectoryStoreOptions {
   /** Absolute; made when it is not there. */
@@ -122,16 +130,20 @@ class DirectoryStore implements Store {
     }
   }
 
-  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<void> {
+  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
     signal.throwIfAborted();
-    await this.#explained('remove', key, async () => {
+    return this.#explained('remove', key, async () => {
       const expected = etag ?? (await this.stat(key, { signal }))?.etag;
-      if (expected === undefined) return;
+      if (expected === undefined) return 'absent';
       await makeFolder(temporaryFolder(this.#dir));
-      if ((await takeAway(this.#dir, this.url(key), expected)) === 'removed') {
-        await rm(sidecarPath(this.#dir, expected), { force: true });
-      }
+      const outcome = await takeAway(this.#dir, this.url(key), expected);
+      if (outcome === 'removed') await rm(sidecarPath(this.#dir, expected), { force: true });
+      return outcome;
     });
+  }
+
+  now(): number {
+    return Date.now();
   }
 
   close(): void {

@@ -30,8 +30,14 @@ export interface Store {
   /** All entries whose key begins with `prefix`, in no particular order. */
   list(prefix: string, options: StoreOptions): AsyncIterable<EntryInfo>;
 
-  /** Removes one entry; with `etag`, only if it is still that object. Resolves whether or not it existed. */
-  remove(key: string, options: StoreOptions & { etag?: string }): Promise<void>;
+  /** Removes one entry; with `etag`, only if it is still that object. */
+  remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome>;
+
+  /**
+   * The time by the clock that dates the entries, in milliseconds since 1970: the service's own, as its last answer told it.
+   * This machine's where no answer has come yet.
+   */
+  now(): number;
 
   /** Releases sockets and timers; nothing of the store may be used afterwards. */
   close(): void;
@@ -57,7 +63,8 @@ export interface EntryInfo {
   key: string;
   /** Bytes as stored. */
   size: number;
-  modified: Date;
+  /** Undefined where the store does not say, or says something that is no date. */
+  modified: Date | undefined;
   /** Opaque; equal only for equal objects. */
   etag: string;
 }
@@ -69,6 +76,9 @@ export interface OpenEntry {
   metadata: Record<string, string>;
   body: AsyncIterable<Uint8Array>;
 }
+
+/** `absent`: nothing was under the key. `another`: what is there is not the object that was named, and stays. */
+export type RemoveOutcome = 'removed' | 'absent' | 'another';
 
 export type WriteOutcome =
   | { type: 'saved'; size: number; etag: string }

@@ -7,7 +7,15 @@
  */
 import type { Emit } from '../events.ts';
 import { Relay } from './relay.ts';
-import type { EntryInfo, OpenEntry, Store, StoreOptions, WriteOptions, WriteOutcome } from './store.ts';
+import type {
+  EntryInfo,
+  OpenEntry,
+  RemoveOutcome,
+  Store,
+  StoreOptions,
+  WriteOptions,
+  WriteOutcome,
+} from './store.ts';
 
 export interface TieredStoreOptions {
   local: Store;
@@ -78,15 +86,19 @@ class TieredStore implements Store {
     }
   }
 
-  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<void> {
+  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
     const { near, far } = etag === undefined ? {} : parseEtag(etag);
-    await this.#locally(
+    const copy = await this.#locally(
       () => this.#local.remove(key, { signal, ...(near === undefined ? {} : { etag: near }) }),
       signal,
     );
     // A bad copy of something unknown says nothing about the original.
-    if (near !== undefined && far === undefined) return;
-    await this.#remote.remove(key, { signal, ...(far === undefined ? {} : { etag: far }) });
+    if (near !== undefined && far === undefined) return copy ?? 'another';
+    return this.#remote.remove(key, { signal, ...(far === undefined ? {} : { etag: far }) });
+  }
+
+  now(): number {
+    return this.#remote.now();
   }
 
   close(): void {

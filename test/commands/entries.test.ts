@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { chooseDoomed, type StoredEntry } from '../../src/commands/entries.ts';
+import type { StoredEntry } from '../../src/commands/entries.ts';
+import { chooseDoomed } from '../../src/commands/prune.ts';
 
 const DAY = 86_400_000;
-const NOW = Date.UTC(2026, 0, 31);
 
 /** Newest first, as the store's entries are sorted. */
 function entries(...ages: [recipe: string, days: number, size?: number][]): StoredEntry[] {
@@ -14,14 +14,16 @@ function entries(...ages: [recipe: string, days: number, size?: number][]): Stor
       hash: '0'.repeat(16),
       runtime: 'linux-x64',
       size,
-      modified: new Date(NOW - days * DAY),
+      modified: undefined,
+      compression: 'gzip' as const,
+      ageMs: days * DAY,
       etag: String(days),
     }))
-    .sort((a, b) => b.modified.getTime() - a.modified.getTime());
+    .sort((a, b) => a.ageMs - b.ageMs);
 }
 
 function doomed(options: Parameters<typeof chooseDoomed>[1] | object, list: StoredEntry[]): string[] {
-  return chooseDoomed(list, { dryRun: true, ...options }, NOW).map((entry) => entry.key);
+  return chooseDoomed(list, options).map((entry) => entry.key);
 }
 
 describe('what prune chooses', () => {
@@ -43,5 +45,21 @@ describe('what prune chooses', () => {
     expect(doomed({ maxBytes: 30 }, list)).toEqual(['p/bundle-50', 'p/npm-40']);
     expect(doomed({ maxBytes: 50 }, list)).toEqual([]);
     expect(doomed({ maxBytes: 0 }, list)).toHaveLength(5);
+  });
+
+  it('counts each runtime and each compression by itself', () => {
+    const other = [
+      { ...entries(['npm', 2])[0]!, compression: 'zstd' as const },
+      { ...entries(['npm', 3])[0]!, runtime: 'linux-arm64' },
+    ];
+    expect(doomed({ keep: 1 }, [...entries(['npm', 1]), ...other, ...entries(['npm', 4])])).toEqual([
+      'p/npm-4',
+    ]);
+  });
+
+  it('takes an entry of unknown age for a new one', () => {
+    const undated = { ...entries(['npm', 0])[0]!, key: 'p/undated', ageMs: undefined };
+    expect(doomed({ olderThanMs: 0 }, [undated, ...entries(['npm', 1])])).toEqual(['p/npm-1']);
+    expect(doomed({ maxBytes: 10 }, [undated, ...entries(['npm', 1])])).toEqual(['p/npm-1']);
   });
 });

@@ -154,6 +154,9 @@ describe.each([
     expect(sandbox.keys).toEqual([fresh, middle, other].sort());
     expectExit(await script('cache_prune deps 10'), 0);
     expect(sandbox.keys).toEqual([fresh, other].sort());
+    // The last of its type too: the old library asked nobody.
+    expectExit(await script('cache_prune deps 0'), 0);
+    expect(sandbox.keys).toEqual([other]);
   });
 });
 

@@ -132,7 +132,7 @@ it('list, inspect and prune show, look into and delete entries', async () => {
   expectExit(await sandbox.run(['prune', '--keep', '0'], { env: { CACHE_READONLY: 'true' } }), 2);
   expectExit(await sandbox.run(['prune', 'other', '--keep', '0']), 0);
   expect(sandbox.keys).toContain(key);
-  expectExit(await sandbox.run(['prune', '--keep', '0']), 0);
+  expectExit(await sandbox.run(['prune', '--keep', '0', '--yes']), 0);
   expect(sandbox.keys).toEqual([strange]);
   expect(expectExit(await sandbox.run(['list']), 0).stdout).toBe('No entries.\n');
 });

@@ -97,9 +97,32 @@ describe('an entry whose bytes fail their checks', () => {
   it('--evict deletes it at once', async () => {
     await fill();
     sandbox.alter((body) => flip(body, 500));
-    expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(result.stderr).toMatch(/; the entry was deleted\W/);
     expect(sandbox.keys).toEqual([]);
     expectExit(await sandbox.run(['restore', ...DEPS]), 1);
+  });
+
+  it('--evict says so when there is nothing left to delete, and when somebody has mended the entry', async () => {
+    await fill();
+    const good = sandbox.server.read(sandbox.bucket, sandbox.key)!;
+    const [, end] = [sandbox.alter((body) => flip(body, 500)), good.length];
+    const { key, bucket, server } = sandbox;
+    /** Strikes when the entry has been read, and before `--evict` looks at it again. */
+    const meanwhile = (run: () => void): void =>
+      server.faults.add({
+        match: ({ operation, range }) => operation === 'GetObject' && range === 'bytes=0-0',
+        effect: { type: 'before', run },
+      });
+    meanwhile(() => void server.bucket(bucket).objects.delete(key));
+    const gone = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(gone.stderr).toMatch(/; the entry was gone already\W/);
+    server.place(bucket, { key, body: flip(Buffer.from(good), end >> 1) });
+    meanwhile(() => void server.place(bucket, { key, body: good }));
+    const kept = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(kept.stderr).toMatch(/s3:\S+ was not deleted: somebody has replaced it meanwhile/);
+    expect(kept.stderr).not.toContain('was deleted');
+    expect(server.read(bucket, key)).toEqual(good);
   });
 
   it('--evict deletes it where it cannot be noted, too', async () => {

@@ -37,7 +37,7 @@ describe('CACHE_LOCAL_DIR', () => {
     expect(expectExit(await run('list'), 0).stdout).toMatch(/^1 entry, /m);
     const name = readdirSync(join(local(), 'claude-sandbox-cache')).find((path) => path.endsWith('.tar.gz'))!;
     expect(expectExit(await run('inspect', name), 0).stdout).toContain('deps/tool/run.sh');
-    expectExit(await run('prune', '--keep', '0'), 0);
+    expectExit(await run('prune', '--keep', '0', '--yes'), 0);
     expect(expectExit(await run('list'), 0).stdout).toBe('No entries.\n');
     expect(sandbox.server.requests).toEqual([]);
   });

@@ -8,6 +8,7 @@ import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { createCertificate } from './certificate.ts';
+import type { RefusedCondition } from './s3-server/exchange.ts';
 import { Faults } from './s3-server/faults.ts';
 import type { LoggedRequest } from './s3-server/faults.ts';
 import { placeObject } from './s3-server/objects.ts';
@@ -34,6 +35,11 @@ export interface S3ServerOptions {
   minPartSize?: number;
   /** How far this server's clock is ahead of the real one, in milliseconds. @default 0 */
   clockOffsetMs?: number;
+  /**
+   * `If-Match` of a write or a deletion is refused for an object of several parts, even with its own ETag, and with this code:
+   * as by OpenStack Swift's s3api. @default as in S3
+   */
+  refusesPartsEtag?: RefusedCondition;
 }
 
 const DEFAULT_USER: S3User = {
@@ -72,8 +78,8 @@ export class S3Server {
     this.users = [...(options.users ?? [DEFAULT_USER])];
     this.credentials = this.users[0] ?? DEFAULT_USER;
     const { region, users, storage, faults, requests } = this;
-    const { minPartSize = 5 * 1024 * 1024, clockOffsetMs = 0 } = options;
-    this.state = { region, users, storage, faults, requests, minPartSize, clockOffsetMs };
+    const { minPartSize = 5 * 1024 * 1024, clockOffsetMs = 0, refusesPartsEtag } = options;
+    this.state = { region, users, storage, faults, requests, minPartSize, clockOffsetMs, refusesPartsEtag };
     for (const bucket of options.buckets ?? ['test-bucket']) {
       if (typeof bucket === 'string') createBucket(this.storage, bucket, this.region);
       else createBucket(this.storage, bucket.name, bucket.region);

@@ -2,7 +2,7 @@
 import { link, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
-import type { WriteOptions } from '../store.ts';
+import type { RemoveOutcome, WriteOptions } from '../store.ts';
 import { makeFolder } from './folder.ts';
 import { identityOf, temporaryPath } from './layout.ts';
 
@@ -26,11 +26,7 @@ export async function publish({ dir, temporary, path, ifExists }: Publication): 
 }
 
 /** Removes exactly the file with that identity: nobody can put another in its place between the look and the removal. */
-export async function takeAway(
-  dir: string,
-  path: string,
-  etag: string,
-): Promise<'removed' | 'absent' | 'another'> {
+export async function takeAway(dir: string, path: string, etag: string): Promise<RemoveOutcome> {
   const aside = temporaryPath(dir);
   try {
     await rename(path, aside);

@@ -118,7 +118,7 @@ function describe(connection: Connection, key: string, answer: GetObjectCommandO
     throw new TransferError('nonsense', `the answer does not say how long the object is`);
   const { [WRITE_ID]: writeId, ...metadata } = answer.Metadata ?? {};
   return {
-    info: { key, size, etag: plainEtag(etag), modified: answer.LastModified ?? new Date(0) },
+    info: { key, size, etag: plainEtag(etag), modified: answer.LastModified },
     metadata,
     writeId,
   };

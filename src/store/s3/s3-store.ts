@@ -1,10 +1,18 @@
 /** Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it dynamically. */
-import { DeleteObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
-import type { EntryInfo, OpenEntry, Store, StoreOptions, WriteOptions, WriteOutcome } from '../store.ts';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import type {
+  EntryInfo,
+  OpenEntry,
+  RemoveOutcome,
+  Store,
+  StoreOptions,
+  WriteOptions,
+  WriteOutcome,
+} from '../store.ts';
 import { connect, type Connection, type ConnectionOptions } from './connection.ts';
+import { removeObject } from './deletion.ts';
 import { openObject } from './download.ts';
-import { inspect } from './faults.ts';
-import { isMissing, lookUp, plainEtag } from './objects.ts';
+import { lookUp, plainEtag } from './objects.ts';
 import { uploadObject } from './upload.ts';
 
 export interface S3StoreOptions extends ConnectionOptions {
@@ -79,12 +87,8 @@ class S3Store implements Store {
       const page = await this.#explained({ action: 's3:ListBucket', key: prefix, signal }, () =>
         this.#connection.send((client) => client.send(command, { abortSignal: signal }), signal),
       );
-      for (const {
-        Key: key,
-        Size: size = 0,
-        LastModified: modified = new Date(0),
-        ETag: etag = '',
-      } of page.Contents ?? []) {
+      for (const { Key: key, Size: size = 0, LastModified: modified, ETag: etag = '' } of page.Contents ??
+        []) {
         // Some servers show folders as empty objects.
         if (key !== undefined && !key.endsWith('/')) yield { key, size, modified, etag: plainEtag(etag) };
       }
@@ -92,32 +96,19 @@ class S3Store implements Store {
     } while (token !== undefined);
   }
 
-  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<void> {
-    await this.#explained({ action: 's3:DeleteObject', key, signal }, async () => {
-      // The condition is young, and servers that do not know it delete whatever is there: look first.
-      if (etag !== undefined && (await lookUp(this.#connection, key, signal))?.info.etag !== etag) return;
-      try {
-        await this.#delete(key, signal, etag);
-      } catch (error) {
-        const { name, status } = inspect(error);
-        if (isMissing(error) || name === 'PreconditionFailed') return;
-        if (etag === undefined || status !== 501) throw error;
-        await this.#delete(key, signal, undefined);
-      }
-    });
+  async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
+    const { signal } = options;
+    return this.#explained({ action: 's3:DeleteObject', key, signal }, () =>
+      removeObject(this.#connection, key, options),
+    );
+  }
+
+  now(): number {
+    return Date.now();
   }
 
   close(): void {
     this.#connection.close();
-  }
-
-  #delete(key: string, signal: AbortSignal, etag: string | undefined): Promise<unknown> {
-    const command = new DeleteObjectCommand({
-      Bucket: this.#connection.bucket,
-      Key: key,
-      ...(etag === undefined ? {} : { IfMatch: `"${etag}"` }),
-    });
-    return this.#connection.send((client) => client.send(command, { abortSignal: signal }), signal);
   }
 
   async #explained<T>(

@@ -10,9 +10,10 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { withinTime, type LinkedAbort } from '../abort.ts';
+import { isSameObject, refusesCondition } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { inspect } from './faults.ts';
-import { isMissing, lookUp, plainEtag, ReplacedError } from './objects.ts';
+import { isMissing, lookUp, plainEtag, ReplacedError, type ObjectInfo } from './objects.ts';
 
 export interface UploadRequestsOptions {
   signal: AbortSignal;
@@ -103,12 +104,12 @@ export class UploadRequests {
     // AWS decides by the condition. Others may ignore it here while they honour it on PutObject (Ceph): look first.
     if (this.#connection.custom && (IfNoneMatch !== undefined || IfMatch !== undefined)) {
       const present = await this.#present();
-      if (present !== undefined && present !== plainEtag(IfMatch ?? '')) throw new ReplacedError();
+      if (present !== undefined && !isWanted(present, IfMatch)) throw new ReplacedError();
     }
     return this.#publish(command);
   }
 
-  /** Sends what makes the object appear, with another condition when the server has none of the first. */
+  /** Sends what makes the object appear, with another condition where the server cannot use the first. */
   async #publish(first: Publish): Promise<unknown> {
     const { signal } = this.#halt;
     const retry = this.#connection.retry(signal);
@@ -118,35 +119,43 @@ export class UploadRequests {
         this.published = true;
         return await this.#send(command, signal);
       } catch (error) {
-        const { name, status } = inspect(error);
-        const { IfNoneMatch, IfMatch } = command.input;
-        const conditional = IfNoneMatch !== undefined || IfMatch !== undefined;
-        if (conditional && status === 501) {
-          // It knows no conditions: the look afterwards tells whose object is there.
-          command = withCondition(command, {});
-        } else if (IfMatch !== undefined && isMissing(error)) {
-          // What was to be replaced is gone: then ours must be the first.
-          command = withCondition(command, { IfNoneMatch: '*' });
-        } else if (name === 'ConditionalRequestConflict' && conflicts < MAX_CONFLICTS) {
+        if (inspect(error).name === 'ConditionalRequestConflict' && conflicts < MAX_CONFLICTS) {
           conflicts += 1;
           await retry.pause('throttled', conflicts);
-        } else if (
-          IfMatch?.startsWith('"') === true &&
-          name === 'PreconditionFailed' &&
-          (await this.#present()) === plainEtag(IfMatch)
-        ) {
-          // The object is the right one. Ceph RGW 16 compares the header as it is, quotes included.
-          command = withCondition(command, { IfMatch: plainEtag(IfMatch) });
         } else {
-          throw error;
+          command = await this.#relaxed(command, error);
         }
       }
     }
   }
 
-  /** The ETag of what is under the key. */
-  async #present(): Promise<string | undefined> {
-    return (await lookUp(this.#connection, this.#key, this.#halt.signal))?.info.etag;
+  /**
+   * The same request with the next weaker condition, after one was refused that holds.
+   * @throws `error`, or ReplacedError, where the condition does not hold or was not what was refused
+   */
+  async #relaxed(command: Publish, error: unknown): Promise<Publish> {
+    const { IfNoneMatch, IfMatch } = command.input;
+    if (IfNoneMatch === undefined && IfMatch === undefined) throw error;
+    // What was to be replaced is gone: then ours must be the first.
+    if (IfMatch !== undefined && isMissing(error)) return withCondition(command, { IfNoneMatch: '*' });
+    if (!refusesCondition(error)) throw error;
+    const { name, status } = inspect(error);
+    // It knows no conditions: the look afterwards tells whose object is there.
+    if (status === 501) return withCondition(command, {});
+    const present = await this.#present();
+    if (present !== undefined && !isWanted(present, IfMatch)) throw new ReplacedError();
+    if (IfMatch === undefined) {
+      if (name === 'PreconditionFailed') throw error;
+      return withCondition(command, {});
+    }
+    if (present === undefined) return withCondition(command, { IfNoneMatch: '*' });
+    // Ceph RGW 16 compares the header as it is, quotes included.
+    return withCondition(command, IfMatch.startsWith('"') ? { IfMatch: plainEtag(IfMatch) } : {});
+  }
+
+  /** What is under the key. */
+  #present(): Promise<ObjectInfo | undefined> {
+    return lookUp(this.#connection, this.#key, this.#halt.signal);
   }
 
   async #takeBack(): Promise<void> {
@@ -177,6 +186,10 @@ export class UploadRequests {
     const known = command as PutObjectCommand;
     return this.#connection.send((client: S3Client) => client.send(known, { abortSignal: signal }), signal);
   }
+}
+
+function isWanted(present: ObjectInfo, ifMatch: string | undefined): boolean {
+  return ifMatch !== undefined && isSameObject(present, plainEtag(ifMatch));
 }
 
 function withCondition(command: Publish, condition: { IfNoneMatch?: '*'; IfMatch?: string }): Publish {

@@ -9,6 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
 import { withinTime } from '../abort.ts';
 import type { WriteOptions, WriteOutcome } from '../store.ts';
+import { isSameObject } from './conditions.ts';
 import type { Connection } from './connection.ts';
 import { classify, inspect } from './faults.ts';
 import { lookUp, plainEtag, WRITE_ID, type ObjectInfo } from './objects.ts';
@@ -102,7 +103,7 @@ async function conditionOf(
     throw connection.explain(error, { action: 's3:GetObject', key });
   }
   if (present === undefined) return { IfNoneMatch: '*' };
-  return present.info.etag === ifExists.etag ? { IfMatch: `"${ifExists.etag}"` } : 'taken';
+  return isSameObject(present, ifExists.etag) ? { IfMatch: `"${ifExists.etag}"` } : 'taken';
 }
 
 /** Resolves when nothing of the upload goes on any more, with the first thing that went wrong. */

@@ -3,6 +3,8 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { ReceivedBody } from './body.ts';
 import type { Storage, StoredBucket } from './storage.ts';
 
+export type RefusedCondition = 'PreconditionFailed' | 'InvalidRequest';
+
 export interface Exchange {
   storage: Storage;
   bucketName: string;
@@ -12,6 +14,8 @@ export interface Exchange {
   /** Where the server stands: new buckets without a LocationConstraint are made here. */
   region: string;
   minPartSize: number;
+  /** How `If-Match` of a write or a deletion is refused for an object of several parts, whatever it says; undefined: it is not. */
+  refusesPartsEtag: RefusedCondition | undefined;
   now: Date;
   /** The bucket of the request. @throws S3Error NoSuchBucket */
   bucket: () => StoredBucket;

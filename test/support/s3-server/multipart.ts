@@ -53,7 +53,7 @@ export async function uploadPart(exchange: Exchange): Promise<Answer> {
 }
 
 export async function completeMultipartUpload(exchange: Exchange): Promise<Answer> {
-  const { key, headers } = exchange;
+  const { key } = exchange;
   const document = await textBody(exchange);
   const bucket = exchange.bucket();
   const upload = uploadFor(exchange);
@@ -71,7 +71,7 @@ export async function completeMultipartUpload(exchange: Exchange): Promise<Answe
       });
     }
   }
-  checkWriteCondition(headers, bucket.objects.get(key));
+  checkWriteCondition(exchange, bucket.objects.get(key));
   const object: StoredObject = {
     key,
     chunks: parts.flatMap((part) => part.chunks),

@@ -53,7 +53,7 @@ export async function putObject(exchange: Exchange): Promise<Answer> {
   const bucket = exchange.bucket();
   requireLength(headers);
   const body = await exchange.body();
-  checkWriteCondition(headers, bucket.objects.get(key));
+  checkWriteCondition(exchange, bucket.objects.get(key));
   const object: StoredObject = {
     key,
     chunks: body.chunks,
@@ -73,8 +73,7 @@ export function deleteObject(exchange: Exchange): Answer {
   const bucket = exchange.bucket();
   const wanted = header(exchange.headers, 'if-match');
   const object = bucket.objects.get(exchange.key);
-  if (wanted !== undefined && object !== undefined && !matches(wanted, object))
-    throw preconditionFailed('If-Match');
+  if (wanted !== undefined && object !== undefined) checkWriteMatch(exchange, wanted, object);
   bucket.objects.delete(exchange.key);
   return { status: 204 };
 }
@@ -127,7 +126,8 @@ export function placeObject(
 }
 
 /** `If-None-Match: *` and `If-Match` of a write, looked at in the same step that stores it: one of many writers wins. */
-export function checkWriteCondition(headers: IncomingHttpHeaders, present: StoredObject | undefined): void {
+export function checkWriteCondition(exchange: Exchange, present: StoredObject | undefined): void {
+  const { headers } = exchange;
   const absent = header(headers, 'if-none-match');
   if (absent !== undefined) {
     if (absent.trim() !== '*') throw s3Error('NotImplemented');
@@ -136,6 +136,11 @@ export function checkWriteCondition(headers: IncomingHttpHeaders, present: Store
   const wanted = header(headers, 'if-match');
   if (wanted === undefined) return;
   if (present === undefined) throw s3Error('NoSuchKey');
+  checkWriteMatch(exchange, wanted, present);
+}
+
+function checkWriteMatch({ refusesPartsEtag }: Exchange, wanted: string, present: StoredObject): void {
+  if (refusesPartsEtag !== undefined && present.etag.includes('-')) throw s3Error(refusesPartsEtag);
   if (!matches(wanted, present)) throw preconditionFailed('If-Match');
 }
 

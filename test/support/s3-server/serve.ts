@@ -6,7 +6,7 @@ import type { Address } from './address.ts';
 import { receiveBody } from './body.ts';
 import type { ReceivedBody } from './body.ts';
 import { s3Error, S3Error } from './errors.ts';
-import type { Answer, Exchange } from './exchange.ts';
+import type { Answer, Exchange, RefusedCondition } from './exchange.ts';
 import type { FaultEffect, Faults, LoggedRequest } from './faults.ts';
 import { findOperation } from './operations.ts';
 import type { Operation } from './operations.ts';
@@ -25,6 +25,7 @@ export interface ServerState {
   readonly requests: LoggedRequest[];
   readonly minPartSize: number;
   readonly clockOffsetMs: number;
+  readonly refusesPartsEtag: RefusedCondition | undefined;
 }
 
 export async function serve(
@@ -100,6 +101,7 @@ function exchangeFor(state: ServerState, call: Call, authentication: Authenticat
     headers: withoutIgnored(request.headers, effect),
     region: state.region,
     minPartSize: state.minPartSize,
+    refusesPartsEtag: state.refusesPartsEtag,
     now: serverTime(state),
     bucket: () => bucketNamed(state.storage, address.bucket),
     mayList: !authentication.user.deny?.('ListObjectsV2'),

@@ -1,0 +1,30 @@
+/** Questions to whoever typed the command. */
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+
+/**
+ * Asks a question that `y` or `yes` agrees to.
+ * @returns undefined where there is no terminal to ask at
+ * @throws the signal's reason
+ */
+export async function askPerson(question: string, signal: AbortSignal): Promise<boolean | undefined> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY || !stderr.isTTY) return undefined;
+  stderr.write(`${question} [y/N] `);
+  // Lines as the terminal has them: Ctrl-C stays a signal.
+  const lines = createInterface({ input: stdin, terminal: false });
+  const interrupt = (): void => lines.close();
+  signal.addEventListener('abort', interrupt, { once: true });
+  try {
+    const answer = await Promise.race([
+      once(lines, 'line').then(([line]) => String(line)),
+      // The end of the input, by Ctrl-D, is no agreement.
+      once(lines, 'close').then(() => ''),
+    ]);
+    signal.throwIfAborted();
+    return /^y(es)?$/i.test(answer.trim());
+  } finally {
+    signal.removeEventListener('abort', interrupt);
+    lines.close();
+  }
+}
