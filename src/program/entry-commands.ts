@@ -7,7 +7,7 @@ import { CacheError } from '../errors.ts';
 import { findRecipe } from '../recipes/index.ts';
 import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
 import { askPerson } from './ask-person.ts';
-import { examples } from './examples.ts';
+import { examples } from './help-text.ts';
 import type { Run } from './types.ts';
 import { count, duration, size } from './values.ts';
 

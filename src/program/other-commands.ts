@@ -1,7 +1,7 @@
 /** Commands that neither restore nor save. */
 import { Argument, type Command } from 'commander';
 import { builtInRecipes } from '../recipes/index.ts';
-import { examples } from './examples.ts';
+import { examples } from './help-text.ts';
 import type { Given, GlobalFlags, Run } from './types.ts';
 
 export function addKeygen(program: Command, run: Run): void {

@@ -4,7 +4,7 @@
  */
 import { Command } from 'commander';
 import { addEntries } from './entry-commands.ts';
-import { examples } from './examples.ts';
+import { examples, HELP_LAYOUT } from './help-text.ts';
 import { addCompletion, addHelp, addKeygen } from './other-commands.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
@@ -30,7 +30,7 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
     .option('-v, --verbose', 'a [cache] line on stderr for each step (CACHE_VERBOSE)')
     .option('-q, --quiet', 'no result lines on stdout')
     .option('--json', 'one JSON document on stdout')
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp(HELP_LAYOUT)
     // commander's own answers a name that it does not know with the whole help, and not a word about the name.
     .helpCommand(false)
     .exitOverride()
@@ -41,7 +41,7 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
         ['sandbox-cache restore || npm ci', 'every cache whose lockfile is found'],
         ['sandbox-cache key --explain', 'what the keys are made of'],
       ]) +
-        '\nSettings come from the environment and from .env.claude-sandbox: CACHE_S3_BUCKET first of all.\n',
+        '\nSettings come from the environment and from .env.claude-sandbox:\nCACHE_S3_BUCKET first of all.\n',
     );
 
   const run = (command: Command, action: Action): Promise<void> =>

@@ -10,7 +10,7 @@ import type { Session } from '../commands/session.ts';
 import { CacheError } from '../errors.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { each } from './each.ts';
-import { examples } from './examples.ts';
+import { examples, exitCodes } from './help-text.ts';
 import type { Given, GlobalFlags, Run } from './types.ts';
 import { hash } from './values.ts';
 
@@ -27,8 +27,13 @@ export function addRestore(program: Command, run: Run): void {
         ['sandbox-cache restore bundle || bundle install', 'exit 1 is a miss: install then'],
         ['sandbox-cache restore pip --lockfile requirements.txt --path venv', 'anything with a lockfile'],
       ]) +
-        '\nExit codes: 0 restored or in place; 1 a miss, caching off or no lockfile; 2 wrong usage; 3 the store, the\n' +
-        'network or the archive failed, and nothing was changed; 4 restored, but verification failed: install.\n',
+        exitCodes([
+          ['0', 'restored, or in place'],
+          ['1', 'a miss, caching off, or no lockfile'],
+          ['2', 'wrong usage or configuration'],
+          ['3', 'the store, network or archive failed; nothing was changed'],
+          ['4', 'restored, but verification failed: install'],
+        ]),
     )
     .action(
       (names: string[], flags: RecipeFlags & { fallback?: boolean; evict?: boolean }, command: Command) =>
@@ -52,7 +57,13 @@ export function addSave(program: Command, run: Run): void {
         ['sandbox-cache save', 'everything that is installed here'],
         ['sandbox-cache save bundle || true', 'in a script under set -e'],
       ]) +
-        '\nExit codes: 0 saved, already stored, or caching is off; 1 nothing installed or no lockfile; 2 wrong usage;\n3 the store, the network or the disk failed; 4 the tree does not pass its verification.\n',
+        exitCodes([
+          ['0', 'saved, already stored, or caching is off'],
+          ['1', 'nothing installed, or no lockfile'],
+          ['2', 'wrong usage or configuration'],
+          ['3', 'the store, network or disk failed'],
+          ['4', 'the tree does not pass its verification'],
+        ]),
     )
     .action((names: string[], flags: RecipeFlags & SaveFlags, command: Command) =>
       run(command, async (session, tell) => {
@@ -101,7 +112,11 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
         ['sandbox-cache ensure bundle', 'bundle install when it has to'],
         ['sandbox-cache ensure npm -- npm ci --ignore-scripts', 'with an install command of your own'],
       ]) +
-        "\nEnds with 0 whenever the dependencies are present and verified, whatever the cache did; else with the\ninstaller's own status; 4 if they are still not usable.\n",
+        exitCodes([
+          ['0', 'the dependencies are present and verified'],
+          ['4', 'installed, but still not usable'],
+          ['n', "the installer's own status, when it failed"],
+        ]),
     )
     .action((name: string, argv: string[], flags: RecipeFlags & { json?: boolean }, command: Command) =>
       run(command, async (session, tell) => {

@@ -29,6 +29,10 @@ export interface Progress {
 /** Shown only once the work has taken this long: what is quick needs no bar. */
 const DELAY_MS = 800;
 const INTERVAL_MS = 100;
+/** Columns. */
+const MIN_COLUMNS = 10;
+const MIN_BAR = 8;
+const MAX_BAR = 30;
 
 /** A bar with bytes, rate and time left. Silent where nobody watches. */
 export function createProgress(terminal: Terminal): Progress {
@@ -70,26 +74,41 @@ export function createProgress(terminal: Terminal): Progress {
 }
 
 /**
- * `npm ↓ [#####     ] 58 MB of 120 MB, 41 MB/s, 1.5 s left, 4,012 files`; no bar where the total is not known. Bytes of an upload
- * are of files packed: once all are, the last parts are still on their way.
+ * `npm down [#####     ] 58 MB of 120 MB, 41 MB/s, 1.5 s left, 4,012 files`. Without a total there is no bar. What does not fit is
+ * left out, from the end. Bytes of an upload are of files packed: once all are, the last parts are still on their way.
  */
 export function progressLine(moved: Moved, seconds: number, columns: number): string {
-  const { phase, recipe, bytes, total, files } = moved;
-  const rate = bytes / Math.max(seconds, 0.001);
-  const arrow = phase === 'download' ? '↓' : '↑';
+  const { bytes, total } = moved;
+  const head = `${moved.recipe} ${moved.phase === 'download' ? 'down' : 'up'} `;
+  // A line that fills the last column makes some terminals scroll.
+  const room = Math.max(columns - 1, MIN_COLUMNS) - head.length;
+  const text = joinFitting(progressParts(moved, seconds), room);
+  const width = Math.min(MAX_BAR, room - text.length - '[] '.length);
+  const bar = total > 0 && width >= MIN_BAR ? `[${bars(bytes / total, width)}] ` : '';
+  return `${head}${bar}${text}`.slice(0, head.length + room);
+}
+
+/** The most important first. */
+function progressParts({ phase, bytes, total, files }: Moved, seconds: number): string[] {
   const parts = [total > 0 ? `${formatBytes(bytes)} of ${formatBytes(total)}` : formatBytes(bytes)];
   if (phase === 'upload' && total > 0 && bytes >= total) {
     parts.push('sending the last of it');
   } else {
+    const rate = bytes / Math.max(seconds, 0.001);
     parts.push(`${formatBytes(rate)}/s`);
     if (total > bytes && rate > 0) parts.push(`${formatSeconds((total - bytes) / rate)} left`);
   }
   if (files > 0) parts.push(`${formatCount(files)} files`);
-  const text = parts.join(', ');
-  const head = `${recipe} ${arrow} `;
-  const room = Math.min(30, columns - head.length - text.length - 4);
-  const bar = total > 0 && room >= 8 ? `[${bars(bytes / total, room)}] ` : '';
-  return `${head}${bar}${text}`.slice(0, Math.max(columns - 1, 10));
+  return parts;
+}
+
+function joinFitting(parts: readonly string[], room: number): string {
+  let text = parts[0] ?? '';
+  for (const part of parts.slice(1)) {
+    if (text.length + part.length + 2 > room) break;
+    text += `, ${part}`;
+  }
+  return text;
 }
 
 function bars(share: number, width: number): string {
