@@ -1,4 +1,11 @@
-import { allOptions, argumentValues, type CommandLine, type OptionWords } from './words.ts';
+import {
+  allOptions,
+  argumentValues,
+  type CommandLine,
+  type OptionWords,
+  printsProjectRecipes,
+  takesRecipes,
+} from './words.ts';
 
 /** For bash from 3.2 on, which macOS has: no `mapfile`, and no `compopt`. */
 export function bashScript(commandLine: CommandLine): string {
@@ -7,11 +14,14 @@ export function bashScript(commandLine: CommandLine): string {
   const all = allOptions(commandLine);
   const taking = (value: OptionWords['value']): string =>
     [...new Set(all.filter((option) => option.value === value).flatMap(({ names }) => names))].join('|');
-  const cases = commands.map(
-    (command) =>
-      `    ${command.name}) options='${longNames(command.options)}' words='${argumentValues(command)}' ;;`,
-  );
+  const cases = commands.map((command) => {
+    const words = `${argumentValues(command)}${takesRecipes(command) ? ` $(${name}_recipes)` : ''}`;
+    return `    ${command.name}) options='${longNames(command.options)}' words="${words}" ;;`;
+  });
   return `# bash completion for ${program}; written by: ${program} completion bash
+${name}_recipes() {
+  ${printsProjectRecipes(program)}
+}
 ${name}() {
   local word="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD - 1]}" command='' options='' words='' i
   local IFS=$' \\t\\n'

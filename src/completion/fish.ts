@@ -1,12 +1,20 @@
-import { allOptions, argumentValues, type CommandLine, type OptionWords } from './words.ts';
+import {
+  allOptions,
+  argumentValues,
+  type CommandLine,
+  type OptionWords,
+  printsProjectRecipes,
+  takesRecipes,
+} from './words.ts';
 
 export function fishScript(commandLine: CommandLine): string {
   const { program, options, commands } = commandLine;
-  const name = `__${program.replaceAll('-', '_')}_command`;
+  const base = `__${program.replaceAll('-', '_')}`;
+  const name = `${base}_command`;
   const taking = allOptions(commandLine).flatMap(({ names, value }) => (value === undefined ? [] : names));
   const lines = commands.flatMap((command) => {
     const isIt = `-n 'test (${name}) = ${command.name}'`;
-    const words = argumentValues(command);
+    const words = `${argumentValues(command)}${takesRecipes(command) ? ` (${base}_recipes)` : ''}`;
     return [
       `-n 'test (${name}) = none' -a ${command.name} -d ${quoted(command.description)}`,
       ...command.options.map((option) => `${isIt} ${optionWords(option)}`),
@@ -14,6 +22,9 @@ export function fishScript(commandLine: CommandLine): string {
     ];
   });
   return `# fish completion for ${program}; written by: ${program} completion fish
+function ${base}_recipes
+    ${printsProjectRecipes(program)}
+end
 function ${name}
     set -l command none
     set -l skip no

@@ -1,5 +1,6 @@
 /** What there is to complete on our command line, read from the commander program: no list of it is kept anywhere else. */
 import type { Argument, Command, Option } from 'commander';
+import { PROJECT_FILE } from '../recipes/project-file.ts';
 
 export interface CommandLine {
   program: string;
@@ -30,9 +31,14 @@ export interface ArgumentWords {
   variadic: boolean;
   /** Values to offer; none where anything may stand. */
   words: readonly string[];
+  /** The project's own recipes may stand here too: `RECIPES_COMMAND` prints them. */
+  isRecipe: boolean;
   /** The words of another program. */
   isCommand: boolean;
 }
+
+/** Prints the names of the project's own recipes, one a line. Only the scripts call it, so no help lists it. */
+export const RECIPES_COMMAND = 'project-recipes';
 
 /** Of the program and of all commands. */
 export function allOptions({ options, commands }: CommandLine): OptionWords[] {
@@ -42,6 +48,16 @@ export function allOptions({ options, commands }: CommandLine): OptionWords[] {
 /** What to offer wherever an argument of the command may stand. */
 export function argumentValues(command: CommandWords): string {
   return [...new Set(command.arguments.flatMap(({ words }) => words))].join(' ');
+}
+
+/** Whether one of the project's own recipes may be its argument. */
+export function takesRecipes(command: CommandWords): boolean {
+  return command.arguments.some(({ isRecipe }) => isRecipe);
+}
+
+/** A line for any of the shells. Without the file nothing is started: Tab must not wait. */
+export function printsProjectRecipes(program: string): string {
+  return `test -f ${PROJECT_FILE} && command ${program} ${RECIPES_COMMAND} 2>/dev/null`;
 }
 
 /** @param program with all commands @param recipes names to offer wherever a recipe may stand */
@@ -81,10 +97,12 @@ function optionWords({ short, long, description, required, optional, flags }: Op
 
 function argumentWords(argument: Argument, recipes: readonly string[]): ArgumentWords {
   const name = argument.name();
+  const isRecipe = /\brecipe\b/.test(name);
   return {
     name,
     variadic: argument.variadic,
-    words: argument.argChoices ?? (/\brecipe\b/.test(name) ? recipes : []),
+    words: argument.argChoices ?? (isRecipe ? recipes : []),
+    isRecipe,
     isCommand: name === 'command' && argument.variadic,
   };
 }

@@ -1,4 +1,4 @@
-import type { ArgumentWords, CommandLine, OptionWords } from './words.ts';
+import { type ArgumentWords, type CommandLine, type OptionWords, printsProjectRecipes } from './words.ts';
 
 /** For zsh's own completion system: sourced after `compinit`, or as a file `_sandbox-cache` in `fpath`. */
 export function zshScript({ program, options, commands }: CommandLine): string {
@@ -7,11 +7,18 @@ export function zshScript({ program, options, commands }: CommandLine): string {
     (command) => `    ${quoted(`${command.name}:${command.description.replaceAll(':', '\\:')}`)}`,
   );
   const cases = commands.map(({ name: command, options: own, arguments: args }) => {
-    const specs = [...own.map(optionSpec), '$everywhere', ...args.map(argumentSpec)];
+    const specs = [
+      ...own.map(optionSpec),
+      '$everywhere',
+      ...args.map((argument, n) => argumentSpec(argument, n, name)),
+    ];
     return `        ${command}) _arguments ${specs.join(' ')} ;;`;
   });
   return `#compdef ${program}
 # zsh completion for ${program}; written by: ${program} completion zsh
+${name}_recipes() {
+  ${printsProjectRecipes(program)}
+}
 ${name}() {
   local curcontext="$curcontext" state line
   local -a commands everywhere
@@ -50,9 +57,18 @@ function optionSpec({ names, description, value }: OptionWords): string {
     : `${quoted(head)}{${spelled.join(',')}}${quoted(rest)}`;
 }
 
-function argumentSpec({ name, variadic, words, isCommand }: ArgumentWords, n: number): string {
+function argumentSpec(
+  { name, variadic, words, isRecipe, isCommand }: ArgumentWords,
+  n: number,
+  caller: string,
+): string {
   if (isCommand) return quoted('*:command:_files');
-  return quoted(`${variadic ? '*' : n + 1}:${name}:${words.length === 0 ? ' ' : `(${words.join(' ')})`}`);
+  const head = `${variadic ? '*' : n + 1}:${name}:`;
+  if (words.length === 0) return quoted(`${head} `);
+  // Asked for when Tab is pressed, hence the double quotes.
+  return isRecipe
+    ? `"${head}(${words.join(' ')} $(${caller}_recipes))"`
+    : quoted(`${head}(${words.join(' ')})`);
 }
 
 function quoted(text: string): string {

@@ -1,6 +1,8 @@
 /** Commands that neither restore nor save. */
 import { Argument, type Command } from 'commander';
-import { builtInRecipes } from '../recipes/index.ts';
+import { RECIPES_COMMAND } from '../completion/words.ts';
+import { CacheError } from '../errors.ts';
+import { builtInRecipes, knownRecipes } from '../recipes/index.ts';
 import { examples } from './help-text.ts';
 import type { Given, GlobalFlags, Run } from './types.ts';
 
@@ -50,6 +52,18 @@ export function addCompletion(program: Command, _run: Run, { outputs, whole }: G
       if (json === true) outputs.stdout.write(`${JSON.stringify({ shell, script }, undefined, 2)}\n`);
       else if (quiet !== true) outputs.stdout.write(script);
     });
+}
+
+/** For the completion scripts. What is wrong with the project is not to be told while somebody types. */
+export function addProjectRecipes(program: Command, _run: Run, { outputs }: Given): void {
+  program.command(RECIPES_COMMAND, { hidden: true }).action(() => {
+    try {
+      const own = knownRecipes(process.cwd()).filter((recipe) => !builtInRecipes.includes(recipe));
+      outputs.stdout.write(own.map(({ name }) => `${name}\n`).join(''));
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+    }
+  });
 }
 
 export function addHelp(program: Command): void {

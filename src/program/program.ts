@@ -5,7 +5,8 @@
 import { Command } from 'commander';
 import { addEntries } from './entry-commands.ts';
 import { examples, HELP_LAYOUT } from './help-text.ts';
-import { addCompletion, addHelp, addKeygen } from './other-commands.ts';
+import { RECIPES_COMMAND } from '../completion/words.ts';
+import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
 
@@ -64,6 +65,7 @@ const COMMANDS: readonly {
   { names: ['list', 'inspect', 'prune'], add: addEntries },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
+  { names: [RECIPES_COMMAND], add: addProjectRecipes },
   { names: ['help'], add: addHelp },
 ];
 

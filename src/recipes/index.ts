@@ -45,7 +45,8 @@ export function strangeName(projectDir: string, name: string): CacheError | unde
   return unknownRecipe(name, known, 'sandbox-cache list shows every entry there is.');
 }
 
-function knownRecipes(projectDir: string): Recipe[] {
+/** The built-in recipes and the project's own. @throws CacheError CONFIG_INVALID as `chooseRecipes` */
+export function knownRecipes(projectDir: string): Recipe[] {
   const own = readProjectRecipes(projectDir);
   const replaced = new Set(own.map(({ name }) => name));
   return [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];

@@ -1,5 +1,5 @@
 /** The scripts as the shells themselves run them: what Tab makes of a line. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { runCli, runScript } from '../support/cli.ts';
@@ -11,6 +11,8 @@ const project = (): string => join(folder.path, 'project');
 beforeEach(() => {
   mkdirSync(join(project(), 'a folder'), { recursive: true });
   writeFileSync(join(project(), 'a.lock'), '');
+  const recipes = { venv: { lockfiles: ['requirements.txt'], paths: ['venv'] } };
+  writeFileSync(join(project(), '.sandbox-cache.json'), JSON.stringify({ recipes }));
 });
 
 const run = (...args: string[]) => runCli(args, { cwd: project() });
@@ -60,12 +62,12 @@ describe('bash', () => {
     [['nothing', ''], []],
     [
       ['restore', ''],
-      ['bundle', 'npm'],
+      ['bundle', 'npm', 'venv'],
     ],
     [['restore', 'npm', 'b'], ['bundle']],
     [
       ['-C', 'a folder', 'ensure', ''],
-      ['bundle', 'npm'],
+      ['bundle', 'npm', 'venv'],
     ],
     [['--project', '=', 'a folder', 'ensure', 'n'], ['npm']],
     [['restore', '--no'], []],
@@ -100,6 +102,7 @@ describe.skipIf(pathOf('zsh') === undefined)('zsh (where it is installed)', () =
       'sandbox-cache --project=a': 'sandbox-cache --project=a\\ folder/',
       'sandbox-cache ensure npm -- cat a.': 'sandbox-cache ensure npm -- cat a.lock ',
       'sandbox-cache completion fi': 'sandbox-cache completion fish ',
+      'sandbox-cache warm npm v': 'sandbox-cache warm npm venv ',
     };
     // A terminal for an interactive zsh, whose Tab completes; ^T shows the line and clears it.
     const shown = await inShell(
@@ -140,7 +143,7 @@ describe.skipIf(pathOf('fish') === undefined)('fish (where it is installed)', ()
   });
 
   it.each([
-    ['restore ', ['bundle', 'npm']],
+    ['restore ', ['bundle', 'npm', 'venv']],
     ['-C . ensure b', ['bundle']],
     ['restore --lockfile a.', ['a.lock']],
     ['restore pip --path ', ['a folder/']],
@@ -149,6 +152,13 @@ describe.skipIf(pathOf('fish') === undefined)('fish (where it is installed)', ()
   ])('%j: %j', async (line, offered) => {
     expect(await complete(`sandbox-cache ${line}`)).toEqual(offered);
   });
+});
+
+it("is silent where the project's own recipes do not parse", async () => {
+  writeFileSync(join(project(), '.sandbox-cache.json'), '{');
+  expect(await run('project-recipes')).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  rmSync(join(project(), '.sandbox-cache.json'));
+  expect(await run('project-recipes')).toMatchObject({ code: 0, stdout: '', stderr: '' });
 });
 
 it('needs no settings that are right; --json and --quiet hold for it too', async () => {
