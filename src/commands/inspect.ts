@@ -35,9 +35,14 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
   });
 }
 
+/** What to type for a recipe that only flags describe. */
+const OTHERWISE =
+  'For anything else add --lockfile <file> --path <dir>, or give a key as sandbox-cache list shows them.';
+
+/** @throws CacheError USAGE */
 function keyNamed(session: Session, text: string): string {
-  // A key has dots.
-  const error = text.includes('.') ? undefined : strangeName(session.config.projectDir, text);
+  // A key has dots, the name of a recipe has none.
+  const error = text.includes('.') ? undefined : strangeName(session.config.projectDir, text, OTHERWISE);
   if (error !== undefined) throw error;
   return fullKey(session, text);
 }

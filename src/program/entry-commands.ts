@@ -1,5 +1,6 @@
 /** Commands about what is stored. */
 import type { Command } from 'commander';
+import { choose, type RecipeFlags } from '../commands/choose.ts';
 import { entriesNamed, storedEntry } from '../commands/entries.ts';
 import { inspect } from '../commands/inspect.ts';
 import { prune } from '../commands/prune.ts';
@@ -8,6 +9,7 @@ import { findRecipe } from '../recipes/index.ts';
 import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
 import { askPerson } from './ask-person.ts';
 import { examples } from './help-text.ts';
+import { recipeOptions } from './recipe-options.ts';
 import type { Run } from './types.ts';
 import { count, duration, size } from './values.ts';
 
@@ -37,14 +39,24 @@ export function addEntries(program: Command, run: Run): void {
       }),
     );
 
-  program
+  const inspecting = program
     .command('inspect')
     .description('The files of one entry')
-    .argument('<recipe or key>', 'a recipe found here, or a key as list prints it')
-    .addHelpText('after', examples([['sandbox-cache inspect npm | head', 'as tar -t would show it']]))
-    .action((what: string, _flags: unknown, command: Command) =>
+    .argument('<recipe or key>', 'a recipe found here, or a key as list prints it');
+  recipeOptions(inspecting)
+    .addHelpText(
+      'after',
+      examples([
+        ['sandbox-cache inspect npm | head', 'as tar -t would show it'],
+        ['sandbox-cache inspect pip --lockfile requirements.txt --path venv', 'a recipe of your own'],
+      ]),
+    )
+    .action((what: string, flags: RecipeFlags, command: Command) =>
       run(command, async (session) => {
-        const recipe = findRecipe(session.config.projectDir, what);
+        const described = flags.lockfile !== undefined || flags.path !== undefined;
+        const recipe = described
+          ? choose(session, [what], flags)[0]
+          : findRecipe(session.config.projectDir, what);
         return inspectDocument(await inspect(session, recipe ?? what));
       }),
     );

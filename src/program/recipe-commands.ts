@@ -11,6 +11,7 @@ import { CacheError } from '../errors.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { each } from './each.ts';
 import { examples, exitCodes } from './help-text.ts';
+import { recipeOptions } from './recipe-options.ts';
 import type { Given, GlobalFlags, Run } from './types.ts';
 import { hash } from './values.ts';
 
@@ -206,14 +207,4 @@ function recipeCommand(program: Command, name: string, description: string): Com
   return recipeOptions(program.command(name))
     .description(description)
     .argument('[recipe...]', 'bundle, npm, or a name of your own with --lockfile and --path');
-}
-
-function recipeOptions(command: Command): Command {
-  return command
-    .option('--lockfile <file>', 'a lockfile of a recipe that is not built in (repeatable)', collect)
-    .option('--path <dir>', 'a directory to keep for it (repeatable)', collect);
-}
-
-function collect(value: string, previous: string[] = []): string[] {
-  return [...previous, value];
 }

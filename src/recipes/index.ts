@@ -37,12 +37,17 @@ export function findRecipe(projectDir: string, name: string): Recipe | undefined
 
 /**
  * What is wrong with a name that nothing is stored under, for commands that need no recipe (`list`, `prune`).
+ * @param otherwise what to do when no known recipe was meant
  * @returns a CacheError USAGE, or undefined for the name of a recipe
  */
-export function strangeName(projectDir: string, name: string): CacheError | undefined {
+export function strangeName(
+  projectDir: string,
+  name: string,
+  otherwise = 'sandbox-cache list shows every entry there is.',
+): CacheError | undefined {
   const known = knownRecipes(projectDir);
   if (known.some((recipe) => recipe.name === name)) return undefined;
-  return unknownRecipe(name, known, 'sandbox-cache list shows every entry there is.');
+  return unknownRecipe(name, known, otherwise);
 }
 
 /** The built-in recipes and the project's own. @throws CacheError CONFIG_INVALID as `chooseRecipes` */

@@ -37,6 +37,10 @@ describe('CACHE_LOCAL_DIR', () => {
     expect(expectExit(await run('list'), 0).stdout).toMatch(/^1 entry, /m);
     const name = readdirSync(join(local(), 'claude-sandbox-cache')).find((path) => path.endsWith('.tar.gz'))!;
     expect(expectExit(await run('inspect', name), 0).stdout).toContain('deps/tool/run.sh');
+    expect(expectExit(await run('inspect', ...DEPS), 0).stdout).toContain('deps/tool/run.sh');
+    expect(expectExit(await run('inspect', 'deps'), 2).stderr).toContain(
+      'add --lockfile <file> --path <dir>',
+    );
     expectExit(await run('prune', '--keep', '0', '--yes'), 0);
     expect(expectExit(await run('list'), 0).stdout).toBe('No entries.\n');
     expect(sandbox.server.requests).toEqual([]);

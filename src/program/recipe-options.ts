@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+
+/** The flags that describe a recipe which is not built in; see `RecipeFlags`. */
+export function recipeOptions(command: Command): Command {
+  return command
+    .option('--lockfile <file>', 'a lockfile of a recipe that is not built in (repeatable)', collect)
+    .option('--path <dir>', 'a directory to keep for it (repeatable)', collect);
+}
+
+function collect(value: string, previous: string[] = []): string[] {
+  return [...previous, value];
+}
