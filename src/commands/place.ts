@@ -152,7 +152,10 @@ async function stagingOptions(
     targets,
     signal,
     onWait: (owner) =>
-      session.emit({ type: 'step', text: `Waiting for another restore of ${targets[0]} (${owner})` }),
+      session.emit({
+        type: 'warning',
+        message: `Waiting for another run at work on ${targets[0]}: ${owner}`,
+      }),
     onWarning: (message) => session.emit({ type: 'warning', message }),
   };
 }

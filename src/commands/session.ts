@@ -112,8 +112,9 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(controller.signal), overdue]);
   } catch (error) {
-    // Whatever an abort makes the parts throw, the reason for it is what happened.
-    throw controller.signal.aborted ? controller.signal.reason : error;
+    // Whatever an abort makes the parts throw, the reason for it is what happened, unless a part says more about it.
+    const { aborted, reason } = controller.signal;
+    throw aborted && !(error instanceof CacheError && error.cause === reason) ? reason : error;
   } finally {
     clearTimeout(deadline);
     clearTimeout(grace);

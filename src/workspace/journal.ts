@@ -5,9 +5,10 @@
  * Targets and places are named as in the entry, never by absolute path: a journal is a file in somebody's project, and
  * must not be able to name anything but the targets and the run's own directories.
  */
-import { lstatSync, readFileSync, unlinkSync } from 'node:fs';
+import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemCode } from '../errors.ts';
+import { readSmallText } from '../files/read-small-file.ts';
 import { replaceFile } from './atomic-file.ts';
 import type { Bay } from './bays.ts';
 
@@ -41,6 +42,12 @@ export interface NamedMove {
 
 const FILE = 'journal.json';
 
+/** Some 100 bytes for each child of a target that is a mount point. */
+const MAX_JOURNAL_BYTES = 64 * 1024 * 1024;
+
+/** None is there, or what is there was not written by us. */
+const NO_JOURNAL = ['ENOENT', 'ENOTREG', 'EFBIG', 'ELOOP', 'ENXIO'];
+
 export function writeJournal(runDir: string, journal: Journal): void {
   replaceFile(join(runDir, FILE), JSON.stringify(journal), 0o600);
 }
@@ -51,13 +58,12 @@ export function removeJournal(runDir: string): void {
 
 /** @returns undefined when no commit was under way */
 export function readJournal(runDir: string): Journal | undefined {
-  const path = join(runDir, FILE);
   try {
-    if (!lstatSync(path).isFile()) return undefined;
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const text = readSmallText(join(runDir, FILE), { maxBytes: MAX_JOURNAL_BYTES, followLinks: false });
+    const value: unknown = JSON.parse(text);
     return isJournal(value) ? value : undefined;
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined;
+    if (NO_JOURNAL.includes(systemCode(error) ?? '') || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

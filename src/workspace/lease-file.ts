@@ -1,11 +1,15 @@
-/** Lease files as they lie in a home, and whether their owners live. */
+/**
+ * Lease files as they lie in a home, and whether their owners live.
+ *
+ * A lease names the directory that it was made in, by device and inode. One that lies in any other directory came there
+ * as part of a copy or of a checkout: it is foreign, and nobody holds it, even where its owner lives.
+ */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   fstatSync,
   linkSync,
   openSync,
-  readFileSync,
   readdirSync,
   statSync,
   unlinkSync,
@@ -13,45 +17,105 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { systemCode } from '../errors.ts';
-import { isOwner, isRunning, type Owner } from './owner.ts';
+import { readSmallText } from '../files/read-small-file.ts';
+import { isOfThisBoot, isOwner, isRunning, type Owner } from './owner.ts';
 
 export interface SeenLease {
   file: string;
   generation: number;
   /** The file's whole content, random part included: tells one lease from a later one of the same name. */
   content: string;
+  /** Undefined while it is still being written, and for content that is no lease. */
   owner: Owner | undefined;
+  /** The random part. */
+  token: string | undefined;
+  isForeign: boolean;
 }
+
+/** Where a lease was made. Decimal numbers. */
+export interface DirectoryId {
+  device: string;
+  inode: string;
+}
+
+export function directoryId(dir: string): DirectoryId {
+  const { dev, ino } = statSync(dir, { bigint: true });
+  return { device: String(dev), inode: String(ino) };
+}
+
+/** Whether a file of this name in a home is a lease, real or foreign. */
+export function isLeaseName(name: string): boolean {
+  return LEASE_NAME.test(name);
+}
+
+/** As many digits as numbers hold exactly. */
+const LEASE_NAME = /^lease-(\d{1,15})\.json$/;
+
+/** A lease has some 250 bytes, most of them the host's name. */
+const MAX_LEASE_BYTES = 4096;
 
 /** Newest first. */
 export function readLeases(home: string): SeenLease[] {
+  const here = directoryId(home);
   const leases: SeenLease[] = [];
   for (const file of readdirSync(home)) {
-    const generation = Number(/^lease-(\d{1,9})\.json$/.exec(file)?.[1] ?? NaN);
+    const generation = Number(LEASE_NAME.exec(file)?.[1] ?? NaN);
     if (Number.isNaN(generation)) continue;
-    try {
-      const content = readFileSync(join(home, file), 'utf8');
-      leases.push({ file, generation, content, owner: parseOwner(content) });
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    }
+    const content = readLease(join(home, file));
+    if (content !== undefined) leases.push({ file, generation, ...parseLease(content, here) });
   }
   return leases.sort((one, other) => other.generation - one.generation);
 }
 
-function parseOwner(content: string): Owner | undefined {
+/** What is no file, or no small one, was not written by us: it reads as the lease of no directory. */
+const NO_LEASE = '{}';
+
+/** @returns undefined when it has just been removed */
+export function readLease(path: string): string | undefined {
   try {
-    const value = JSON.parse(content) as { owner?: unknown };
-    return isOwner(value.owner) ? value.owner : undefined;
-  } catch {
-    return undefined;
+    return readSmallText(path, { maxBytes: MAX_LEASE_BYTES, followLinks: false });
+  } catch (error) {
+    switch (systemCode(error)) {
+      case 'ENOENT':
+        return undefined;
+      case 'ENOTREG':
+      case 'EFBIG':
+      case 'ELOOP':
+      case 'ENXIO':
+        return NO_LEASE;
+      default:
+        throw error;
+    }
   }
+}
+
+function parseLease(
+  content: string,
+  here: DirectoryId,
+): Pick<SeenLease, 'content' | 'owner' | 'token' | 'isForeign'> {
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch {
+    return { content, owner: undefined, token: undefined, isForeign: false };
+  }
+  const { owner, token, home } = (value ?? {}) as { owner?: unknown; token?: unknown; home?: unknown };
+  if (!isOwner(owner) || typeof token !== 'string' || !isSameDirectory(home, here, owner))
+    return { content, owner: undefined, token: undefined, isForeign: true };
+  return { content, owner, token, isForeign: false };
+}
+
+/** Another machine may see a shared file system under another device number, but under the same inode numbers. */
+function isSameDirectory(home: unknown, here: DirectoryId, owner: Owner): boolean {
+  if (typeof home !== 'object' || home === null) return false;
+  const { device, inode } = home as Partial<DirectoryId>;
+  return inode === here.inode && (device === here.device || !isOfThisBoot(owner));
 }
 
 /** @returns undefined when an installer has wiped the home with the target that it is in */
 export function newestLease(home: string): SeenLease | undefined {
   try {
-    return readLeases(home)[0];
+    return readLeases(home).find(({ isForeign }) => !isForeign);
   } catch {
     return undefined;
   }
@@ -72,11 +136,14 @@ interface Watch {
   sightings: Map<string, Sighting>;
 }
 
+/** All are watched from the first look on: many that are silent take no longer than one. */
 export function findAlive(home: string, leases: readonly SeenLease[], watch: Watch): SeenLease | undefined {
-  return leases.find((lease) => {
+  const alive = leases.filter((lease) => {
+    if (lease.isForeign) return false;
     const running = lease.owner === undefined ? undefined : isRunning(lease.owner);
     return running ?? isBeating(home, lease, watch);
   });
+  return alive[0];
 }
 
 /**

@@ -7,7 +7,7 @@
  * suspended can do no harm: every path it moves from or to is in the directory of its own run, which is gone.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, lstatSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, lstatSync, rmSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CacheError, systemCode } from '../errors.ts';
@@ -15,8 +15,10 @@ import { targetError } from './failure.ts';
 import { makeHidden, removeHidden } from './hidden.ts';
 import {
   createWhole,
+  directoryId,
   findAlive,
   newestLease,
+  readLease,
   readLeases,
   type SeenLease,
   type Sighting,
@@ -95,27 +97,30 @@ async function succeed(
   judged: readonly SeenLease[],
   waited: boolean,
 ): Promise<Lease | undefined> {
-  const generation = (judged[0]?.generation ?? 0) + 1;
+  const generation = nextGeneration(judged);
   const token = randomBytes(8).toString('hex');
   const path = join(home, `lease-${generation}.json`);
-  const content = `${JSON.stringify({ owner: currentOwner(), token })}\n`;
+  const made = directoryId(home);
+  const content = `${JSON.stringify({ owner: currentOwner(), token, home: made })}\n`;
   const fd = createWhole(path, content);
   if (fd === undefined) return undefined;
   const drop = (): void => {
     closeSync(fd);
     try {
-      if (readFileSync(path, 'utf8') === content) unlinkSync(path);
+      if (readLease(path) === content) unlinkSync(path);
     } catch {
       // Gone already, or no longer ours to remove.
     }
   };
   try {
     const others = readLeases(home).filter((lease) => lease.content !== content);
-    if (others.some((other) => !judged.some(({ content: known }) => known === other.content))) {
+    const isNew = others.some((other) => !judged.some(({ content: known }) => known === other.content));
+    // The home that the lease names may have gone, and another one been made, before the lease was in it.
+    if (isNew || directoryId(home).inode !== made.inode) {
       drop();
       return undefined;
     }
-    for (const other of others) unlinkSync(join(home, other.file));
+    for (const other of others) rmSync(join(home, other.file), { recursive: true, force: true });
   } catch (error) {
     drop();
     throw error;
@@ -143,6 +148,14 @@ async function succeed(
       drop();
     },
   };
+}
+
+/** Only real leases have a part in the order, but the names of others are taken too. */
+function nextGeneration(judged: readonly SeenLease[]): number {
+  const newest = judged.find(({ token }) => token !== undefined);
+  let generation = (newest?.generation ?? 0) + 1;
+  while (judged.some((lease) => lease.generation === generation)) generation++;
+  return generation;
 }
 
 /** Writes its first byte anew: then the time is the file system's own. */
@@ -179,7 +192,7 @@ function describe(owner: Owner | undefined): string {
 }
 
 function busy(home: string, owner: string, cause?: unknown): CacheError {
-  return new CacheError('TARGET_BUSY', `Another restore is still under way (${owner}, see ${home})`, {
+  return new CacheError('TARGET_BUSY', `Another run is still at work here (${owner}, see ${home})`, {
     hint: 'Wait for it, or end it: the next run clears what it leaves.',
     cause,
   });

@@ -28,10 +28,9 @@ export function currentOwner(): Owner {
 
 /** @returns undefined where pids cannot tell */
 export function isRunning(owner: Owner): boolean | undefined {
-  const here = currentIdentity();
   const there = owner.identity;
-  if (here === undefined || there === undefined) return undefined;
-  if (here.boot !== there.boot || here.namespace !== there.namespace) return undefined;
+  if (there === undefined || !isOfThisBoot(owner)) return undefined;
+  if (there.namespace !== currentIdentity()?.namespace) return undefined;
   try {
     process.kill(owner.pid, 0);
   } catch (error) {
@@ -41,6 +40,11 @@ export function isRunning(owner: Owner): boolean | undefined {
   // Hidden from us (hidepid): a process of another user. Its heartbeat tells.
   if (stat === undefined) return undefined;
   return stat.started === there.started && !stat.ended;
+}
+
+/** Whether it runs, or ran, under the kernel that we run under, since it was started. */
+export function isOfThisBoot({ identity }: Owner): boolean {
+  return identity !== undefined && identity.boot === currentIdentity()?.boot;
 }
 
 export function isOwner(value: unknown): value is Owner {

@@ -2,9 +2,10 @@
  * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that wiping one of
  * several is noticed, and is written last, after commit and verification. On the start-up path: loads nothing but fs.
  */
-import { lstatSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { systemCode } from '../errors.ts';
+import { readSmallText } from '../files/read-small-file.ts';
 import { replaceFile, UNFINISHED } from './atomic-file.ts';
 import { targetError } from './failure.ts';
 import { keepTimes } from './times.ts';
@@ -97,11 +98,10 @@ function writeMarker(projectDir: string, targets: readonly string[], { path, sha
 /** Larger than any receipt: 1,000 targets of 200 characters each. */
 const MAX_RECEIPT_BYTES = 256 * 1024;
 
-/** @returns undefined for anything but a plain file of a plausible size: opening a fifo would wait for ever. */
+/** @returns undefined for anything but a plain file of a plausible size */
 function readText(path: string): string | undefined {
   try {
-    const stat = lstatSync(path);
-    return stat.isFile() && stat.size <= MAX_RECEIPT_BYTES ? readFileSync(path, 'utf8') : undefined;
+    return readSmallText(path, { maxBytes: MAX_RECEIPT_BYTES, followLinks: false });
   } catch {
     return undefined;
   }

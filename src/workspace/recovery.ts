@@ -4,6 +4,7 @@ import { bayDir, type Bay } from './bays.ts';
 import { readJournal, removeJournal, type Journal, type TreeChange } from './journal.ts';
 import { removeHidden } from './hidden.ts';
 import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
+import { isLeaseName, newestLease } from './lease-file.ts';
 import type { Layout } from './places.ts';
 import { removeTree } from './removal.ts';
 
@@ -23,7 +24,7 @@ export async function recover({ home, places }: Layout): Promise<void> {
     for (const bay of ['beside', 'inside'] as const) await clearBay(home, path, bay);
   }
   // Leases are not among them: their owners and successors see to those.
-  for (const name of readdirSync(home)) if (!name.startsWith('lease-')) await removeTree(join(home, name));
+  for (const name of readdirSync(home)) if (!isLeaseName(name)) await removeTree(join(home, name));
 }
 
 async function settle(layout: Layout, name: string): Promise<void> {
@@ -76,8 +77,9 @@ function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
 /** Leaves a bay alone that is the home of another run. */
 async function clearBay(home: string, path: string, bay: Exclude<Bay, 'home'>): Promise<void> {
   const dir = bayDir(home, path, bay);
-  if (dir === home || !isDirectory(dir) || readdirSync(dir).some((name) => name.startsWith('lease-'))) return;
-  for (const name of readdirSync(dir)) if (isRun(name)) await removeTree(join(dir, name));
+  if (dir === home || !isDirectory(dir) || newestLease(dir) !== undefined) return;
+  for (const name of readdirSync(dir))
+    if (isRun(name) || isLeaseName(name)) await removeTree(join(dir, name));
   removeHidden(dir);
 }
 

@@ -1,6 +1,7 @@
 import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -9,6 +10,7 @@ import {
   readdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,6 +20,7 @@ import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
 import { acquireLease } from '../../src/workspace/lease.ts';
+import { directoryId, findAlive, readLeases, type Sighting } from '../../src/workspace/lease-file.ts';
 import { currentOwner, type Owner } from '../../src/workspace/owner.ts';
 import { readReceipt } from '../../src/workspace/receipt.ts';
 import { openStaging } from '../../src/workspace/staging.ts';
@@ -49,7 +52,8 @@ function open(signal = never, onWait?: (owner: string) => void): ReturnType<type
 function plantLease(owner: Owner | undefined, { generation = 1, ageMs = 0 } = {}): string {
   mkdirSync(home, { recursive: true });
   const path = join(home, `lease-${generation}.json`);
-  writeFileSync(path, owner === undefined ? '' : JSON.stringify({ owner, token: 'planted' }));
+  const lease = JSON.stringify({ owner, token: `planted-${generation}`, home: directoryId(home) });
+  writeFileSync(path, owner === undefined ? '' : lease);
   const seconds = (Date.now() - ageMs) / 1000;
   utimesSync(path, seconds, seconds);
   return path;
@@ -164,6 +168,31 @@ describe('an owner', () => {
     lease.release();
   });
 
+  it('is not waited for in a copy of the project', async () => {
+    const held = await open();
+    cpSync(project, `${project}-copy`, { recursive: true, preserveTimestamps: true });
+    project = `${project}-copy`;
+    home = join(project, '.sandbox-cache-node_modules');
+    try {
+      expect(readdirSync(home)).toHaveLength(2);
+      expect(await waits()).toBe(false);
+      expect(readdirSync(project)).toEqual([]);
+    } finally {
+      rmSync(project, { recursive: true });
+      await held.close();
+    }
+  });
+
+  it('on another machine is known where that numbers the shared device in another way', async () => {
+    const path = plantLease(elsewhere);
+    const { inode } = directoryId(home);
+    const lease = { owner: elsewhere, token: 'planted', home: { device: '1', inode } };
+    writeFileSync(path, JSON.stringify(lease));
+    expect(await waits()).toBe(true);
+    writeFileSync(path, JSON.stringify({ ...lease, home: { device: '1', inode: `${inode}1` } }));
+    expect(await waits()).toBe(false);
+  });
+
   it('who was suspended and taken over changes nothing any more', async () => {
     makeVersion(join(project, 'node_modules'), 'old');
     const staging = await open();
@@ -178,6 +207,41 @@ describe('an owner', () => {
   function startedAt(started: string): Owner {
     return { ...here, identity: { boot: '', namespace: '', ...here.identity, started } };
   }
+});
+
+describe('what lies in place of a lease', () => {
+  it.each([1_000_000_000, 999_999_999_999_999])(
+    'a dead one of generation %i is succeeded',
+    async (generation) => {
+      plantLease(undefined, { generation, ageMs: 6000 });
+      expect(await waits()).toBe(false);
+      expect(readdirSync(project)).toEqual([]);
+    },
+  );
+
+  it.each<[string, (path: string) => void]>([
+    ['a fifo', (path) => execFileSync('mkfifo', [path])],
+    ['a link to a device', (path) => symlinkSync('/dev/zero', path)],
+    ['a directory', (path) => mkdirSync(join(path, 'deep'), { recursive: true })],
+    ['a large file', (path) => writeFileSync(path, ' '.repeat(5000))],
+    ['JSON of something else', (path) => writeFileSync(path, '[1]')],
+    [
+      'a lease that names no directory',
+      (path) => writeFileSync(path, JSON.stringify({ owner: here, token: 'x' })),
+    ],
+  ])('%s is nobody’s, and is removed', async (_, make) => {
+    mkdirSync(home);
+    for (const name of ['lease-1.json', 'lease-2.json', 'lease-999999999.json']) make(join(home, name));
+    expect(await waits()).toBe(false);
+    expect(readdirSync(project)).toEqual([]);
+  });
+
+  it('is watched together with all others', () => {
+    for (const generation of [1, 2, 3]) plantLease(elsewhere, { generation, ageMs: -3_600_000 });
+    const sightings = new Map<string, Sighting>();
+    expect(findAlive(home, readLeases(home), { staleMs: 300, sightings })?.generation).toBe(3);
+    expect(sightings.size).toBe(3);
+  });
 });
 
 describe('processes', () => {
