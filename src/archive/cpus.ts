@@ -6,13 +6,19 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 /**
- * The smaller of the CPUs this process may be scheduled on and the quota of its cgroup (v1 or v2) and of all above it, rounded
+ * Workers that are started at most where nobody gives a number. Each takes some 10 MB, and long before this many the one thread that
+ * feeds them is the limit.
+ */
+const MOST = 32;
+
+/**
+ * At most `MOST`, and the smaller of the CPUs this process may be scheduled on and the quota of its cgroup (v1 or v2) and of all above it, rounded
  * to the nearest whole number, at least 1.
  * @param root where /proc and /sys are, for tests
  */
 export function availableCpus(root = '', cpus = availableParallelism()): number {
   const quota = Math.min(Infinity, ...quotas(root));
-  return Math.max(1, Math.min(cpus, Math.round(quota)));
+  return Math.max(1, Math.min(cpus, Math.round(quota), MOST));
 }
 
 /** CPUs that the limits along this process's cgroups allow. */

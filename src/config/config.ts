@@ -73,6 +73,9 @@ export interface Flags {
 
 /** Variables that change what a package manager installs: they go into keys and must reach the installer alike. */
 const INSTALL_VARIABLES = ['BUNDLE_WITHOUT', 'BUNDLE_ONLY', 'NODE_ENV', 'npm_config_omit'];
+/** 650 MB of memory. More are a mistake: 256 took 2.4 GB, and ten times as long as two. */
+const MOST_WORKERS = 64;
+
 /**
  * @throws CacheError CONFIG_INVALID, naming the variable and what it takes.
  */
@@ -96,7 +99,7 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
     readonly: boolean(env, 'CACHE_READONLY', false),
     signingKey: pem(env, 'CACHE_SIGNING_KEY', projectDir),
     verifyKey: pem(env, 'CACHE_VERIFY_KEY', projectDir),
-    workers: integer(env, 'CACHE_WORKERS', { least: 1, most: 256 }),
+    workers: integer(env, 'CACHE_WORKERS', { least: 1, most: MOST_WORKERS }),
     limits: {
       maxBytes: size(env, 'CACHE_MAX_BYTES', 64e9),
       maxFiles: integer(env, 'CACHE_MAX_FILES', { least: 1, most: 1e9 }) ?? 5_000_000,

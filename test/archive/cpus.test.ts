@@ -80,3 +80,8 @@ it('never counts more than this machine has', () => {
   expect(availableCpus()).toBeGreaterThanOrEqual(1);
   expect(availableCpus()).toBeLessThanOrEqual(availableParallelism());
 });
+
+it('starts no more workers than are of use, however many CPUs there are', () => {
+  expect(availableCpus(temporaryDir(), 32)).toBe(32);
+  expect(availableCpus(temporaryDir(), 192)).toBe(32);
+});

@@ -246,7 +246,8 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     ['CACHE_S3_SSE', 'aes', /AES256, aws:kms, aws:kms:dsse/],
     ['CACHE_S3_ACCELERATE', '?', /true or false/],
     ['CACHE_S3_FORCE_PATH_STYLE', '?', /true or false/],
-    ['CACHE_WORKERS', 'all', /from 1 to 256/],
+    ['CACHE_WORKERS', 'all', /from 1 to 64/],
+    ['CACHE_WORKERS', '65', /from 1 to 64/],
     ['AWS_ENDPOINT_URL_S3', 'localhost:9000', /It takes a whole URL/],
     ['AWS_REGION', 'bad_region!', /It takes a name such as eu-central-1/],
   ])('%s=%j', async (name, value, text, more: Env = {}) => {
