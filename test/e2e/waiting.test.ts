@@ -27,8 +27,12 @@ describe('a restore while another one is at work', () => {
     try {
       const second = expectExit(await sandbox.run(['restore', ...DEPS], { env: { CACHE_TIMEOUT: '1' } }), 3);
       const lines = second.stderr.split('\n');
-      expect(lines[0]).toMatch(/^\[cache\] warning: Waiting for another run at work on deps: process \d+ on /);
-      expect(lines[1]).toMatch(/^\[cache\] error: Another run is still at work here \(process \d+ .* \[TARGET_BUSY\]$/);
+      expect(lines[0]).toMatch(
+        /^\[cache\] warning: Waiting for another run at work on deps: process \d+ on /,
+      );
+      expect(lines[1]).toMatch(
+        /^\[cache\] error: Another run is still at work here \(process \d+ .* \[TARGET_BUSY\]$/,
+      );
     } finally {
       first.child.kill('SIGKILL');
       await first.done;
