@@ -1,27 +1,31 @@
 /**
- * Entries as files of one directory, which several containers may share (a volume, a hostPath).
+ * Entries as files of one directory, which several containers and users may share (a volume, a hostPath).
  *
  * `<dir>/<key>` is the entry as it is: `tar -xzf` opens it. It is there whole or not at all, and of many writers one wins
- * (`local/publish.ts`). What travels with it lies beside it, written first and found by the identity of the file, so that the
- * two always belong together. The time of last use is that of the file beside: the entry's own are part of its identity.
+ * (`local/publish.ts`). What travels with it lies beside it (`local/sidecar.ts`). That is written first and found by the
+ * identity of the file, so that the two always belong together. Nothing is believed of a name: whoever shares the directory
+ * may have put a link, a FIFO or a device there.
  */
-import { open, readFile, rm, stat, utimes, writeFile, type FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { CacheError, systemCode } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { raceAbort } from './abort.ts';
-import { describeFileFailure, type FileWork } from './local/errors.ts';
-import { makeFolder } from './local/folder.ts';
+import { describeFileFailure, notRegular, type FileWork } from './local/errors.ts';
+import { fileModes, hasFolders, makeFolders } from './local/folder.ts';
 import {
   entryPath,
-  FILE_MODE,
   identityOf,
   sidecarFolder,
   sidecarPath,
   temporaryFolder,
   temporaryPath,
 } from './local/layout.ts';
+import { fileSystemTime } from './local/clock.ts';
+import { infoOf, listEntries, lookAtEntry } from './local/list.ts';
 import { publish, takeAway } from './local/publish.ts';
-import { clearStale, evict, listFiles } from './local/upkeep.ts';
+import { markUsed, readSidecar, writeSidecar } from './local/sidecar.ts';
+import { tidy, type Upkeep } from './local/upkeep.ts';
 import type {
   EntryInfo,
   OpenEntry,
@@ -45,6 +49,8 @@ export function createDirectoryStore(options: DirectoryStoreOptions): Store {
 }
 
 const CHUNK_BYTES = 1024 * 1024;
+/** Never waits for the other end of a FIFO, never follows a link. */
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 class DirectoryStore implements Store {
   readonly kind = 'local';
@@ -65,31 +71,33 @@ class DirectoryStore implements Store {
   async stat(key: string, { signal }: StoreOptions): Promise<EntryInfo | undefined> {
     signal.throwIfAborted();
     return this.#explained('read', key, async () => {
-      const stats = await absentAsUndefined(stat(this.url(key), { bigint: true }));
-      if (stats === undefined || !stats.isFile()) return undefined;
-      return {
-        key,
-        size: Number(stats.size),
-        modified: new Date(Number(stats.mtimeMs)),
-        etag: identityOf(stats),
-      };
+      const stats = await lookAtEntry(this.#dir, key);
+      // The folder of longer keys.
+      if (stats === undefined || stats.isDirectory()) return undefined;
+      if (!stats.isFile()) throw notRegular(this.url(key));
+      return infoOf(key, stats);
     });
   }
 
   async open(key: string, { signal }: StoreOptions): Promise<OpenEntry | undefined> {
-    signal.throwIfAborted();
+    // Before it is opened: to open a device can do something already.
+    if ((await this.stat(key, { signal })) === undefined) return undefined;
     return this.#explained('read', key, async () => {
-      const file = await absentAsUndefined(open(this.url(key), 'r'));
+      const file = await absentAsUndefined(open(this.url(key), READ_FLAGS));
       if (file === undefined) return undefined;
       this.#open.add(file);
       const stats = await file.stat({ bigint: true });
       if (!stats.isFile()) {
         this.#release(file);
-        return undefined;
+        throw notRegular(this.url(key));
       }
-      const etag = identityOf(stats);
-      const info = { key, size: Number(stats.size), modified: new Date(Number(stats.mtimeMs)), etag };
-      return { info, from: 'local', metadata: await this.#use(etag), body: this.#read(file, info, signal) };
+      const info = infoOf(key, stats);
+      return {
+        info,
+        from: 'local',
+        metadata: await this.#use(info.etag),
+        body: this.#read(file, info, signal),
+      };
     });
   }
 
@@ -98,20 +106,27 @@ class DirectoryStore implements Store {
     const dir = this.#dir;
     const temporary = temporaryPath(dir);
     try {
-      await this.#explained('write', key, () =>
-        Promise.all([temporaryFolder(dir), sidecarFolder(dir)].map(makeFolder)),
-      );
-      await this.#receive(temporary, { key, body, signal });
+      const modes = await this.#explained('write', key, async () => {
+        for (const folder of [temporaryFolder(dir), sidecarFolder(dir)]) await makeFolders(dir, folder);
+        return fileModes(dir);
+      });
+      await this.#receive(temporary, { key, body, signal, mode: modes.entry });
       return await this.#explained('write', key, async () => {
         const stats = await stat(temporary, { bigint: true });
         const etag = identityOf(stats);
-        await writeFile(sidecarPath(dir, etag), JSON.stringify(metadata), { mode: FILE_MODE });
-        signal.throwIfAborted();
-        if (!(await publish({ dir, temporary, path: this.url(key), ifExists }))) {
-          await rm(sidecarPath(dir, etag), { force: true });
-          return { type: 'exists' };
+        const now = await writeSidecar(dir, etag, { key, metadata, mode: modes.sidecar });
+        let published = false;
+        try {
+          signal.throwIfAborted();
+          published = await publish({ dir, temporary, path: this.url(key), ifExists });
+        } finally {
+          if (!published) await rm(sidecarPath(dir, etag), { force: true });
         }
-        await this.#tidy(key, Number(stats.size));
+        if (!published) return { type: 'exists' };
+        await this.#tidy(
+          { dir, maxSizeBytes: this.#options.maxSizeBytes, kept: key, now },
+          Number(stats.size),
+        );
         return { type: 'saved', size: Number(stats.size), etag };
       });
     } finally {
@@ -120,13 +135,12 @@ class DirectoryStore implements Store {
   }
 
   async *list(prefix: string, { signal }: StoreOptions): AsyncIterable<EntryInfo> {
-    const files = listFiles(this.#dir)[Symbol.asyncIterator]();
+    const entries = listEntries(this.#dir, prefix)[Symbol.asyncIterator]();
     for (;;) {
       signal.throwIfAborted();
-      const { done, value } = await this.#explained('read', prefix.replace(/\/$/, ''), () => files.next());
-      if (done === true) return;
-      const { key, size, modified, etag } = value;
-      if (key.startsWith(prefix)) yield { key, size, modified, etag };
+      const next = await this.#explained('read', prefix.replace(/\/$/, ''), () => entries.next());
+      if (next.done === true) return;
+      yield next.value;
     }
   }
 
@@ -135,7 +149,7 @@ class DirectoryStore implements Store {
     return this.#explained('remove', key, async () => {
       const expected = etag ?? (await this.stat(key, { signal }))?.etag;
       if (expected === undefined) return 'absent';
-      await makeFolder(temporaryFolder(this.#dir));
+      await makeFolders(this.#dir, temporaryFolder(this.#dir));
       const outcome = await takeAway(this.#dir, this.url(key), expected);
       if (outcome === 'removed') await rm(sidecarPath(this.#dir, expected), { force: true });
       return outcome;
@@ -143,7 +157,7 @@ class DirectoryStore implements Store {
   }
 
   now(): number {
-    return Date.now();
+    return fileSystemTime(this.#dir) ?? Date.now();
   }
 
   close(): void {
@@ -152,12 +166,19 @@ class DirectoryStore implements Store {
 
   async #receive(
     temporary: string,
-    { key, body, signal }: { key: string; body: AsyncIterable<Uint8Array>; signal: AbortSignal },
+    {
+      key,
+      body,
+      signal,
+      mode,
+    }: { key: string; body: AsyncIterable<Uint8Array>; signal: AbortSignal; mode: number },
   ): Promise<void> {
     const source = body[Symbol.asyncIterator]();
     let done = false;
-    const file = await this.#explained('write', key, () => open(temporary, 'wx', FILE_MODE));
+    const file = await this.#explained('write', key, () => open(temporary, 'wx', mode));
     try {
+      // Whatever the umask; file systems without modes refuse.
+      await file.chmod(mode).catch(() => {});
       for (;;) {
         signal.throwIfAborted();
         const next = await raceAbort(source.next(), signal);
@@ -206,39 +227,38 @@ class DirectoryStore implements Store {
 
   /** Marks an entry as used now; returns what travels with it, as far as it is known. */
   async #use(etag: string): Promise<Record<string, string>> {
-    const path = sidecarPath(this.#dir, etag);
-    try {
-      const metadata = JSON.parse(await readFile(path, 'utf8')) as Record<string, string>;
-      const now = new Date();
-      // A directory mounted read-only serves all the same.
-      await utimes(path, now, now).catch(() => {});
-      return metadata;
-    } catch {
-      return {};
-    }
+    if (!(await hasFolders(this.#dir, sidecarFolder(this.#dir)))) return {};
+    const sidecar = readSidecar(this.#dir, etag);
+    if (sidecar?.key !== undefined) await markUsed(this.#dir, etag);
+    return sidecar?.metadata ?? {};
   }
 
   /** Never a reason to fail: the entry is saved. */
-  async #tidy(key: string, size: number): Promise<void> {
-    const { maxSizeBytes, emit } = this.#options;
+  async #tidy(upkeep: Upkeep, size: number): Promise<void> {
+    const { dir, maxSizeBytes, kept } = upkeep;
+    const { emit } = this.#options;
     try {
-      await clearStale(this.#dir);
-      const deleted = await evict(this.#dir, maxSizeBytes, key);
-      if (deleted.length > 0)
-        emit({ type: 'step', text: `Removed from ${this.#dir}: ${deleted.join(', ')}` });
+      const { deleted, stuckBytes } = await tidy(upkeep);
+      if (deleted.length > 0) emit({ type: 'step', text: `Removed from ${dir}: ${deleted.join(', ')}` });
+      if (stuckBytes > 0) {
+        emit({
+          type: 'warning',
+          message: `${dir} is larger than CACHE_LOCAL_MAX_SIZE, and this user may not delete what others saved`,
+          hint: 'Share it by a group (chmod g+ws) in place of the sticky bit, or run prune as their user.',
+        });
+      }
       if (size > maxSizeBytes) {
         emit({
           type: 'warning',
-          message: `${this.url(key)} alone is larger than CACHE_LOCAL_MAX_SIZE`,
+          message: `${this.url(kept)} alone is larger than CACHE_LOCAL_MAX_SIZE`,
           hint: 'Raise CACHE_LOCAL_MAX_SIZE: as it is, every save empties the directory.',
         });
       }
     } catch (error) {
-      const message = `${this.#dir} could not be tidied (${systemCode(error) ?? String(error)})`;
       emit({
         type: 'warning',
-        message,
-        hint: 'Check that everybody who shares the directory may delete in it.',
+        message: `${dir} could not be tidied (${systemCode(error) ?? String(error)})`,
+        hint: 'Check that everybody who shares the directory may read and delete in it.',
       });
     }
   }

@@ -16,6 +16,8 @@ export interface CliOptions {
   timeoutMs?: number;
   /** Fed to stdin, which is empty otherwise. */
   input?: string;
+  /** Who runs it: takes root. @default this user */
+  user?: { uid: number; gid: number };
 }
 
 export interface CliResult {
@@ -71,7 +73,13 @@ export async function startProcess(
   await mkdir(HOME, { recursive: true });
   const started = performance.now();
   const env = { PATH: process.env['PATH'], HOME, ...options.env };
-  const child = spawn(file, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  const child = spawn(file, args, {
+    cwd,
+    env,
+    ...options.user,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: true,
+  });
   child.stdin.on('error', () => undefined).end(options.input ?? '');
   let stdout = '';
   let stderr = '';

@@ -3,12 +3,14 @@ import { randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-/** Everything that is no entry. Entries cannot get in here: a dot at the beginning of a name is escaped. */
+/** Holds everything that is no entry. No entry gets in here: a dot at the beginning of a name is escaped. */
 export const OWN_FOLDER = '.sandbox-cache';
 
-/** Explicit, because archive workers run with umask 0. */
-export const FILE_MODE = 0o644;
-export const FOLDER_MODE = 0o755;
+/** Names of temporary files: what `randomUUID` returns. */
+export const TEMPORARY_NAME = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Names of sidecars; the group is the ETag. */
+export const SIDECAR_NAME = /^([0-9a-z]+-[0-9a-z]+-[0-9a-z]+)\.json$/;
 
 export function temporaryFolder(dir: string): string {
   return join(dir, OWN_FOLDER, 'temporary');
@@ -32,10 +34,11 @@ export function entryPath(dir: string, key: string): string {
   return join(dir, ...key.split('/').map(escapeSegment));
 }
 
-/** The key of a path below `dir`, or undefined when no key has that path. */
+/** The key of a path below `dir`, or undefined when no key has exactly that path. */
 export function keyOf(segments: readonly string[]): string | undefined {
   try {
-    return segments.map((segment) => (segment === '%' ? '' : decodeURIComponent(segment))).join('/');
+    const names = segments.map((segment) => (segment === '%' ? '' : decodeURIComponent(segment)));
+    return names.every((name, n) => escapeSegment(name) === segments[n]) ? names.join('/') : undefined;
   } catch {
     return undefined;
   }

@@ -1,9 +1,10 @@
 /** The one moment in which an entry appears. `link` fails when the name is taken, `rename` replaces what is there. */
-import { link, rename, rm, stat } from 'node:fs/promises';
+import { link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import type { RemoveOutcome, WriteOptions } from '../store.ts';
-import { makeFolder } from './folder.ts';
+import { notRegular } from './errors.ts';
+import { makeFolders } from './folder.ts';
 import { identityOf, temporaryPath } from './layout.ts';
 
 export interface Publication {
@@ -14,9 +15,9 @@ export interface Publication {
   ifExists: WriteOptions['ifExists'];
 }
 
-/** Whether the entry is now ours. */
+/** Whether the entry is now ours. @throws CacheError STORE_FAILED when the name is taken by something that is no file */
 export async function publish({ dir, temporary, path, ifExists }: Publication): Promise<boolean> {
-  await makeFolder(dirname(path));
+  await makeFolders(dir, dirname(path));
   if (ifExists === 'replace') {
     await rename(temporary, path);
     return true;
@@ -34,7 +35,7 @@ export async function takeAway(dir: string, path: string, etag: string): Promise
     if (systemCode(error) === 'ENOENT') return 'absent';
     throw error;
   }
-  if (identityOf(await stat(aside, { bigint: true })) === etag) {
+  if (identityOf(await lstat(aside, { bigint: true })) === etag) {
     await rm(aside);
     return 'removed';
   }
@@ -49,20 +50,19 @@ async function linkOrRename(from: string, to: string): Promise<boolean> {
     return true;
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'EEXIST') return false;
-    if (code === undefined || !NO_LINKS.has(code)) throw error;
+    if (code !== 'EEXIST' && (code === undefined || !NO_LINKS.has(code))) throw error;
   }
+  if (await isTaken(to)) return false;
   // No hard links here (SMB, some FUSE mounts). The last of two writers at the same moment wins; what it wrote restores.
-  if (await exists(to)) return false;
   await rename(from, to);
   return true;
 }
 
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
+async function isTaken(path: string): Promise<boolean> {
+  const found = await lstat(path).catch(() => undefined);
+  // An entry could never be read from there, and every save would take it for one.
+  if (found?.isFile() === false) throw notRegular(path);
+  return found !== undefined;
 }

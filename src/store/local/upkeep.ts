@@ -1,95 +1,125 @@
-/** Keeps a store's directory within its size, and free of what dead writers left. */
-import type { BigIntStats } from 'node:fs';
-import { readdir, rm, stat } from 'node:fs/promises';
+/**
+ * Keeps a store's directory within its size, and free of what dead writers left. The directory may hold files of others, so
+ * it is never searched: each sidecar names one entry, and what no sidecar names is neither counted nor deleted.
+ */
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCode } from '../../errors.ts';
-import { identityOf, keyOf, OWN_FOLDER, sidecarFolder, sidecarPath, temporaryFolder } from './layout.ts';
+import {
+  entryPath,
+  identityOf,
+  SIDECAR_NAME,
+  sidecarFolder,
+  sidecarPath,
+  TEMPORARY_NAME,
+  temporaryFolder,
+} from './layout.ts';
+import { lookAtEntry } from './list.ts';
+import { takeAway } from './publish.ts';
+import { readSidecar, type Sidecar } from './sidecar.ts';
 
 /** A writer that lives writes far more often; one that was killed never again. */
 const STALE_MS = 60 * 60 * 1000;
+/** What `stat` counts blocks in, whatever the file system's own are. */
+const BLOCK_BYTES = 512;
 
-export interface StoredFile {
+export interface Upkeep {
+  dir: string;
+  maxSizeBytes: number;
+  /** The key just written, which stays. */
+  kept: string;
+  /** By the file system's clock, milliseconds. The clocks of those who share a directory may differ. */
+  now: number;
+}
+
+export interface Tidied {
+  /** Keys of entries that were deleted. */
+  deleted: string[];
+  /** Bytes of entries that should go and that this user may not delete. */
+  stuckBytes: number;
+}
+
+export async function tidy(upkeep: Upkeep): Promise<Tidied> {
+  const entries = await survey(upkeep);
+  await clearTemporary(upkeep);
+  return evict(entries, upkeep);
+}
+
+interface OwnEntry {
   key: string;
-  path: string;
   etag: string;
-  size: number;
-  modified: Date;
+  /** As allocated on the disk. */
+  bytes: number;
+  usedMs: number;
 }
 
-/** All entries below a directory, in no particular order; those that vanish meanwhile are left out. */
-export async function* listFiles(dir: string, segments: readonly string[] = []): AsyncGenerator<StoredFile> {
-  for (const entry of await readFolder(join(dir, ...segments))) {
-    if (segments.length === 0 && entry.name === OWN_FOLDER) continue;
-    const inner = [...segments, entry.name];
-    if (entry.isDirectory()) {
-      yield* listFiles(dir, inner);
-    } else if (entry.isFile()) {
-      const key = keyOf(inner);
-      const path = join(dir, ...inner);
-      const stats = await statOrNothing(path);
-      if (key === undefined || stats === undefined) continue;
-      yield {
-        key,
-        path,
-        etag: identityOf(stats),
-        size: Number(stats.size),
-        modified: new Date(Number(stats.mtimeMs)),
-      };
-    }
+/** Every entry that we wrote. Removes the sidecars of those that are gone. */
+async function survey({ dir, now }: Upkeep): Promise<OwnEntry[]> {
+  const entries: OwnEntry[] = [];
+  for (const name of await readdir(sidecarFolder(dir))) {
+    const etag = SIDECAR_NAME.exec(name)?.[1];
+    const sidecar = etag === undefined ? undefined : readSidecar(dir, etag);
+    if (etag === undefined || sidecar === undefined) continue;
+    const { key, usedMs, changedMs } = sidecar;
+    const bytes = key === undefined ? undefined : await allocatedTo(dir, etag, { ...sidecar, key });
+    if (key !== undefined && bytes !== undefined) entries.push({ key, etag, bytes, usedMs });
+    // Younger ones may belong to an entry that is about to appear.
+    else if (now - changedMs > STALE_MS) await removeIfAllowed(sidecarPath(dir, etag));
+  }
+  return entries;
+}
+
+/** The size of the very file that the sidecar was written for; undefined when that is gone. */
+async function allocatedTo(
+  dir: string,
+  etag: string,
+  { key, uid }: Sidecar & { key: string },
+): Promise<number | undefined> {
+  const stats = await lookAtEntry(dir, key).catch(() => undefined);
+  // Somebody else's sidecar may name any file.
+  if (stats?.isFile() !== true || stats.uid !== uid || identityOf(stats) !== etag) return undefined;
+  return Number(stats.blocks) * BLOCK_BYTES;
+}
+
+async function clearTemporary({ dir, now }: Upkeep): Promise<void> {
+  for (const name of await readdir(temporaryFolder(dir))) {
+    const path = join(temporaryFolder(dir), name);
+    const stats = TEMPORARY_NAME.test(name) ? await lstat(path).catch(() => undefined) : undefined;
+    // The change time: an old entry that is being moved aside keeps its modification time.
+    if (stats?.isFile() === true && now - stats.ctimeMs > STALE_MS) await removeIfAllowed(path);
   }
 }
 
-/** Deletes what was used longest ago until the rest fits, but never the entry `kept`. Returns the keys deleted. */
-export async function evict(dir: string, maxSizeBytes: number, kept: string): Promise<string[]> {
-  const files: (StoredFile & { used: number })[] = [];
-  for await (const file of listFiles(dir)) {
-    const sidecar = await statOrNothing(sidecarPath(dir, file.etag));
-    files.push({ ...file, used: Number(sidecar?.mtimeMs ?? file.modified.getTime()) });
-  }
-  let total = files.reduce((sum, { size }) => sum + size, 0);
+/** Deletes what was used longest ago until the rest fits. */
+async function evict(entries: OwnEntry[], { dir, maxSizeBytes, kept }: Upkeep): Promise<Tidied> {
+  let total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   const deleted: string[] = [];
-  for (const file of files.sort((a, b) => a.used - b.used)) {
+  let stuckBytes = 0;
+  for (const { key, etag, bytes } of entries.sort((a, b) => a.usedMs - b.usedMs)) {
     if (total <= maxSizeBytes) break;
-    if (file.key === kept) continue;
-    await rm(file.path, { force: true });
-    await rm(sidecarPath(dir, file.etag), { force: true });
-    total -= file.size;
-    deleted.push(file.key);
-  }
-  return deleted;
-}
-
-/** Removes temporary files of writers that died, and what belonged to entries that are gone. */
-export async function clearStale(dir: string, now = Date.now()): Promise<void> {
-  const present = new Set<string>();
-  for await (const { etag } of listFiles(dir)) present.add(`${etag}.json`);
-  for (const [folder, isKept] of [
-    [temporaryFolder(dir), () => false],
-    [sidecarFolder(dir), (name: string) => present.has(name)],
-  ] as const) {
-    for (const { name } of await readFolder(folder)) {
-      if (isKept(name)) continue;
-      const stats = await statOrNothing(join(folder, name));
-      if (stats !== undefined && now - Number(stats.mtimeMs) > STALE_MS)
-        await rm(join(folder, name), { force: true });
+    if (key === kept) continue;
+    const outcome = await ifAllowed(() => takeAway(dir, entryPath(dir, key), etag));
+    if (outcome === 'not allowed') {
+      stuckBytes += bytes;
+      continue;
     }
+    await removeIfAllowed(sidecarPath(dir, etag));
+    total -= bytes;
+    if (outcome === 'removed') deleted.push(key);
   }
+  return { deleted, stuckBytes };
 }
 
-async function readFolder(path: string) {
-  try {
-    return await readdir(path, { withFileTypes: true });
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+async function removeIfAllowed(path: string): Promise<void> {
+  await ifAllowed(() => rm(path, { force: true }));
 }
 
-async function statOrNothing(path: string): Promise<BigIntStats | undefined> {
+/** In a directory with the sticky bit each user deletes only what is their own. */
+async function ifAllowed<T>(work: () => Promise<T>): Promise<T | 'not allowed'> {
   try {
-    return await stat(path, { bigint: true });
+    return await work();
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+    if (['EPERM', 'EACCES'].includes(systemCode(error) ?? '')) return 'not allowed';
     throw error;
   }
 }
