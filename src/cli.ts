@@ -11,6 +11,7 @@ import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';
+import type { Blame } from './recipes/recipe.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
 import { createOutput } from './report/output.ts';
@@ -26,6 +27,13 @@ const LAST_MOMENT_MS = 1800;
 
 /** From the strongest to the weakest: what several recipes in one run come to. */
 const PRECEDENCE = [130, 143, 2, 3, 4, 1];
+
+const UNVERIFIED_HINTS = {
+  entry: 'Install as without a cache; the next save replaces the entry.',
+  settings:
+    'Install as without a cache; the next save replaces the entry, unless that leaves out other groups.',
+  machine: 'Install as without a cache. The entry stays as it is: the reason may lie on this machine.',
+} as const satisfies Record<Blame, string>;
 
 const OUTPUTS = {
   stdout: createOutput(1, () => process.stdout),
@@ -156,10 +164,7 @@ function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
       log.event({
         type: 'warning',
         message: `${outcome.key} was restored, but ${outcome.reason}`,
-        hint:
-          outcome.blame === 'entry'
-            ? 'Install as without a cache; the next save replaces the entry.'
-            : 'Install as without a cache. The entry stays as it is: the reason may lie on this machine.',
+        hint: UNVERIFIED_HINTS[outcome.blame],
       });
   }
   const line = resultText(outcome);

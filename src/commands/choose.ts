@@ -15,8 +15,9 @@ export interface RecipeFlags {
  * @throws CacheError USAGE
  */
 export function choose(session: Session, names: readonly string[], flags: RecipeFlags): Recipe[] {
-  const { projectDir } = session.config;
-  if (flags.lockfile === undefined && flags.path === undefined) return chooseRecipes({ projectDir, names });
+  const { projectDir, env } = session.config;
+  if (flags.lockfile === undefined && flags.path === undefined)
+    return chooseRecipes({ projectDir, env, names });
   const [name, ...more] = names;
   if (name === undefined || more.length > 0) {
     throw new CacheError('USAGE', '--lockfile and --path go with the name of one recipe', {
@@ -26,7 +27,8 @@ export function choose(session: Session, names: readonly string[], flags: Recipe
   const { lockfile: lockfiles = [], path: paths = [] } = flags;
   const custom = customRecipe({ projectDir, name, lockfiles, paths });
   const builtIn = builtInRecipes.find((recipe) => recipe.name === name);
-  return [builtIn === undefined ? custom : placed(builtIn, custom, paths)];
+  if (builtIn === undefined) return [custom];
+  return [placed(builtIn.at?.({ dir: projectDir, env }) ?? builtIn, custom, paths)];
 }
 
 /**

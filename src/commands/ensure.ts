@@ -1,5 +1,6 @@
 import { CacheError } from '../errors.ts';
-import type { Command, Recipe, Verdict } from '../recipes/recipe.ts';
+import { findLockfile } from '../recipes/lockfile.ts';
+import type { Command, Project, Recipe, Verdict } from '../recipes/recipe.ts';
 import { runCommand } from '../recipes/run.ts';
 import { identify } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
@@ -26,6 +27,10 @@ export async function ensure(
 ): Promise<OutcomeDetail> {
   const began = performance.now();
   const seconds = (): number => (performance.now() - began) / 1000;
+  const elsewhere = recipe.lookElsewhere?.(projectOf(session, recipe));
+  // Said before minutes of installing. A command of the caller's may set right what is wrong.
+  if (elsewhere !== undefined && options.command.length === 0)
+    throw new CacheError('VERIFY_FAILED', `${recipe.name} was not installed: ${elsewhere.reason}`);
   const restored = await forgiving(session, () => restore(session, recipe));
   if (restored.type === 'restored')
     return { ...restored, type: 'ensured', by: 'cache', saved: 'exists', seconds: seconds() };
@@ -98,6 +103,11 @@ async function installAndSave(
   return { type: 'ensured', by: 'install', ...stored, seconds: options.seconds() };
 }
 
+function projectOf({ config }: Session, recipe: Recipe): Project {
+  const { projectDir: dir, env } = config;
+  return { dir, lockfile: findLockfile(dir, recipe) ?? recipe.lockfiles[0] ?? '', env };
+}
+
 async function saveInstalled(
   session: Session,
   recipe: Recipe,
@@ -117,24 +127,19 @@ async function install(
   recipe: Recipe,
   options: EnsureOptions,
 ): Promise<OutcomeDetail | undefined> {
-  const { config } = session;
   const command = installCommand(session, recipe, options);
   const text = command.argv.join(' ');
   session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
   const { status } = await runCommand(command, {
-    project: { dir: config.projectDir, lockfile: recipe.lockfiles[0] ?? '', env: config.env },
+    project: projectOf(session, recipe),
     output: options.installerOutput,
     signal: session.signal,
   });
   return status === 0 ? undefined : { type: 'install-failed', status, command: text };
 }
 
-function installCommand({ config }: Session, recipe: Recipe, { command }: EnsureOptions): Command {
-  const own = recipe.install({
-    dir: config.projectDir,
-    lockfile: recipe.lockfiles[0] ?? '',
-    env: config.env,
-  });
+function installCommand(session: Session, recipe: Recipe, { command }: EnsureOptions): Command {
+  const own = recipe.install(projectOf(session, recipe));
   const [program, ...rest] = command;
   if (program !== undefined) return { argv: [program, ...rest], env: own?.env ?? {} };
   if (own !== undefined) return own;
@@ -143,10 +148,13 @@ function installCommand({ config }: Session, recipe: Recipe, { command }: Ensure
   });
 }
 
+/** Whether the tree is whole, and is the one that the package manager uses in the caller's environment. */
 async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {
   const subject = await identify(session, recipe);
   if (subject === undefined)
     return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}`, blame: 'machine' };
+  const elsewhere = recipe.lookElsewhere?.(subject.project);
+  if (elsewhere !== undefined) return { ok: false, reason: elsewhere.reason, blame: 'machine' };
   return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal));
 }
 

@@ -1,5 +1,6 @@
 import type { CacheError } from '../errors.ts';
 import type { KeyIngredients } from '../key.ts';
+import type { Blame } from '../recipes/recipe.ts';
 import type { StoredEntry } from './entries.ts';
 
 /** How one recipe fared in one command. Reporters turn it into a line or JSON, `cli.ts` into an exit code. */
@@ -16,9 +17,10 @@ export type OutcomeDetail =
   /** No bucket and no local directory are set, or the store must not be written. */
   | { type: 'off'; reason: string }
   | { type: 'no-lockfile'; lockfiles: readonly string[] }
-  | { type: 'nothing-installed'; targets: readonly string[] }
+  /** `elsewhere`: where the package manager installs in place of the targets. */
+  | { type: 'nothing-installed'; targets: readonly string[]; elsewhere?: string }
   /** Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it. */
-  | ({ type: 'unverified'; reason: string; blame: 'entry' | 'machine' } & Entry)
+  | ({ type: 'unverified'; reason: string; blame: Blame } & Entry)
   | ({ type: 'saved'; replaced: boolean } & Entry & Work)
   | ({ type: 'exists' } & Entry)
   /** `save --background`: another process saves. */

@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError, type ErrorCode } from '../errors.ts';
 import { parseKey } from '../key.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
+import type { Rejected } from '../workspace/rejected.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
-import { type Session, whyOff, withDeadline } from './session.ts';
+import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
 import { verify } from './verify.ts';
 
 export interface RestoreOptions {
@@ -45,6 +46,11 @@ export async function restore(
     await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
       settleLeftovers(session, subject, signal),
     );
+    const elsewhere = recipe.lookElsewhere?.(subject.project);
+    if (elsewhere !== undefined) {
+      const url = entryUrl(session.config, key);
+      return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', key, url };
+    }
     session.emit({ type: 'step', text: `Already in place: ${key}` });
     return { type: 'in-place', key };
   }
@@ -106,7 +112,7 @@ interface Restoring {
 
 async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<OutcomeDetail> {
   const { session, subject, store } = restoring;
-  const { recipe, key } = subject;
+  const { recipe, project, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
   return rejectingFaulty(restoring, entry.info, async () => {
@@ -118,10 +124,13 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
         const verified = await verify(subject, restoring.signal);
         if (!verified.ok) {
           const { reason, blame } = verified;
-          const evicted = blame === 'entry' ? await reject(restoring, entry.info, reason) : '';
+          const evicted = await rejectUnverified(restoring, entry.info, verified);
           return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
         }
         confirm(subject, placed);
+        const elsewhere = recipe.lookElsewhere?.(project);
+        if (elsewhere !== undefined)
+          return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', ...where };
         session.emit({ type: 'step', text: 'Cache restored successfully' });
         const { installSeconds } = placed;
         return { type: 'restored', from: entry.from, ...work(placed, began), installSeconds, ...where };
@@ -170,9 +179,21 @@ async function rejectingFaulty<T>(
   } catch (error) {
     if (!(error instanceof CacheError) || !ENTRY_FAULTS.includes(error.code)) throw error;
     const { code, message, hint, cause } = error;
-    const evicted = await reject(restoring, entry, message);
+    const evicted = await reject(restoring, entry, { reason: message });
     throw new CacheError(code, `${message}${evicted}`, { ...(hint === undefined ? {} : { hint }), cause });
   }
+}
+
+/** As `reject`, for a tree that did not pass its verification. */
+async function rejectUnverified(
+  restoring: Restoring,
+  entry: EntryInfo,
+  { reason, blame }: Verdict & { ok: false },
+): Promise<string> {
+  if (blame === 'machine') return '';
+  const { recipe, project } = restoring.subject;
+  const leftOut = blame === 'settings' ? recipe.leftOut?.(project) : undefined;
+  return reject(restoring, entry, leftOut === undefined ? { reason } : { reason, leftOut });
 }
 
 /**
@@ -180,14 +201,17 @@ async function rejectingFaulty<T>(
  * be told: what goes wrong here is only about mending it.
  * @returns what `--evict` did, to go behind the fault: `; the entry was deleted`. Empty where it did nothing, which a warning explains.
  */
-async function reject(restoring: Restoring, entry: EntryInfo, reason: string): Promise<string> {
-  const { session, subject, store, options } = restoring;
+async function reject(
+  { session, subject, store, options }: Restoring,
+  entry: EntryInfo,
+  fault: Pick<Rejected, 'reason' | 'leftOut'>,
+): Promise<string> {
   const { key, etag } = entry;
   const url = store.url(key);
   try {
     const { noteRejected } = await import('../workspace/rejected.ts');
     // One that was only to be a base is under a key that no save here writes.
-    if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, reason });
+    if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, ...fault });
   } catch (error) {
     session.emit({
       type: 'warning',
@@ -200,6 +224,8 @@ async function reject(restoring: Restoring, entry: EntryInfo, reason: string): P
     return '';
   };
   if (session.config.readonly) return kept('CACHE_READONLY is set');
+  // Whoever comes next would leave out something else, and be deleted in turn.
+  if (fault.leftOut !== undefined) return kept('what it lacks may have been left out on purpose');
   try {
     switch (await store.remove(key, { etag, signal: session.signal })) {
       case 'removed':

@@ -79,9 +79,9 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const targets = await recipe.targets(subject.project);
   const present = targets.filter((target) => isDirectory(join(config.projectDir, target)));
-  return present.length === 0
-    ? { type: 'nothing-installed', targets }
-    : { type: 'installed', subject, present };
+  if (present.length > 0) return { type: 'installed', subject, present };
+  const elsewhere = recipe.lookElsewhere?.(subject.project)?.where;
+  return { type: 'nothing-installed', targets, ...(elsewhere === undefined ? {} : { elsewhere }) };
 }
 
 /** Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore here fetches it all. */
@@ -102,7 +102,10 @@ function forgivingDisk({ emit }: Session, url: string, write: () => void): void 
 function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): WriteOptions['ifExists'] {
   if (force === true) return 'replace';
   const rejected = readRejected(project.dir, recipe.name);
-  return rejected?.key === key ? { etag: rejected.etag } : 'keep';
+  if (rejected?.key !== key) return 'keep';
+  // A group left out since then may be all that the entry lacked. Each would replace what the other saved, for ever.
+  const differs = rejected.leftOut !== undefined && rejected.leftOut !== recipe.leftOut?.(project);
+  return differs ? 'keep' : { etag: rejected.etag };
 }
 
 async function requireVerified(subject: Subject, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@ import { bundleRecipe } from './bundle.ts';
 import { findLockfile } from './lockfile.ts';
 import { npmRecipe } from './npm.ts';
 import { readProjectRecipes } from './project-file.ts';
-import type { Recipe } from './recipe.ts';
+import type { Project, Recipe } from './recipe.ts';
 
 /** In the order in which several are handled in one run. */
 export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
@@ -11,6 +11,8 @@ export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
 export interface RecipeChoice {
   /** Absolute. */
   projectDir: string;
+  /** Of child processes: package managers read their settings there. */
+  env: Project['env'];
   /** As the user named them; none means every recipe whose lockfile is there. */
   names: readonly string[];
 }
@@ -20,12 +22,14 @@ export interface RecipeChoice {
  * one by its name. A named one may have no lockfile: that is for its command to say.
  * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that does not parse.
  */
-export function chooseRecipes({ projectDir, names }: RecipeChoice): Recipe[] {
+export function chooseRecipes({ projectDir, env, names }: RecipeChoice): Recipe[] {
   const known = knownRecipes(projectDir);
-  if (names.length === 0) return known.filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
+  const here = (recipe: Recipe): Recipe => recipe.at?.({ dir: projectDir, env }) ?? recipe;
+  if (names.length === 0)
+    return known.map(here).filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
   return [...new Set(names)].map((name) => {
     const recipe = known.find((candidate) => candidate.name === name);
-    if (recipe !== undefined) return recipe;
+    if (recipe !== undefined) return here(recipe);
     throw unknownRecipe(name, known, 'For anything else add --lockfile <file> --path <dir>');
   });
 }

@@ -45,14 +45,21 @@ export function readLockfiles(
  * `NPM_CONFIG_OMIT` as it reads `npm_config_omit`.
  */
 export function keyVariables(
-  recipe: Pick<Recipe, 'keyVariables'>,
+  recipe: Pick<Recipe, 'keyVariables' | 'keyValues'>,
   env: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const found: Record<string, string> = {};
   for (const variable of recipe.keyVariables) {
-    const [name = '', only] = variable.split('=');
-    const value = env[name] ?? env[name.toUpperCase()] ?? '';
-    if (value !== '' && (only === undefined || only === value)) found[name] = value;
+    const [pattern = '', only] = variable.split('=');
+    for (const name of namesOf(pattern, env)) {
+      const value = env[name] ?? env[name.toUpperCase()] ?? '';
+      if (value !== '' && (only === undefined || only === value)) found[name] = value;
+    }
   }
-  return found;
+  return { ...found, ...recipe.keyValues };
+}
+
+function namesOf(pattern: string, env: Readonly<Record<string, string>>): string[] {
+  if (!pattern.endsWith('*')) return [pattern];
+  return Object.keys(env).filter((name) => name.startsWith(pattern.slice(0, -1)));
 }

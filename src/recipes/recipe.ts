@@ -3,6 +3,12 @@
  * to install and to verify. Adding one is one file here plus a line in `index.ts`; see docs/EXTENDING.md.
  */
 export interface Recipe {
+  /**
+   * This recipe as the project and its environment have it, where those may name another lockfile or another directory.
+   * @default itself
+   */
+  at?(place: Pick<Project, 'dir' | 'env'>): Recipe;
+
   /** Part of the key: `bundle`, `npm`. Lower-case letters, digits and `-`. */
   readonly name: string;
   /** For result lines: `Ruby gems`, `Node packages`. */
@@ -13,9 +19,11 @@ export interface Recipe {
   readonly everyLockfile?: boolean;
   /**
    * Environment variables that change what is installed: mixed into the hash when set (not empty). `NAME=value` counts
-   * with that value only.
+   * with that value only, and `NAME*` stands for all that begin with NAME.
    */
   readonly keyVariables: readonly string[];
+  /** What else changes the tree, by name: mixed into the hash as variables are. @default nothing */
+  readonly keyValues?: Readonly<Record<string, string>>;
 
   /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
   readonly program?: string;
@@ -60,6 +68,18 @@ export interface Recipe {
    */
   verify(project: Project, signal: AbortSignal): Promise<Verdict>;
 
+  /**
+   * Where the package manager looks in place of the targets, set as it is in the caller's environment. A tree that it does
+   * not look into is of no use, however good it is. Few and small files are read, no program is started.
+   */
+  lookElsewhere?(project: Project): Elsewhere | undefined;
+
+  /**
+   * What the settings of this moment leave out of an install: groups, for one. A tree that lacks only that is good for
+   * whoever made it, and is not to be replaced by one that lacks something else.
+   */
+  leftOut?(project: Project): string;
+
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
   readonly verifiesLockfile: boolean;
 
@@ -71,11 +91,22 @@ export interface Recipe {
  * What a verification comes to. `blame` says what has to change before it can pass:
  *
  * - `entry`: the targets lack something, or hold something wrong. An entry with this content is of no use to anybody.
+ * - `settings`: the targets lack something that `leftOut` may have left out where they were installed. The entry is good
+ *   for whoever has those settings.
  * - `machine`: everything else. A program is missing or cannot be started, a file may not be read, a setting sends the
  *   package manager elsewhere, sources are not copied yet. The same entry may be good on another machine, or here
  *   tomorrow. A recipe that cannot tell blames the machine: a sound entry must not be replaced.
  */
-export type Verdict = { ok: true } | { ok: false; reason: string; blame: 'entry' | 'machine' };
+export type Verdict = { ok: true } | { ok: false; reason: string; blame: Blame };
+
+export type Blame = 'entry' | 'settings' | 'machine';
+
+export interface Elsewhere {
+  /** e.g. `/usr/local/bundle (BUNDLE_PATH in the environment)` */
+  where: string;
+  /** A sentence that says so, with the line that mends it. */
+  reason: string;
+}
 
 /** The project a recipe works in. */
 export interface Project {

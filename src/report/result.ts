@@ -25,7 +25,7 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
     case 'miss':
       return `${label} not in the cache (${outcome.key})`;
     case 'nothing-installed':
-      return `${label} not saved: nothing is installed in ${outcome.targets.join(', ')}`;
+      return `${label} not saved: nothing is installed in ${outcome.targets.join(', ')}${installsElsewhere(outcome)}`;
     case 'unverified':
       return `${label} restored, but not usable: ${outcome.reason}`;
     case 'saved':
@@ -46,6 +46,10 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
     case 'failed':
       return undefined;
   }
+}
+
+function installsElsewhere({ elsewhere }: { elsewhere?: string }): string {
+  return elsewhere === undefined ? '' : `; installs go to ${elsewhere}`;
 }
 
 function restoredLine(

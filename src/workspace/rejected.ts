@@ -12,16 +12,14 @@ export interface Rejected {
   /** Of the object that failed: another one under the same key is not to be replaced. */
   etag: string;
   reason: string;
+  /** What the settings left out of the tree when it failed, where it failed for lack of something (see `Recipe.leftOut`). */
+  leftOut?: string;
 }
 
 /** @throws CacheError TARGET_UNWRITABLE, DISK_FULL */
-export function noteRejected(projectDir: string, recipe: string, { key, etag, reason }: Rejected): void {
+export function noteRejected(projectDir: string, recipe: string, note: Rejected): void {
   try {
-    replaceFile(
-      notePath(projectDir, recipe),
-      `${JSON.stringify({ key, etag, reason }, undefined, 2)}\n`,
-      0o644,
-    );
+    replaceFile(notePath(projectDir, recipe), `${JSON.stringify(note, undefined, 2)}\n`, 0o644);
   } catch (error) {
     throw targetError(error, `write ${noteName(recipe)}`);
   }
@@ -32,9 +30,9 @@ export function readRejected(projectDir: string, recipe: string): Rejected | und
   try {
     const path = notePath(projectDir, recipe);
     if (!lstatSync(path).isFile()) return undefined;
-    const { key, etag, reason } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Rejected>;
+    const { key, etag, reason, leftOut } = JSON.parse(readFileSync(path, 'utf8')) as Partial<Rejected>;
     if (typeof key !== 'string' || typeof etag !== 'string' || typeof reason !== 'string') return undefined;
-    return { key, etag, reason };
+    return { key, etag, reason, ...(typeof leftOut === 'string' ? { leftOut } : {}) };
   } catch {
     return undefined;
   }

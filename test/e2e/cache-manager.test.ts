@@ -234,7 +234,11 @@ describeFixture("the old library's archives", await sharedFixture('gems'), (fixt
     await copyTree(fixture.folder, sandbox.project);
     placeOld(gzip);
     wipe(sandbox.project, 'vendor');
-    const env = { CACHE_KEY_RUNTIME: 'false', CACHE_COMPRESSION: gzip === 'gzip' ? 'true' : 'false' };
+    const env = {
+      BUNDLE_PATH: 'vendor/bundle',
+      CACHE_KEY_RUNTIME: 'false',
+      CACHE_COMPRESSION: gzip === 'gzip' ? 'true' : 'false',
+    };
     const library = `set -euo pipefail; source "${LIBRARY}"; cache_restore bundle Gemfile.lock vendor/bundle`;
     const result = expectExit(await sandbox.script(library, { env: { ...env, CACHE_VERBOSE: 'true' } }), 0);
     expect(cacheLines(result)).toContain('Cache restored successfully');

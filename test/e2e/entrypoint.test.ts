@@ -4,15 +4,20 @@ import { describe, expect, it } from 'vitest';
 import { freePorts } from '../support/ports.ts';
 import { copyTree, describeFixture, sharedFixture } from '../support/fixtures.ts';
 import { bundleEnvironment } from '../support/gem-project.ts';
-import { expectExit, tool, useSandbox, wipe } from './support.ts';
+import { type CliResult, expectExit, tool, useSandbox, wipe } from './support.ts';
 
 const sandbox = useSandbox();
+
+/** As the image or the entrypoint sets it: Bundler installs into its system gems without. */
+const PATH = { BUNDLE_PATH: 'vendor/bundle' };
+const run = (args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> =>
+  sandbox.run(args, { env: { ...PATH, ...env } });
 
 const PATTERN = `
 if sandbox-cache restore bundle; then
   echo "from the cache"
 else
-  BUNDLE_PATH=vendor/bundle bundle install --quiet
+  bundle install --quiet
   sandbox-cache save bundle || true
 fi
 echo "end of the entrypoint"
@@ -54,7 +59,10 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
       await copyTree(fixture.folder, sandbox.project);
       const env = await STATES[state]!();
       wipe(sandbox.project, 'vendor', '.bundle');
-      const result = expectExit(await sandbox.script(`${options}\n${script}`, { env }), 0);
+      const result = expectExit(
+        await sandbox.script(`${options}\n${script}`, { env: { ...PATH, ...env } }),
+        0,
+      );
       expect(result.stdout).toMatch(/end of the entrypoint\n$/);
       const shell = { cwd: sandbox.project, env: bundleEnvironment(sandbox.project) };
       expect(await tool('bundle', ['exec', 'fixture-greet'], shell)).toBe('twice 21 is 42\n');
@@ -63,7 +71,7 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
       );
       if (state === 'on, empty' || state === 'a corrupt entry') {
         wipe(sandbox.project, 'vendor', '.bundle');
-        expectExit(await sandbox.run(['restore', 'bundle']), 0);
+        expectExit(await run(['restore', 'bundle']), 0);
       }
       if (state.startsWith('read-only, empty')) expect(sandbox.keys).toEqual([]);
       if (state === 'off') expect(result.stderr, name).not.toContain('[');
@@ -74,9 +82,9 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);
     wipe(sandbox.project, 'vendor');
-    const failed = expectExit(await sandbox.run(['ensure', 'bundle', '--', 'sh', '-c', 'exit 17']), 17);
+    const failed = expectExit(await run(['ensure', 'bundle', '--', 'sh', '-c', 'exit 17']), 17);
     expect(failed.stderr).toMatch(/^\[cache\] warning: "sh -c exit 17" ended with status 17\n$/);
-    const useless = expectExit(await sandbox.run(['ensure', 'bundle', '--', 'true']), 4);
+    const useless = expectExit(await run(['ensure', 'bundle', '--', 'true']), 4);
     expect(useless.stderr).toMatch(
       /^\[cache\] error: bundle is still not usable after the install: .* \[VERIFY_FAILED\]\n$/,
     );
@@ -87,9 +95,9 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);
     const args = ['ensure', 'bundle', '--json', '--', 'sh', '-c', 'rm -rf vendor; exit 17'];
-    const off = expectExit(await sandbox.run(args, { env: { CACHE_S3_BUCKET: '' } }), 0);
+    const off = expectExit(await run(args, { CACHE_S3_BUCKET: '' }), 0);
     expect(JSON.parse(off.stdout)).toMatchObject({ results: [{ by: 'tree', saved: 'not saved' }] });
-    const missed = expectExit(await sandbox.run(args), 0);
+    const missed = expectExit(await run(args), 0);
     expect(JSON.parse(missed.stdout)).toMatchObject({ results: [{ by: 'tree', saved: 'saved' }] });
     expect(sandbox.keys).toHaveLength(1);
   });
@@ -98,7 +106,7 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);
     wipe(sandbox.project, 'vendor');
-    const result = expectExit(await sandbox.run(['ensure', 'bundle', '--json']), 0);
+    const result = expectExit(await run(['ensure', 'bundle', '--json']), 0);
     expect(JSON.parse(result.stdout)).toMatchObject({
       exitCode: 0,
       results: [{ recipe: 'bundle', type: 'ensured', by: 'install', saved: 'saved' }],
@@ -110,13 +118,13 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);
     wipe(sandbox.project, 'vendor');
-    expect(expectExit(await sandbox.run(['warm']), 0).stdout).toMatch(/^Ruby gems saved to s3:/m);
+    expect(expectExit(await run(['warm']), 0).stdout).toMatch(/^Ruby gems saved to s3:/m);
     wipe(sandbox.project, 'vendor');
     sandbox.server.requests.length = 0;
-    const again = expectExit(await sandbox.run(['warm']), 0);
+    const again = expectExit(await run(['warm']), 0);
     expect(again.stdout).toMatch(/^Ruby gems already cached at s3:/);
     expect(sandbox.server.count('PutObject') + sandbox.server.count('CreateMultipartUpload')).toBe(0);
-    const readonly = expectExit(await sandbox.run(['warm'], { env: { CACHE_READONLY: 'true' } }), 2);
+    const readonly = expectExit(await run(['warm'], { CACHE_READONLY: 'true' }), 2);
     expect(readonly.stderr).toMatch(
       /^\[cache\] error: There is no cache to warm: CACHE_READONLY is set.*\[CONFIG_INVALID\]\n$/,
     );
@@ -125,6 +133,6 @@ describeFixture('an entrypoint', await sharedFixture('gems'), (fixture) => {
 
 /** The entry that the project's tree makes. */
 async function fill(): Promise<void> {
-  expectExit(await sandbox.run(['save', 'bundle']), 0);
+  expectExit(await run(['save', 'bundle']), 0);
   wipe(join(sandbox.project), '.bundle');
 }

@@ -16,10 +16,10 @@ set -euo pipefail
 if sandbox-cache restore bundle; then
   echo "restored"
 else
-  BUNDLE_PATH=vendor/bundle bundle install --quiet
+  bundle install --quiet
   sandbox-cache save bundle || true
 fi
-BUNDLE_PATH=vendor/bundle bundle exec fixture-greet
+bundle exec fixture-greet
 `;
 
 describeFixture('Verify Setup', await sharedFixture('gems'), (fixture) => {
@@ -27,7 +27,7 @@ describeFixture('Verify Setup', await sharedFixture('gems'), (fixture) => {
     wipe(sandbox.folder, 'project');
     await copyTree(fixture.folder, sandbox.project);
     wipe(sandbox.project, 'vendor');
-    const env = { CACHE_VERBOSE: 'true' };
+    const env = { CACHE_VERBOSE: 'true', BUNDLE_PATH: 'vendor/bundle' };
     const sum = (await tool('sha256sum', [join(sandbox.project, 'Gemfile.lock')])).slice(0, 16);
 
     const first = expectExit(await sandbox.script(ENTRYPOINT, { env }), 0);

@@ -208,19 +208,47 @@ describe.skipIf(!hasRuby)('with the Ruby on PATH', () => {
     expect(await verify(broken)).toMatch(/^bundle check: .*alpha/);
   });
 
-  it('notices a project whose own settings send gems elsewhere: they beat the environment', async () => {
+  it('cannot look at the target where the project’s own settings send gems elsewhere: they beat the environment', async () => {
     const elsewhere = await copy();
-    await bundle(elsewhere, 'config', 'set', '--local', 'path', 'gems-here');
-    expect(await verify(elsewhere)).toBe(
-      '.bundle/config sets BUNDLE_PATH to gems-here, not vendor/bundle: run `bundle config unset --local path`',
-    );
+    await bundle(elsewhere, 'config', 'set', '--local', 'path', '/somewhere');
+    expect(await bundleRecipe.verify(elsewhere, signal)).toEqual({
+      ok: false,
+      blame: 'machine',
+      reason:
+        'Bundler looks for gems in /somewhere (BUNDLE_PATH in .bundle/config), not in vendor/bundle; `bundle config set --local path vendor/bundle` sends it there',
+    });
     await bundle(elsewhere, 'config', 'set', '--local', 'path', './vendor/bundle');
     expect(await verify(elsewhere)).toBe('ok');
   });
 
-  it('works on this project, whatever BUNDLE_GEMFILE and BUNDLE_PATH say', async () => {
-    const env = { ...installed.env, BUNDLE_GEMFILE: '/nowhere/Gemfile', BUNDLE_PATH: '/nowhere' };
-    expect(await verify({ ...installed, env })).toBe('ok');
+  it('looks at the target also where the environment sends gems elsewhere', async () => {
+    expect(await verify({ ...installed, env: { ...installed.env, BUNDLE_PATH: '/nowhere' } })).toBe('ok');
+  });
+
+  it('takes a group for left out whose gems are nowhere, and a gem with remains for damaged', async () => {
+    const without = await copy();
+    await rm(join(gemsFolder(without, 'specifications'), 'beta-1.0.0.gemspec'));
+    await rm(join(gemsFolder(without, 'gems'), 'beta-1.0.0'), { recursive: true });
+    expect(await bundleRecipe.verify(without, signal)).toMatchObject({ ok: false, blame: 'settings' });
+    expect(bundleRecipe.leftOut?.(without)).toBe('');
+    await bundle(without, 'config', 'set', '--local', 'without', 'test');
+    expect(bundleRecipe.leftOut?.(without)).toBe('test');
+    expect(await verify(without)).toBe('ok');
+  });
+
+  it('notices compiled files that are gone from everywhere, and only those', async () => {
+    const broken = await copy();
+    const extension = join(gemsFolder(broken, 'extensions'), 'x86_64-linux/3.1.0/alpha-1.0.0');
+    const log = (name: string): string => `/usr/bin/install -c -m 0755 ${name} ./.gem.20260101-1-a/alpha\n`;
+    await mkdir(join(extension, 'alpha'), { recursive: true });
+    await writeFile(join(extension, 'gem_make.out'), `compiling a.c\n${log('one.so')}${log('two.so')}`);
+    await writeFile(join(extension, 'alpha/one.so'), '');
+    expect(await verify(broken)).toMatch(/^two\.so of vendor\/bundle\/.+\/alpha-1\.0\.0 is missing$/);
+    await writeFile(join(gemsFolder(broken, 'gems'), 'alpha-1.0.0/lib/two.so'), '');
+    expect(await verify(broken)).toBe('ok');
+    await writeFile(join(extension, 'gem_make.out'), 'checking for a program... yes\n');
+    await rm(join(extension, 'alpha'), { recursive: true });
+    expect(await verify(broken)).toBe('ok');
   });
 
   it('takes gems.rb and gems.locked', async () => {

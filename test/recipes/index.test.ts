@@ -12,7 +12,8 @@ beforeEach(() => void (projectDir = mkdtempSync(join(tmpdir(), 'sandbox-cache-re
 afterEach(() => rmSync(projectDir, { recursive: true }));
 
 const write = (name: string, text = ''): void => writeFileSync(join(projectDir, name), text);
-const chosen = (...names: string[]): string[] => chooseRecipes({ projectDir, names }).map(({ name }) => name);
+const chosen = (...names: string[]): string[] =>
+  chooseRecipes({ projectDir, env: {}, names }).map(({ name }) => name);
 
 describe('chooseRecipes', () => {
   it('finds every recipe whose lockfile is there', () => {
@@ -52,7 +53,7 @@ describe('chooseRecipes', () => {
     expect(chosen()).toEqual(['npm', 'pip']);
     const yarn = { lockfiles: ['yarn.lock'], paths: ['node_modules'] };
     write('.sandbox-cache.json', JSON.stringify({ recipes: { npm: yarn } }));
-    const [npm] = chooseRecipes({ projectDir, names: ['npm'] });
+    const [npm] = chooseRecipes({ projectDir, env: {}, names: ['npm'] });
     expect(npm?.lockfiles).toEqual(['yarn.lock']);
   });
 });

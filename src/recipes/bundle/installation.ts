@@ -1,5 +1,9 @@
 import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { readSmallText } from '../../files/read-small-file.ts';
+
+/** The output of the build of one extension: some hundred kilobytes for the largest. */
+const MAX_LOG_BYTES = 16 * 1024 * 1024;
 
 /** `vendor/bundle/<engine>/<abi>` of each Ruby that has installed there, relative to the project. */
 export function installations(dir: string, target: string): string[] {
@@ -9,19 +13,77 @@ export function installations(dir: string, target: string): string[] {
 }
 
 /**
- * The first gem with a specification but without its files. Bundler only looks at specifications: `bundle check` and `bundle
- * exec` both succeed on a bundle whose `gems` folder is gone.
+ * What the first damaged gem lacks, for people. Bundler only looks at specifications and at one marker of each
+ * extension: `bundle check` and `bundle exec` both succeed on a bundle whose `gems` folder is gone, and on one without
+ * any compiled file.
  */
-export function gemWithoutFiles(dir: string, target: string): string | undefined {
+export function damagedGem(dir: string, target: string): string | undefined {
   for (const path of installations(dir, target)) {
-    for (const file of names(join(dir, path, 'specifications'))) {
-      const gem = /^(.+)\.gemspec$/.exec(file)?.[1];
-      if (gem === undefined) continue;
+    for (const gem of specified(join(dir, path))) {
       const found = statSync(join(dir, path, 'gems', gem), { throwIfNoEntry: false });
-      if (found?.isDirectory() !== true) return `${path}/gems/${gem}`;
+      if (found?.isDirectory() !== true) return `${path}/gems/${gem} is missing`;
+    }
+    for (const extension of extensionFolders(join(dir, path))) {
+      const library = lostLibrary(join(dir, path), extension);
+      if (library !== undefined) return `${library} of ${path}/${extension} is missing`;
     }
   }
   return undefined;
+}
+
+/** The gems that something is left of, e.g. `rack-3.0.0`: a specification, or files. */
+export function installedGems(dir: string, target: string): string[] {
+  const installed = installations(dir, target).map((path) => join(dir, path));
+  return installed.flatMap((path) => [...specified(path), ...names(join(path, 'gems'))]);
+}
+
+function specified(installation: string): string[] {
+  const files = names(join(installation, 'specifications')).filter((name) => name.endsWith('.gemspec'));
+  return files.map((name) => basename(name, '.gemspec'));
+}
+
+/** `extensions/<platform>/<abi>/<gem>`: where RubyGems puts what it compiles. */
+function extensionFolders(installation: string): string[] {
+  const below = (path: string): string[] =>
+    folders(join(installation, path)).map((name) => `${path}/${name}`);
+  return below('extensions').flatMap(below).flatMap(below);
+}
+
+/**
+ * A library that the build installed and that is nowhere now. The log of the build names them; a gem whose extension
+ * compiles none, as some do, has none to lose.
+ */
+function lostLibrary(installation: string, extension: string): string | undefined {
+  const installed = installedLibraries(join(installation, extension, 'gem_make.out'));
+  if (installed.length === 0) return undefined;
+  // Ruby looks into the extension's folder first, then into the gem's own, where older RubyGems put a copy.
+  const here = new Set(filesBelow(join(installation, extension)));
+  const lost = installed.filter((name) => !here.has(name));
+  if (lost.length === 0) return undefined;
+  const gem = basename(extension);
+  const folders = [`gems/${gem}/lib`, `bundler/gems/${gem}/lib`];
+  const copies = new Set(folders.flatMap((folder) => filesBelow(join(installation, folder))));
+  return lost.find((name) => !copies.has(name));
+}
+
+/** From lines such as `/usr/bin/install -c -m 0755 nokogiri.so ./.gem.20260101-1-abc/nokogiri`. */
+function installedLibraries(log: string): string[] {
+  let text;
+  try {
+    text = readSmallText(log, { maxBytes: MAX_LOG_BYTES });
+  } catch {
+    return [];
+  }
+  const lines = text.matchAll(/\binstall -c -m 0?755 (?:\S*\/)?([^\s/]+\.(?:so|bundle))\s/g);
+  return [...new Set([...lines].map(([, name = '']) => name))];
+}
+
+function filesBelow(path: string): string[] {
+  try {
+    return readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => basename(name));
+  } catch {
+    return [];
+  }
 }
 
 function folders(path: string): string[] {

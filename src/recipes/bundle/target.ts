@@ -1,0 +1,72 @@
+import { readdirSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import type { Elsewhere } from '../recipe.ts';
+import type { BundlerSettings, GemPath, Place } from './settings.ts';
+
+/** Where gems are when no setting sends them to another folder of the project, relative to it. */
+export const DEFAULT_TARGET = 'vendor/bundle';
+
+/** The folders that Bundler makes in its path, one for each engine. */
+const ENGINES = /^(?:ruby|jruby|truffleruby|rbx|mruby)$/;
+
+/** The folder that entries consist of, relative to the project: Bundler's path where that can be stored. */
+export function bundleTarget(place: Place, { path }: Pick<BundlerSettings, 'path'>): string {
+  const inside = path?.dir === undefined ? undefined : insideProject(place.dir, path.dir);
+  return inside !== undefined && holdsOnlyGems(resolve(place.dir, inside)) ? inside : DEFAULT_TARGET;
+}
+
+/** @returns undefined when Bundler looks into the target */
+export function lookElsewhere(
+  place: Place,
+  settings: BundlerSettings,
+  target: string,
+): Elsewhere | undefined {
+  const { path } = settings;
+  if (path?.dir !== undefined && located(path.dir) === located(resolve(place.dir, target))) return undefined;
+  const where = whereGemsGo(place, path);
+  const fix = fixOf(place, settings, target);
+  return { where, reason: `Bundler looks for gems in ${where}, not in ${target}; \`${fix}\` sends it there` };
+}
+
+function whereGemsGo({ env }: Place, path: GemPath | undefined): string {
+  if (path?.text !== undefined) return `${path.text} (BUNDLE_PATH in ${path.source})`;
+  const system = env['GEM_HOME'] ?? "RubyGems' own folder";
+  return `${system} (${path === undefined ? 'BUNDLE_PATH is not set' : `path.system in ${path.source}`})`;
+}
+
+function fixOf({ dir }: Place, { root, path }: BundlerSettings, target: string): string {
+  // A relative path is relative to the Gemfile, wherever that is.
+  const value = root === dir ? target : resolve(dir, target);
+  if (path?.isLocal !== true) return `export BUNDLE_PATH=${value}`;
+  const set = `bundle config set --local path ${value}`;
+  return path.text === undefined ? `bundle config unset --local path.system && ${set}` : set;
+}
+
+/** Relative to the project, with `/`; undefined for the project itself, its repository, and everything outside. */
+function insideProject(dir: string, path: string): string | undefined {
+  const parts = relative(realpathSync(dir), located(path)).split(sep);
+  const [first] = parts;
+  // `.bundle` holds Bundler's own configuration.
+  const isOthers = first === '' || first === '..' || first === '.git' || parts.join('/') === '.bundle';
+  return isOthers ? undefined : parts.join('/');
+}
+
+/** The path without links on the way to it, which `$PWD` may go through; the folder itself may be one. */
+function located(path: string): string {
+  const parent = dirname(path);
+  if (parent === path) return path;
+  try {
+    return join(realpathSync(parent), basename(path));
+  } catch {
+    return join(located(parent), basename(path));
+  }
+}
+
+/** A restore replaces the whole folder: in `vendor`, say, an application may keep sources of its own. */
+function holdsOnlyGems(path: string): boolean {
+  try {
+    return readdirSync(path).every((name) => name.startsWith('.') || ENGINES.test(name));
+  } catch {
+    return true;
+  }
+}
