@@ -3,7 +3,8 @@
  * pack or unpack any of them alone. A file larger than a member begins at the end of one and goes on in pieces of its own.
  * The cut depends on nothing but the tree.
  */
-import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength, type TarEntry } from './format/tar-header.ts';
+import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from './format/tar-header.ts';
+import type { SourceEntry } from './source-tree.ts';
 
 /** What one member holds. Lists cross threads, so they are packed into few strings and numbers. */
 export type MemberPlan =
@@ -19,7 +20,7 @@ export interface DataPlan {
   /** Paths of all entries, then the targets of the links among them, each list joined by `\0`. */
   paths: string;
   linkPaths: string;
-  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime in µs. */
+  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime and ctime in µs, inode. */
   numbers: Float64Array;
   /** The last file goes on in pieces, the first of them from here. */
   open: { offset: number; pieceLength: number } | undefined;
@@ -31,15 +32,15 @@ export interface PiecePlan {
   fileBytes: number;
   entries: 0;
   firstPath: string;
-  file: TarEntry;
+  file: SourceEntry;
   offset: number;
   /** Bytes of the file; padding may follow. */
   length: number;
 }
 
-export const ENTRY_FIELDS = 4;
+export const ENTRY_FIELDS = 6;
 
-export function* planMembers(entries: Iterable<TarEntry>, memberLength: number): Generator<MemberPlan> {
+export function* planMembers(entries: Iterable<SourceEntry>, memberLength: number): Generator<MemberPlan> {
   let member = newMember();
   for (const entry of entries) {
     const header = headerLength(entry);
@@ -68,7 +69,7 @@ export function* planMembers(entries: Iterable<TarEntry>, memberLength: number):
   yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, fileBytes: 0, entries: 0, firstPath: '' };
 }
 
-function* pieces(file: TarEntry, from: number, pieceLength: number): Generator<PiecePlan> {
+function* pieces(file: SourceEntry, from: number, pieceLength: number): Generator<PiecePlan> {
   const end = paddedLength(file.size);
   // The last piece may be padding alone: then it has no byte of the file.
   for (let offset = from; offset < end; offset += pieceLength) {
@@ -98,10 +99,11 @@ function newMember(): GrowingMember {
   return { tarLength: 0, fileBytes: 0, paths: [], linkPaths: [], numbers: [] };
 }
 
-function add(member: GrowingMember, entry: TarEntry): void {
+function add(member: GrowingMember, entry: SourceEntry): void {
   member.paths.push(entry.path);
   if (entry.linkPath !== '') member.linkPaths.push(entry.linkPath);
-  member.numbers.push(entry.type.charCodeAt(0), entry.mode, entry.size, entry.mtimeUs);
+  const { mode, size, mtimeUs, ctimeUs, inode } = entry;
+  member.numbers.push(entry.type.charCodeAt(0), mode, size, mtimeUs, ctimeUs, inode);
 }
 
 function finished(member: GrowingMember, open?: DataPlan['open']): DataPlan {

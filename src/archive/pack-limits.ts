@@ -8,7 +8,7 @@ import { MAX_DEPTH, MAX_INDEX_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, RATIO_FROM } f
 import { shown } from './faults.ts';
 import { indexedLength, type IndexedMember } from './format/record.ts';
 import type { Limits } from './types.ts';
-import { S_IFDIR, S_IFLNK, S_IFREG, SHARED, STAT_FIELDS, typeBits } from './walk.ts';
+import { MODE, S_IFDIR, S_IFLNK, S_IFREG, SHARED, SIZE, STAT_FIELDS, typeBits } from './walk.ts';
 
 export interface PackLimits {
   /** Of the listings so far: each file once, however many links it has. */
@@ -88,13 +88,13 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
       let target = 0;
       entries += names.length;
       for (let n = 0; n < names.length; n++) {
-        const mode = stats[n * STAT_FIELDS]!;
+        const mode = stats[n * STAT_FIELDS + MODE]!;
         const type = typeBits(mode);
         const length = dir.length + 1 + names[n]!.length;
         if (type === S_IFDIR) addName(length);
         else if (type === S_IFLNK) addName(length + linkTargets[target++]!.length);
         else if (type === S_IFREG) {
-          const size = stats[n * STAT_FIELDS + 1]!;
+          const size = stats[n * STAT_FIELDS + SIZE]!;
           addFile(size, length, (mode & SHARED) === 0 ? undefined : shared[inode++]);
         }
       }

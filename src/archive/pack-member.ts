@@ -1,12 +1,13 @@
 /**
  * Packing a member: worker half. Headers are encoded and files read straight into the memory that is compressed from; what leaves is a buffer of its own with the frame and the compressed body.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import { containerFor, type Container } from './format/container.ts';
 import { encodeRecord, seal, type MemberRecord, type Unsealed } from './format/record.ts';
 import { encodeHeader, fsPath, paddedLength, type EntryType, type TarEntry } from './format/tar-header.ts';
 import { ENTRY_FIELDS, type DataPlan, type MemberPlan } from './members.ts';
-import { changed, sourceError } from './walk.ts';
+import type { SourceEntry } from './source-tree.ts';
+import { changed, isAt, sourceError } from './walk.ts';
 import type { Answer } from './protocol.ts';
 import type { Compression } from './types.ts';
 
@@ -92,7 +93,7 @@ function fillEntries(tar: Buffer, base: string, plan: DataPlan): void {
   if (at !== plan.tarLength) throw new Error(`member of ${at} bytes instead of ${plan.tarLength}`);
 }
 
-function* entriesOf(plan: DataPlan): Generator<TarEntry> {
+function* entriesOf(plan: DataPlan): Generator<SourceEntry> {
   const paths = plan.paths.split('\0');
   const linkPaths = plan.linkPaths.split('\0');
   let link = 0;
@@ -105,6 +106,8 @@ function* entriesOf(plan: DataPlan): Generator<TarEntry> {
       mode: plan.numbers[n * ENTRY_FIELDS + 1]!,
       size: plan.numbers[n * ENTRY_FIELDS + 2]!,
       mtimeUs: plan.numbers[n * ENTRY_FIELDS + 3]!,
+      ctimeUs: plan.numbers[n * ENTRY_FIELDS + 4]!,
+      inode: plan.numbers[n * ENTRY_FIELDS + 5]!,
     };
   }
 }
@@ -119,7 +122,7 @@ function lastEntry(plan: DataPlan): TarEntry {
  * Fills `target` with the file's bytes from `offset`, and makes sure that it is still the file that the walk found.
  * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE
  */
-function readFile(target: Buffer, base: string, file: TarEntry, offset: number): void {
+function readFile(target: Buffer, base: string, file: SourceEntry, offset: number): void {
   let fd: number | undefined;
   try {
     // Not blocking: what was a file may be a fifo by now.
@@ -138,15 +141,23 @@ function readFile(target: Buffer, base: string, file: TarEntry, offset: number):
       if (read === 0) throw changed(file.path, 'changed');
       at += read;
     }
-    // Milliseconds as a double are exact to a quarter of a microsecond; BigInt statistics cost twice as much.
-    const stat = fstatSync(fd);
-    if (stat.size !== file.size || !stat.isFile() || Math.abs(stat.mtimeMs * 1000 - file.mtimeUs - 0.5) > 1.5)
-      throw changed(file.path, 'changed');
+    if (!isSame(fstatSync(fd), file)) throw changed(file.path, 'changed');
   } catch (error) {
     throw sourceError(file.path, error);
   } finally {
     if (fd !== undefined) closeSync(fd);
   }
+}
+
+/** Package managers give files one constant time, and a new file may have the old one's size: the ctime tells, which nobody can set. */
+function isSame(stat: Stats, { size, mtimeUs, ctimeUs, inode }: SourceEntry): boolean {
+  return (
+    stat.isFile() &&
+    stat.size === size &&
+    stat.ino === inode &&
+    isAt(stat.mtimeMs, mtimeUs) &&
+    isAt(stat.ctimeMs, ctimeUs)
+  );
 }
 
 const EMPTY = Buffer.alloc(0);

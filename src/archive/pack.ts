@@ -18,6 +18,7 @@ import { planMembers, type MemberPlan } from './members.ts';
 import { createPackLimits } from './pack-limits.ts';
 import type { PackReply } from './pack-member.ts';
 import { createPool, type Pool } from './pool.ts';
+import { recheck } from './recheck.ts';
 import { statement } from './seal.ts';
 import { inSections } from './sections.ts';
 import { readSourceTree, sourceEntries } from './source-tree.ts';
@@ -101,6 +102,8 @@ async function* archive(
     yield reply.bytes;
     options.onProgress?.({ bytes: packedBytes, total: limits.fileBytes, files: total.files });
   }
+
+  await recheck(pool, tree, { base, excludes: options.excludes });
 
   const indexOffset = total.storedBytes;
   for (const bytes of tail({ options, container, rootHash, index, total, indexOffset })) {

@@ -2,17 +2,19 @@
  * What the main thread and the workers say to each other. A job is answered by exactly one reply of its type, or an error.
  * Paths are binary strings, one character a byte, see format/tar-header.ts.
  */
+import type { LookJob, LookReply } from './look-again.ts';
 import type { PackJob, PackReply } from './pack-member.ts';
 import type { SettleJob, SettleReply } from './settle.ts';
 import type { UnpackJob, UnpackReply } from './unpack-member.ts';
 import type { WalkJob, WalkReply } from './walk.ts';
 
-export type Job = WalkJob | PackJob | UnpackJob | SettleJob;
+export type Job = WalkJob | PackJob | LookJob | UnpackJob | SettleJob;
 
 /** Reply of each job, by the job's type. */
 export interface Replies {
   walk: WalkReply;
   pack: PackReply;
+  look: LookReply;
   unpack: UnpackReply;
   settle: SettleReply;
 }

@@ -13,8 +13,8 @@ import { headerLength, paddedLength, TYPE_DIRECTORY, TYPE_FILE, type TarEntry } 
 const SECTION_LENGTH = 8 * 1024 * 1024;
 
 /** @param entries directories come after what is in them, links after the files they are links to */
-export function* inSections(entries: Iterable<TarEntry>): Generator<TarEntry> {
-  let section: TarEntry[] = [];
+export function* inSections<E extends TarEntry>(entries: Iterable<E>): Generator<E> {
+  let section: E[] = [];
   let length = 0;
   for (const entry of entries) {
     section.push(entry);
@@ -27,7 +27,7 @@ export function* inSections(entries: Iterable<TarEntry>): Generator<TarEntry> {
   yield* arranged(section);
 }
 
-function* arranged(section: readonly TarEntry[]): Generator<TarEntry> {
+function* arranged<E extends TarEntry>(section: readonly E[]): Generator<E> {
   const files = section
     .filter((entry) => entry.type === TYPE_FILE)
     .map((entry) => ({ entry, key: `${lastTwo(entry.path)}\0${entry.path}` }));

@@ -1,6 +1,6 @@
 /**
  * The tree to pack, as the workers found it: all of its names and numbers, compact, since this is the one thing that grows
- * with the tree (about 100 bytes an entry). Its order is a function of the tree alone: the files and links of a directory in
+ * with the tree (about 120 bytes an entry). Its order is a function of the tree alone: the files and links of a directory in
  * byte order, then its directories one after the other, each with all that is below it, and last the directory itself.
  */
 import { statSync, type BigIntStats } from 'node:fs';
@@ -16,10 +16,15 @@ import {
 import type { PackLimits } from './pack-limits.ts';
 import type { Pool } from './pool.ts';
 import {
+  CTIME,
+  INODE,
+  MODE,
   mtimeUs,
+  MTIME,
   S_IFDIR,
   S_IFLNK,
   SHARED,
+  SIZE,
   sourceError,
   STAT_FIELDS,
   typeBits,
@@ -42,8 +47,14 @@ export interface SourceTree {
   dirs: Map<string, Listing>;
 }
 
+/** An entry, and what tells whether its file is still the same. */
+export interface SourceEntry extends TarEntry {
+  ctimeUs: number;
+  inode: number;
+}
+
 /** What a directory holds. */
-interface Listing {
+export interface Listing {
   names: string[];
   stats: Float64Array;
   /** Of the files with several links among them, in order. */
@@ -92,10 +103,12 @@ export async function readSourceTree(
 }
 
 /** All entries, in an order that depends on the tree alone. */
-export function* sourceEntries(tree: SourceTree): Generator<TarEntry> {
+export function* sourceEntries(tree: SourceTree): Generator<SourceEntry> {
   const firstPaths = new Map<string, string>();
   for (const root of tree.roots) {
-    const stack: Visit[] = [{ path: root.path, mode: Number(root.stat.mode), mtimeUs: mtimeUs(root.stat) }];
+    const stack: Visit[] = [
+      { path: root.path, mode: Number(root.stat.mode), mtimeUs: mtimeUs(root.path, root.stat) },
+    ];
     for (let dir = stack.pop(); dir !== undefined; dir = stack.pop()) {
       if (dir.below !== undefined) {
         const next = dir.below.pop();
@@ -121,11 +134,12 @@ interface Visit {
   below?: Visit[];
 }
 
-function directoryEntry({ path, mode, mtimeUs }: Visit): TarEntry {
-  return { type: TYPE_DIRECTORY, path: `${path}/`, linkPath: '', mode: mode & 0o777, size: 0, mtimeUs };
+function directoryEntry({ path, mode, mtimeUs }: Visit): SourceEntry {
+  const none = { linkPath: '', size: 0, ctimeUs: 0, inode: 0 };
+  return { ...none, type: TYPE_DIRECTORY, path: `${path}/`, mode: mode & 0o777, mtimeUs };
 }
 
-type ListedEntry = TarEntry & { inode: string | undefined };
+type ListedEntry = SourceEntry & { sharedInode: string | undefined };
 
 /** What is in one directory, in byte order. */
 function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
@@ -134,7 +148,8 @@ function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
   let inode = 0;
   let target = 0;
   const entries = listing.names.map((name, n): ListedEntry => {
-    const mode = listing.stats[n * STAT_FIELDS]!;
+    const field = (offset: number): number => listing.stats[n * STAT_FIELDS + offset]!;
+    const mode = field(MODE);
     const type = typeBits(mode);
     const isLink = type === S_IFLNK;
     return {
@@ -142,9 +157,11 @@ function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
       path: `${dir}/${name}`,
       linkPath: isLink ? listing.linkTargets[target++]! : '',
       mode: mode & 0o777,
-      size: type === S_IFDIR || isLink ? 0 : listing.stats[n * STAT_FIELDS + 1]!,
-      mtimeUs: listing.stats[n * STAT_FIELDS + 2]!,
-      inode: (mode & SHARED) !== 0 ? listing.inodes[inode++] : undefined,
+      size: type === S_IFDIR || isLink ? 0 : field(SIZE),
+      mtimeUs: field(MTIME),
+      ctimeUs: field(CTIME),
+      inode: field(INODE),
+      sharedInode: (mode & SHARED) !== 0 ? listing.inodes[inode++] : undefined,
     };
   });
   // Binary strings compare as their bytes do.
@@ -152,11 +169,11 @@ function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
 }
 
 /** The first name of a file with several is the file, every later one a link to it. */
-function linked(entry: ListedEntry, firstPaths: Map<string, string>): TarEntry {
-  if (entry.inode === undefined) return entry;
-  const first = firstPaths.get(entry.inode);
+function linked(entry: ListedEntry, firstPaths: Map<string, string>): SourceEntry {
+  if (entry.sharedInode === undefined) return entry;
+  const first = firstPaths.get(entry.sharedInode);
   if (first === undefined) {
-    firstPaths.set(entry.inode, entry.path);
+    firstPaths.set(entry.sharedInode, entry.path);
     return entry;
   }
   return { ...entry, type: TYPE_HARDLINK, linkPath: first, size: 0 };
@@ -186,7 +203,7 @@ function addListings(tree: SourceTree, reply: WalkReply, limits: PackLimits): vo
 
 function countModes(stats: Float64Array, matches: (mode: number) => boolean): number {
   let count = 0;
-  for (let n = 0; n < stats.length; n += STAT_FIELDS) if (matches(stats[n]!)) count++;
+  for (let n = 0; n < stats.length; n += STAT_FIELDS) if (matches(stats[n + MODE]!)) count++;
   return count;
 }
 
@@ -197,7 +214,7 @@ function outermost(roots: readonly string[]): string[] {
 }
 
 /** A root may be a symlink to a directory elsewhere: it is packed as the directory. */
-function statRoot(base: string, path: string): BigIntStats {
+export function statRoot(base: string, path: string): BigIntStats {
   try {
     const stat = statSync(fsPath(`${base}/${path}`), { bigint: true });
     if (stat.isDirectory()) return stat;

@@ -40,8 +40,6 @@ export interface ReadOptions {
 
 /** Extended headers are small: a name, a time, a few attributes. */
 const MAX_EXTENSION = 1024 * 1024;
-/** The year 2255: the last microsecond that is a safe integer. */
-const MAX_MTIME_US = Number.MAX_SAFE_INTEGER;
 
 /**
  * Reads the entry whose header begins at `at`.
@@ -162,6 +160,9 @@ function resolve(
   if (linkPath.length > options.maxPathBytes)
     throw limit(`a link target of ${linkPath.length} bytes (${shown(path)})`);
 
+  // Microseconds beyond are not exact: a time is kept or refused, never bent.
+  if (!Number.isSafeInteger(mtimeUs)) throw limit(`a time before 1684 or after 2255 (${shown(path)})`);
+
   // Before POSIX a directory was a file whose name ends so.
   if (kind === 'file' && path.endsWith('/')) kind = 'directory';
   if (!Number.isSafeInteger(size) || size < 0) throw corrupt(`an entry of ${size} bytes`);
@@ -173,7 +174,7 @@ function resolve(
     linkPath,
     mode: header.mode & 0o777,
     size,
-    mtimeUs: Math.max(-MAX_MTIME_US, Math.min(MAX_MTIME_US, mtimeUs)),
+    mtimeUs,
     at,
   };
 }

@@ -26,7 +26,7 @@ export interface WalkReply {
   counts: number[];
   /** Names of all entries, joined by `\0`: one string crosses threads faster than many. */
   names: string;
-  /** `STAT_FIELDS` numbers an entry: mode with type bits (and `SHARED`), size, mtime in µs. */
+  /** `STAT_FIELDS` numbers an entry, see there. */
   stats: Float64Array;
   /** Device and inode of each entry marked `SHARED`, in order. Text: inode numbers of overlayfs exceed 53 bits. */
   inodes: string[];
@@ -36,7 +36,13 @@ export interface WalkReply {
   rest: string[];
 }
 
-export const STAT_FIELDS = 3;
+/** Numbers an entry: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode (rounded beyond 53 bits). */
+export const STAT_FIELDS = 5;
+export const MODE = 0;
+export const SIZE = 1;
+export const MTIME = 2;
+export const CTIME = 3;
+export const INODE = 4;
 /** Set in the mode of a file that has several links. */
 export const SHARED = 0x10000;
 
@@ -85,7 +91,13 @@ export function walk(job: WalkJob): Answer<WalkReply> {
       if (typeBits(mode) === S_IFSOCK) continue;
       const shared = stat.nlink > 1n && typeBits(mode) === S_IFREG;
       names.push(name);
-      stats.push(shared ? mode | SHARED : mode, Number(stat.size), mtimeUs(stat));
+      stats.push(
+        shared ? mode | SHARED : mode,
+        Number(stat.size),
+        mtimeUs(path, stat),
+        ctimeUs(stat),
+        Number(stat.ino),
+      );
       if (shared) reply.inodes.push(`${stat.dev}:${stat.ino}`);
       if (typeBits(mode) === S_IFDIR) queue.push(path);
       else if (typeBits(mode) === S_IFLNK) reply.linkTargets.push(readLink(job.base, path));
@@ -103,11 +115,31 @@ export function lstatEntry(base: string, path: string): BigIntStats {
   }
 }
 
-/** Rounded down: what a restore writes back and compares. */
-export function mtimeUs(stat: BigIntStats): number {
+/**
+ * What a restore writes back, rounded down.
+ * @throws CacheError SOURCE_UNREADABLE when it is beyond what an archive can hold to the microsecond
+ */
+export function mtimeUs(path: string, stat: BigIntStats): number {
   // BigInt division rounds towards zero; times before 1970 are below it.
-  const us = stat.mtimeNs / 1000n;
-  return Number(stat.mtimeNs < 0n && us * 1000n !== stat.mtimeNs ? us - 1n : us);
+  const whole = stat.mtimeNs / 1000n;
+  const us = Number(stat.mtimeNs < 0n && whole * 1000n !== stat.mtimeNs ? whole - 1n : whole);
+  if (Number.isSafeInteger(us)) return us;
+  throw new CacheError('SOURCE_UNREADABLE', `${readable(path)} has a time before 1684 or after 2255`, {
+    hint: 'Give it a sensible time with touch: no archive of ours can hold this one',
+  });
+}
+
+/** To compare with by `isAt`: as a double, nanoseconds are exact to a quarter of a microsecond. */
+export function ctimeUs(stat: BigIntStats): number {
+  return Number(stat.ctimeNs) / 1000;
+}
+
+/**
+ * Whether the milliseconds of plain statistics are the microseconds that BigInt ones gave, which cost twice as much. A double
+ * holds milliseconds to a quarter of a microsecond.
+ */
+export function isAt(ms: number, us: number): boolean {
+  return Math.abs(ms * 1000 - us - 0.5) <= 1.5;
 }
 
 /** What a failed read says about the tree: gone is a change, anything else cannot be read. */
@@ -123,7 +155,7 @@ export function sourceError(path: string, error: unknown): Error {
   });
 }
 
-export function changed(path: string, how: 'changed' | 'vanished', cause?: unknown): CacheError {
+export function changed(path: string, how: 'changed' | 'vanished' | 'appeared', cause?: unknown): CacheError {
   return new CacheError('SOURCE_CHANGED', `${readable(path)} ${how} while it was being packed`, {
     hint: 'Nothing was saved. Save again once the installer is done',
     cause,

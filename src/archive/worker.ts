@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
 import { memoryFault } from './faults.ts';
+import { lookAgain } from './look-again.ts';
 import { createMemberPacker } from './pack-member.ts';
 import { settle } from './settle.ts';
 import { createMemberUnpacker, type MemberUnpacker } from './unpack-member.ts';
@@ -29,6 +30,8 @@ function handle(job: Job): Answer<Replies[keyof Replies]> {
       return walk(job);
     case 'pack':
       return packMember(job);
+    case 'look':
+      return lookAgain(job);
     case 'unpack':
       unpackMember ??= createMemberUnpacker(job.setup);
       return unpackMember(job);

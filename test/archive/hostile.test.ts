@@ -218,6 +218,19 @@ describe('what no package holds', () => {
 });
 
 describe('too much', () => {
+  it.each(['9007199255', '-9007199255', '999999999999'])('a time that is not exact any more: %s s', (mtime) =>
+    expectRefused(() => [paxEntry({ mtime }), file('late')], {
+      code: 'ARCHIVE_LIMIT',
+      message: 'late',
+    }),
+  );
+
+  it('a time beyond what fits the header, but exact, is kept', () =>
+    expectContained(
+      () => [paxEntry({ mtime: '9007199254.25' }), file(inRoot('late'))],
+      (dir) => expect(statSync(join(dir, 'late'), { bigint: true }).mtimeNs).toBe(9_007_199_254_250_000_000n),
+    ));
+
   it.each<[string, Partial<typeof LIMITS>, Parts]>([
     ['bytes', { maxBytes: 1000 }, [file(inRoot('a'), 'x'.repeat(600)), file(inRoot('b'), 'x'.repeat(600))]],
     ['bytes announced', { maxBytes: 1000 }, [{ path: inRoot('a'), size: 0o7777777777 }]],

@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { headerLength, paddedLength, type TarEntry } from '../../src/archive/format/tar-header.ts';
+import { headerLength, paddedLength } from '../../src/archive/format/tar-header.ts';
+import type { SourceEntry } from '../../src/archive/source-tree.ts';
 import { ENTRY_FIELDS, planMembers, type MemberPlan } from '../../src/archive/members.ts';
 import { inSections } from '../../src/archive/sections.ts';
 
 const LENGTH = 64 * 1024;
 
-function file(path: string, size: number): TarEntry {
-  return { type: '0', path, linkPath: '', mode: 0o644, size, mtimeUs: 0 };
+function file(path: string, size: number): SourceEntry {
+  return { type: '0', path, linkPath: '', mode: 0o644, size, mtimeUs: 0, ctimeUs: 0, inode: 0 };
 }
 
 function plan(sizes: readonly number[]): MemberPlan[] {
@@ -64,8 +65,8 @@ describe('members', () => {
 
 describe('sections', () => {
   it('bring similar files together, links after files, directories after what is in them', () => {
-    const directory = (path: string): TarEntry => ({ ...file(path, 0), type: '5' });
-    const link = (path: string): TarEntry => ({ ...file(path, 0), type: '1', linkPath: 'a/esm/add.js' });
+    const directory = (path: string): SourceEntry => ({ ...file(path, 0), type: '5' });
+    const link = (path: string): SourceEntry => ({ ...file(path, 0), type: '1', linkPath: 'a/esm/add.js' });
     const entries = [
       file('a/esm/add.js', 1),
       file('a/esm/sub.js', 1),

@@ -30,7 +30,7 @@ function addEntry(
 ): void {
   limits.addListing('dir', {
     names: ['n'.repeat(MIB)],
-    stats: Float64Array.of(mode, 10, 0),
+    stats: Float64Array.of(mode, 10, 0, 0, 0),
     inodes: rest.inode === undefined ? [] : [rest.inode],
     linkTargets: rest.linkTarget === undefined ? [] : [rest.linkTarget],
   });

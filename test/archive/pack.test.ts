@@ -7,6 +7,8 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   truncateSync,
@@ -187,6 +189,11 @@ describe('a tree that cannot be packed', () => {
     ['becomes a symlink', (path: string) => (rmSync(path), symlinkSync('a.js', path))],
     ['becomes a fifo', (path: string) => (rmSync(path), execFileSync('mkfifo', [path]))],
     ['vanishes', (path: string) => rmSync(path)],
+    [
+      'is written again, with its size and time put back',
+      (path: string) => keepingTimes(path, writeFileSync),
+    ],
+    ['is replaced by one of the same size and time', (path: string) => keepingTimes(path, replace)],
   ])('says which file %s while it is packed', async (_, change) => {
     // The tree is walked before the first member comes; by then few members are read, and this one is the last.
     const dir = tree({ 'zz/last.js': 'console.log(1)' });
@@ -204,6 +211,54 @@ describe('a tree that cannot be packed', () => {
       message: expect.stringContaining(`${ROOT}/zz/last.js`),
     });
     await expect(summary).rejects.toMatchObject({ code: 'SOURCE_CHANGED' });
+  });
+
+  it.each([
+    ['added', 'new.js', (dir: string) => writeFileSync(join(dir, 'new.js'), '')],
+    ['added below', 'zz', (dir: string) => mkdirSync(join(dir, 'zz/new'))],
+    [
+      'put in place of one that is read already',
+      'aa0.bin',
+      (dir: string) => keepingTimes(join(dir, 'aa0.bin'), replace),
+    ],
+    ['removed when it is read already', 'aa0.bin', (dir: string) => rmSync(join(dir, 'aa0.bin'))],
+    [
+      'moved to another directory',
+      'aa0.bin',
+      (dir: string) => renameSync(join(dir, 'aa0.bin'), join(dir, 'zz/aa0.bin')),
+    ],
+  ])('says which file was %s while the tree is packed', async (_, name, change) => {
+    const dir = tree({ 'zz/last.js': 'console.log(1)' });
+    writeFileSync(join(dir, ROOT, 'aa0.bin'), noise(1, 3 * MEBIBYTE));
+    const failure = (async () => {
+      let members = 0;
+      for await (const _chunk of startPacking({ dir }).body) if (members++ === 2) change(join(dir, ROOT));
+    })();
+    await expect(failure).rejects.toMatchObject({
+      code: 'SOURCE_CHANGED',
+      message: expect.stringContaining(name),
+    });
+  });
+
+  it('does not mind what comes and goes among what is excluded', async () => {
+    const dir = tree({ 'a.js': '1', '.cache/one': '' });
+    const excludes = [`${ROOT}/.cache`, `${ROOT}/.sandbox-cache-*`];
+    let members = 0;
+    for await (const _chunk of startPacking({ dir, excludes }).body) {
+      if (members++ > 0) continue;
+      rmSync(join(dir, ROOT, '.cache'), { recursive: true });
+      writeFileSync(join(dir, ROOT, '.sandbox-cache-receipt.json'), '');
+    }
+    expect(members).toBeGreaterThan(2);
+  });
+
+  it('says which file has a time that no archive can hold', async () => {
+    const dir = tree({ 'late.js': '1' });
+    utimesSync(join(dir, ROOT, 'late.js'), 10_000_000_000, 10_000_000_000);
+    await expect(packBytes({ dir })).rejects.toMatchObject({
+      code: 'SOURCE_UNREADABLE',
+      message: expect.stringContaining(`${ROOT}/late.js has a time before 1684 or after 2255`),
+    });
   });
 
   it('says when a large file changes between its pieces', async () => {
@@ -413,4 +468,16 @@ function names(bytes: Buffer): string[] {
 
 function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** Puts other bytes of the same length there, under the times of those before. */
+function keepingTimes(path: string, write: (path: string, bytes: Buffer) => void): void {
+  const { atime, mtime } = lstatSync(path);
+  write(path, Buffer.alloc(readFileSync(path).length, 'other'));
+  utimesSync(path, atime, mtime);
+}
+
+function replace(path: string, bytes: Buffer): void {
+  writeFileSync(`${path}.new`, bytes);
+  renameSync(`${path}.new`, path);
 }

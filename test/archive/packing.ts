@@ -1,5 +1,6 @@
 /** Packing in tests: with real workers or with their handlers in this process, which starts at once. */
 import { createCipheriv } from 'node:crypto';
+import { lookAgain } from '../../src/archive/look-again.ts';
 import { createMemberPacker } from '../../src/archive/pack-member.ts';
 import { packWith } from '../../src/archive/pack.ts';
 import { createPool, type Pool } from '../../src/archive/pool.ts';
@@ -56,6 +57,7 @@ function createInlinePool(): Pool {
       const run = (): unknown => {
         if (job.type === 'walk') return walk(job).reply;
         if (job.type === 'pack') return packMember(job).reply;
+        if (job.type === 'look') return lookAgain(job).reply;
         throw new Error(`no ${job.type} here`);
       };
       return run() as never;
