@@ -14,6 +14,7 @@ import { usageError } from './program/usage-error.ts';
 import type { Blame } from './recipes/recipe.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
+import type { Terminal } from './report/progress.ts';
 import { createOutput } from './report/output.ts';
 import { printableJson, printableLines, TAG, withHint } from './report/printable.ts';
 import { resultText } from './report/result.ts';
@@ -123,7 +124,7 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
       const outcomes: Outcome[] = [];
       const document = await action(session, (outcome) => {
         outcomes.push(outcome);
-        tell(outcome, flags, log);
+        tell(outcome, { flags, log, withheld: config.withheld, terminal });
       });
       const code = combine(outcomes.map((outcome) => outcomeCode(outcome, flags, codeOf)));
       if (document !== undefined) {
@@ -143,13 +144,24 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
   }
 }
 
-function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
+interface Telling {
+  flags: GlobalFlags;
+  log: Log;
+  terminal: Terminal;
+  /** AWS variables that an installer did not get. */
+  withheld: readonly string[];
+}
+
+function tell(outcome: Outcome, { flags, log, terminal, withheld }: Telling): void {
   log.pause();
   switch (outcome.type) {
     case 'failed':
       return log.error(outcome.error);
-    case 'off':
-      return log.event({ type: 'step', text: `Caching is off: ${outcome.reason}` });
+    case 'off': {
+      const message = `Caching is off: ${outcome.reason}`;
+      // An entrypoint has its reasons. A person at a terminal would wait for something that never happens.
+      return log.event(terminal.interactive ? { type: 'warning', message } : { type: 'step', text: message });
+    }
     case 'no-lockfile':
       return log.event({
         type: 'warning',
@@ -159,6 +171,7 @@ function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
       return log.event({
         type: 'warning',
         message: `"${outcome.command}" ended with status ${outcome.status}`,
+        ...(withheld.length === 0 ? {} : { hint: hintWithheld(withheld) }),
       });
     case 'unverified':
       log.event({
@@ -169,6 +182,10 @@ function tell(outcome: Outcome, flags: GlobalFlags, log: Log): void {
   }
   const line = resultText(outcome);
   if (line !== undefined && flags.json !== true && flags.quiet !== true) print(line);
+}
+
+function hintWithheld(names: readonly string[]): string {
+  return `It ran without ${names.join(', ')}: if it needs them, set CACHE_INSTALL_CREDENTIALS=true.`;
 }
 
 function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: CacheError) => number): number {

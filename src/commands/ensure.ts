@@ -1,3 +1,4 @@
+import { recipeEnvironment } from '../config/config.ts';
 import { CacheError } from '../errors.ts';
 import { findLockfile } from '../recipes/lockfile.ts';
 import type { Command, Project, Recipe, Verdict } from '../recipes/recipe.ts';
@@ -104,8 +105,9 @@ async function installAndSave(
 }
 
 function projectOf({ config }: Session, recipe: Recipe): Project {
-  const { projectDir: dir, env } = config;
-  return { dir, lockfile: findLockfile(dir, recipe) ?? recipe.lockfiles[0] ?? '', env };
+  const { projectDir: dir } = config;
+  const lockfile = findLockfile(dir, recipe) ?? recipe.lockfiles[0] ?? '';
+  return { dir, lockfile, env: recipeEnvironment(config, recipe) };
 }
 
 async function saveInstalled(

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXTENSIONS, type Compression } from '../archive/types.ts';
-import type { Config } from '../config/config.ts';
+import { type Config, recipeEnvironment } from '../config/config.ts';
 import { entryKey, keyDigest, type KeyIngredients } from '../key.ts';
 import { keyVariables, readLockfiles } from '../recipes/lockfile.ts';
 import type { Project, Recipe } from '../recipes/recipe.ts';
@@ -34,7 +34,11 @@ export async function identify(session: Session, recipe: Recipe): Promise<Subjec
   const ingredients = readIngredients(config, recipe);
   const [lockfile] = ingredients.files;
   if (lockfile === undefined) return undefined;
-  const project: Project = { dir: config.projectDir, lockfile: lockfile.path, env: config.env };
+  const project: Project = {
+    dir: config.projectDir,
+    lockfile: lockfile.path,
+    env: recipeEnvironment(config, recipe),
+  };
   const digest = keyDigest(ingredients);
   const runtime = config.keyRuntime ? await runtimeHere(session, recipe, project) : '';
   const { prefix, compression } = config;
@@ -64,7 +68,7 @@ export function readIngredients(config: Config, recipe: Recipe): KeyIngredients 
   return {
     files: readLockfiles(config.projectDir, recipe),
     salt: config.keySalt,
-    variables: keyVariables(recipe, config.env),
+    variables: keyVariables(recipe, recipeEnvironment(config, recipe)),
   };
 }
 

@@ -1,4 +1,5 @@
 import { EXTENSIONS } from '../archive/types.ts';
+import { recipeEnvironment } from '../config/config.ts';
 import { CacheError } from '../errors.ts';
 import { entryKey } from '../key.ts';
 import { findRecipe } from '../recipes/index.ts';
@@ -27,8 +28,14 @@ export async function keyOfHash(
 ): Promise<string> {
   const { config } = session;
   const recipe = findRecipe(config.projectDir, name);
-  const project = { dir: config.projectDir, lockfile: recipe?.lockfiles[0] ?? '', env: config.env };
-  const here = recipe === undefined ? plainRuntime('') : await runtimeHere(session, recipe, project);
+  const here =
+    recipe === undefined
+      ? plainRuntime('')
+      : await runtimeHere(session, recipe, {
+          dir: config.projectDir,
+          lockfile: recipe.lockfiles[0] ?? '',
+          env: recipeEnvironment(config, recipe),
+        });
   const runtime = config.keyRuntime ? here : '';
   const { prefix, compression } = config;
   const key = entryKey({ prefix, recipe: name, digest: hash, runtime, extension: EXTENSIONS[compression] });

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { generateKeys } from '../archive/seal.ts';
 import { CacheError, systemCode } from '../errors.ts';
@@ -13,7 +13,13 @@ export function keygen({ config }: Session, name: string): { signingKey: string;
   const path = resolve(config.projectDir, name);
   const files = { signingKey: `${path}.key`, verifyKey: `${path}.pub` };
   write(files.signingKey, keys.signingKey, 0o600);
-  write(files.verifyKey, keys.verifyKey, 0o644);
+  try {
+    write(files.verifyKey, keys.verifyKey, 0o644);
+  } catch (error) {
+    // Ours, made a moment ago: a private key without its public half is of no use and looks like one that is.
+    rmSync(files.signingKey, { force: true });
+    throw error;
+  }
   return files;
 }
 

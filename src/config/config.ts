@@ -8,9 +8,13 @@ import { resolve } from 'node:path';
 import type { Compression } from '../archive/types.ts';
 import { CacheError } from '../errors.ts';
 import { keyPrefix } from '../key.ts';
-import { ENV_FILE, readEnvFile } from './env-file.ts';
+import { childEnvironment, fileVariables } from './child-environment.ts';
+import { ENV_FILE, type EnvFile, readEnvFile } from './env-file.ts';
 import { pem } from './key-pem.ts';
 import { type S3Config, s3Choices, s3Config } from './s3.ts';
+import { misspelt } from './setting-names.ts';
+import { placeInFile, type Sources } from './sources.ts';
+import { requireTrust } from './trust.ts';
 import {
   boolean,
   integer,
@@ -48,8 +52,11 @@ export interface Config {
   /** Undefined: the CPUs this process may use. */
   readonly workers: number | undefined;
   readonly limits: { maxBytes: number; maxFiles: number; maxRatio: number; maxPathBytes: number };
-  /** For child processes and for the variables that go into keys: PATH and the rest, our own secrets taken out. */
+  /** The environment for child processes, without secrets of ours. A recipe's own is `recipeEnvironment`. */
   readonly env: Readonly<Record<string, string>>;
+  /** AWS variables that child processes do not get. */
+  readonly withheld: readonly string[];
+  readonly envFile: EnvFile;
   /** Problems worth a warning, not worth stopping for. */
   readonly warnings: readonly { message: string; hint: string }[];
 }
@@ -71,8 +78,6 @@ export interface Flags {
   verbose?: boolean;
 }
 
-/** Variables that change what a package manager installs: they go into keys and must reach the installer alike. */
-const INSTALL_VARIABLES = ['BUNDLE_WITHOUT', 'BUNDLE_ONLY', 'NODE_ENV', 'npm_config_omit'];
 /** 650 MB of memory. More are a mistake: 256 took 2.4 GB, and ten times as long as two. */
 const MOST_WORKERS = 64;
 
@@ -82,12 +87,18 @@ const MOST_WORKERS = 64;
 export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = process.env): Config {
   const real = withoutEmpty(environment);
   const projectDir = projectDirectory(flags);
-  const file = readEnvFile(resolve(projectDir, ENV_FILE));
+  const path = resolve(projectDir, ENV_FILE);
+  const file = readEnvFile(path);
+  const sources = { real, file };
   const env: Variables = { ...file.values, ...real };
+  const store = storeConfig(env, sources, projectDir);
+  const signingKey = pem(env, 'CACHE_SIGNING_KEY', projectDir);
+  requireTrust({ sources, projectDir, s3: 's3' in store ? store.s3 : undefined, on: store.type !== 'off' });
+  const withCredentials = boolean(env, 'CACHE_INSTALL_CREDENTIALS', false);
 
   return {
     projectDir,
-    store: storeConfig(env, real, file.values, projectDir),
+    store,
     prefix: keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
     ...compression(env),
     verbose: boolean(env, 'CACHE_VERBOSE', false) || flags.verbose === true,
@@ -97,7 +108,7 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
     keyRuntime: boolean(env, 'CACHE_KEY_RUNTIME', true),
     keySalt: salt(env),
     readonly: boolean(env, 'CACHE_READONLY', false),
-    signingKey: pem(env, 'CACHE_SIGNING_KEY', projectDir),
+    signingKey,
     verifyKey: pem(env, 'CACHE_VERIFY_KEY', projectDir),
     workers: integer(env, 'CACHE_WORKERS', { least: 1, most: MOST_WORKERS }),
     limits: {
@@ -106,9 +117,33 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
       maxRatio: integer(env, 'CACHE_MAX_RATIO', { least: 1, most: 100_000 }) ?? 200,
       maxPathBytes: 4096,
     },
-    env: childEnvironment(real, file.values),
-    warnings: file.warnings,
+    ...childEnvironment(real, { withCredentials }),
+    envFile: file,
+    warnings: warnings(sources, path),
   };
+}
+
+/**
+ * The environment of one recipe: what the file sets of the variables that the recipe names, under the real one.
+ * @param keyVariables as `Recipe.keyVariables`
+ * @throws CacheError CONFIG_INVALID
+ */
+export function recipeEnvironment(
+  { env, envFile }: Pick<Config, 'env' | 'envFile'>,
+  { keyVariables }: { keyVariables: readonly string[] },
+): Variables {
+  return { ...fileVariables(envFile, keyVariables), ...env };
+}
+
+function warnings(sources: Sources, path: string): Config['warnings'] {
+  const found = [misspelt(sources)];
+  if (sources.file.exposed)
+    found.push({ message: `${ENV_FILE} holds secrets and others may read it`, hint: `chmod 600 ${path}` });
+  if ('CACHE_TRUST_ENV_FILE' in sources.file.values) {
+    const message = `${placeInFile(sources, 'CACHE_TRUST_ENV_FILE')} sets CACHE_TRUST_ENV_FILE, which has no effect there`;
+    found.push({ message, hint: 'A file cannot vouch for itself: set it in the environment.' });
+  }
+  return found.filter((warning) => warning !== undefined);
 }
 
 function projectDirectory({ project = '.' }: Flags): string {
@@ -136,13 +171,13 @@ export function readEnvironment(): Readonly<Record<string, string>> {
   return withoutEmpty(process.env);
 }
 
-function storeConfig(env: Variables, real: Variables, file: Variables, projectDir: string): StoreConfig {
+function storeConfig(env: Variables, sources: Sources, projectDir: string): StoreConfig {
   // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store on.
   const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
   const dir = env['CACHE_LOCAL_DIR'];
   const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
   const choices = s3Choices(env);
-  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, real, file, choices);
+  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, sources, choices);
   if (s3 === undefined) return local === undefined ? { type: 'off' } : { type: 'local', local };
   return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
 }
@@ -177,12 +212,4 @@ function salt(env: Variables): string | undefined {
     throw invalid('CACHE_KEY_SALT holds a line break', 'It takes any text of one line.');
   }
   return text;
-}
-
-function childEnvironment(real: Variables, file: Variables): Variables {
-  const env: Record<string, string> = {};
-  for (const name of INSTALL_VARIABLES) if (file[name] !== undefined) env[name] = file[name];
-  Object.assign(env, real);
-  delete env['CACHE_SIGNING_KEY'];
-  return env;
 }

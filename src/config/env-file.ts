@@ -1,38 +1,76 @@
-import { readFileSync, statSync } from 'node:fs';
+import { isNullDevice, readFailure } from '../files/read-failure.ts';
+import { readSmallFile } from '../files/read-small-file.ts';
 import { systemCode } from '../errors.ts';
+import { EnvSyntaxError, type EnvLine, parseEnv } from './parse-env.ts';
 import { invalid, type Variables, withoutEmpty } from './values.ts';
 
 export const ENV_FILE = '.env.claude-sandbox';
 
-export function readEnvFile(path: string): {
-  values: Variables;
-  warnings: readonly { message: string; hint: string }[];
-} {
+/** The project's own settings. They may have come with a repository, so they count for less than the environment. */
+export interface EnvFile {
+  /** Without empty ones. */
+  readonly values: Variables;
+  /** Where each name stands, from 1. */
+  readonly lines: Readonly<Record<string, number>>;
+  /** Names whose values refer to other variables. */
+  readonly references: readonly string[];
+  /** Whether others may read secrets in it. */
+  readonly exposed: boolean;
+}
+
+const MAX_BYTES = 256 * 1024;
+const NO_FILE: EnvFile = { values: {}, lines: {}, references: [], exposed: false };
+
+/** @throws CacheError CONFIG_INVALID for a file that cannot be read or that Compose would not take */
+export function readEnvFile(path: string): EnvFile {
   let text: string;
   let mode: number;
   try {
-    text = readFileSync(path, 'utf8');
-    mode = statSync(path).mode;
+    const { bytes, stat } = readSmallFile(path, { maxBytes: MAX_BYTES });
+    text = bytes.toString('utf8');
+    mode = Number(stat.mode);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR')
-      return { values: {}, warnings: [] };
+    const code = systemCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return NO_FILE;
+    if (code === 'ENOTREG' && isNullDevice(path)) return NO_FILE;
+    throw invalid(`${path} ${readFailure(error)}`, 'Make it a readable text file, or remove it.', error);
+  }
+  const values: Record<string, string> = {};
+  const lines: Record<string, number> = {};
+  const references = new Set<string>();
+  for (const { name, value, line, refers } of parse(text)) {
+    if (!/^[A-Za-z_]\w*$/.test(name)) continue;
+    values[name] = value;
+    lines[name] = line;
+    if (refers) references.add(name);
+    else references.delete(name);
+  }
+  const file = { values: withoutEmpty(values), lines, references: [...references] };
+  for (const name of references) if (IS_OURS.test(name)) requireNoReference(file, name);
+  const holdsSecret = Object.keys(file.values).some((name) => /SECRET|TOKEN|PASSWORD|SIGNING_KEY/.test(name));
+  return { ...file, exposed: holdsSecret && (mode & 0o077) !== 0 };
+}
+
+/** What other names hold is nobody's business here, unless a recipe asks for them. */
+const IS_OURS = /^(CACHE|AWS)_|_PROXY$/i;
+
+/** @throws CacheError CONFIG_INVALID for a value that Compose would put together from other variables */
+export function requireNoReference(file: Pick<EnvFile, 'lines' | 'references'>, name: string): void {
+  if (!file.references.includes(name)) return;
+  throw invalid(
+    `${ENV_FILE} line ${file.lines[name]}: ${name} refers to another variable, and these are not replaced here`,
+    'Write the value out. A $ that is meant as it is goes into single quotes.',
+  );
+}
+
+function parse(text: string): EnvLine[] {
+  try {
+    return parseEnv(text);
+  } catch (error) {
+    if (!(error instanceof EnvSyntaxError)) throw error;
     throw invalid(
-      `${path} cannot be read (${systemCode(error) ?? String(error)})`,
-      'Make it readable, or remove it.',
-      error,
+      `${ENV_FILE} line ${error.line} ${error.message}`,
+      'Write NAME=value, as for Docker Compose.',
     );
   }
-  // Not imported above, where it would cost every start half a millisecond. Node 20's parser takes the comment line after an empty value for a name.
-  const pairs = Object.entries(process.getBuiltinModule('node:util').parseEnv(text)).filter(([name]) =>
-    /^[A-Za-z_]\w*$/.test(name),
-  );
-  const values = withoutEmpty(Object.fromEntries(pairs));
-  const holdsSecret = Object.keys(values).some((name) => /SECRET|TOKEN|PASSWORD|SIGNING_KEY/.test(name));
-  const exposed = holdsSecret && (mode & 0o077) !== 0;
-  return {
-    values,
-    warnings: exposed
-      ? [{ message: `${ENV_FILE} holds secrets and others may read it`, hint: `chmod 600 ${path}` }]
-      : [],
-  };
 }

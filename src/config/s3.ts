@@ -1,4 +1,7 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { ENV_FILE } from './env-file.ts';
+import { firstSet, type Setting, type Sources } from './sources.ts';
 import { boolean, invalid, oneOf, type Variables } from './values.ts';
 
 export interface S3Config {
@@ -21,12 +24,21 @@ export interface S3Config {
   /** Proxy variables, as they are. */
   readonly proxy: {
     readonly https: string | undefined;
-    readonly http: string | undefined;
     readonly no: string | undefined;
   };
   /** A file with more certificate authorities, PEM (`AWS_CA_BUNDLE`). */
   readonly caBundle: string | undefined;
+  /** Files that the SDK or Node reads by itself, with the variable that names each. They need not be there. */
+  readonly foreignFiles: readonly { readonly variable: string; readonly path: string }[];
 }
+
+/** Names for the same thing, the one that wins first. */
+export const ALIASES = {
+  endpoint: ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL'],
+  region: ['AWS_REGION', 'AWS_DEFAULT_REGION'],
+  proxy: ['HTTPS_PROXY', 'https_proxy'],
+  noProxy: ['NO_PROXY', 'no_proxy'],
+} as const;
 
 const CREDENTIAL_VARIABLES = [
   'AWS_ACCESS_KEY_ID',
@@ -47,7 +59,8 @@ export function s3Choices(env: Variables): S3Choices {
   };
 }
 
-export function s3Config(env: Variables, real: Variables, file: Variables, choices: S3Choices): S3Config {
+export function s3Config(env: Variables, sources: Sources, choices: S3Choices): S3Config {
+  const { real, file } = sources;
   const bucket = env['CACHE_S3_BUCKET']!;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
     throw invalid(
@@ -61,26 +74,25 @@ export function s3Config(env: Variables, real: Variables, file: Variables, choic
   const fromFile = !CREDENTIAL_VARIABLES.some((name) => name in real);
   return {
     bucket,
-    region: region(env),
-    endpoint: endpoint(env),
+    region: region(sources),
+    endpoint: endpoint(sources)?.value,
     ...choices,
-    credentials: fromFile ? fileCredentials(file) : undefined,
-    profile: (fromFile ? file : real)['AWS_PROFILE'],
+    credentials: fromFile ? fileCredentials(file.values) : undefined,
+    profile: (fromFile ? file.values : real)['AWS_PROFILE'],
     halfSet: halfSet(real),
     proxy: {
-      https: env['HTTPS_PROXY'] ?? env['https_proxy'],
-      http: env['HTTP_PROXY'] ?? env['http_proxy'],
-      no: env['NO_PROXY'] ?? env['no_proxy'],
+      https: firstSet(sources, ...ALIASES.proxy)?.value,
+      no: firstSet(sources, ...ALIASES.noProxy)?.value,
     },
     caBundle: env['AWS_CA_BUNDLE'],
+    foreignFiles: foreignFiles(real),
   };
 }
 
-function region(env: Variables): string | undefined {
-  const name = 'AWS_REGION' in env ? 'AWS_REGION' : 'AWS_DEFAULT_REGION';
-  const text = env[name];
-  if (text === undefined || /^[a-z0-9-]+$/i.test(text)) return text;
-  throw invalid(`${name} is "${text}", which is no region`, 'It takes a name such as eu-central-1.');
+function region(sources: Sources): string | undefined {
+  const { name, value } = firstSet(sources, ...ALIASES.region) ?? {};
+  if (value === undefined || /^[a-z0-9-]+$/i.test(value)) return value;
+  throw invalid(`${name} is "${value}", which is no region`, 'It takes a name such as eu-central-1.');
 }
 
 function halfSet(real: Variables): S3Config['halfSet'] {
@@ -107,16 +119,35 @@ function fileCredentials(file: Variables): S3Config['credentials'] {
   return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
-function endpoint(env: Variables): string | undefined {
-  const name = 'AWS_ENDPOINT_URL_S3' in env ? 'AWS_ENDPOINT_URL_S3' : 'AWS_ENDPOINT_URL';
-  const text = env[name];
-  if (text === undefined || boolean(env, 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS', false)) return undefined;
-  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) {
-    const shown = text.replace(/^.*@/, '[redacted]@');
-    throw invalid(
-      `${name} is "${shown}", which is no URL`,
-      `It takes a whole URL, e.g. ${name}=https://${shown.replace(/^.*(:\/\/|@)/, '')}`,
-    );
-  }
-  return text;
+/** The endpoint that is used. What the file says about ignoring endpoints is about its own alone. */
+export function endpoint(sources: Sources): Setting | undefined {
+  const { real, file } = sources;
+  if (ignoresEndpoints(real)) return undefined;
+  const found = firstSet(sources, ...ALIASES.endpoint);
+  if (found === undefined || (found.from === 'file' && ignoresEndpoints(file.values))) return undefined;
+  const { name, value } = found;
+  if (/^https?:\/\//i.test(value) && URL.canParse(value)) return found;
+  const shown = value.replace(/^.*@/, '[redacted]@');
+  throw invalid(
+    `${name} is "${shown}", which is no URL`,
+    `It takes a whole URL, e.g. ${name}=https://${shown.replace(/^.*(:\/\/|@)/, '')}`,
+  );
+}
+
+function ignoresEndpoints(variables: Variables): boolean {
+  return boolean(variables, 'AWS_IGNORE_CONFIGURED_ENDPOINT_URLS', false);
+}
+
+function foreignFiles(real: Variables): S3Config['foreignFiles'] {
+  const folder = join(real['HOME'] ?? homedir(), '.aws');
+  const paths: Record<string, string | undefined> = {
+    AWS_CONFIG_FILE: real['AWS_CONFIG_FILE'] ?? join(folder, 'config'),
+    AWS_SHARED_CREDENTIALS_FILE: real['AWS_SHARED_CREDENTIALS_FILE'] ?? join(folder, 'credentials'),
+    AWS_WEB_IDENTITY_TOKEN_FILE: real['AWS_WEB_IDENTITY_TOKEN_FILE'],
+    AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: real['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'],
+    NODE_EXTRA_CA_CERTS: real['NODE_EXTRA_CA_CERTS'],
+  };
+  return Object.entries(paths).flatMap(([variable, path]) =>
+    path === undefined ? [] : [{ variable, path }],
+  );
 }

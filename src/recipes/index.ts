@@ -1,4 +1,5 @@
 import { CacheError } from '../errors.ts';
+import { editDistance } from '../text/edit-distance.ts';
 import { bundleRecipe } from './bundle.ts';
 import { findLockfile } from './lockfile.ts';
 import { npmRecipe } from './npm.ts';
@@ -82,18 +83,5 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 function isNear(typed: string, name: string): boolean {
   const lower = typed.toLowerCase();
-  return ALIASES[lower] === name || distance(lower, name) <= 2;
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (const [i, letter] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries()) {
-      next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === other ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row.at(-1)!;
+  return ALIASES[lower] === name || editDistance(lower, name) <= 2;
 }

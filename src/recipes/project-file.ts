@@ -1,11 +1,14 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
+import { readFailure } from '../files/read-failure.ts';
+import { readSmallText } from '../files/read-small-file.ts';
 import { customRecipe, type CustomRecipeOptions } from './custom.ts';
 import type { Recipe } from './recipe.ts';
 
 /** Recipes that a project brings along, committed with it. See docs/EXTENDING.md. */
 export const PROJECT_FILE = '.sandbox-cache.json';
+
+const MAX_BYTES = 1024 * 1024;
 
 /** What a recipe in the file may say: lists are lists of strings, commands lists or a line for `sh -c`. */
 const FIELDS = {
@@ -41,17 +44,24 @@ export function readProjectRecipes(projectDir: string): Recipe[] {
 function parse(projectDir: string): Record<string, unknown> {
   let text;
   try {
-    text = readFileSync(join(projectDir, PROJECT_FILE), 'utf8');
+    text = readSmallText(join(projectDir, PROJECT_FILE), { maxBytes: MAX_BYTES });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return {};
-    throw invalid(`cannot be read (${systemCode(error) ?? String(error)})`, error);
+    throw invalid(readFailure(error), error);
   }
   try {
     return object(JSON.parse(text), '');
   } catch (error) {
     if (error instanceof CacheError) throw error;
-    throw invalid(`is no JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw invalid(`is no JSON${whereNot(error)}`);
   }
+}
+
+/** ` at position 12`: no more of the message, and no cause. They quote the text, which may be a file that the path only leads to. */
+function whereNot(error: unknown): string {
+  return (
+    / at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')?.[0] ?? ''
+  );
 }
 
 function checkField(recipe: string, field: string, content: unknown): void {

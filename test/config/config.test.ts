@@ -1,48 +1,16 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Config, loadConfig } from '../../src/config/config.ts';
-import type { S3Config } from '../../src/config/s3.ts';
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/config.ts';
 import { parseDuration, parseSize } from '../../src/config/values.ts';
-import { CacheError } from '../../src/errors.ts';
+import { useProject } from './loading.ts';
 
-let project: string;
-beforeEach(() => {
-  project = mkdtempSync(join(tmpdir(), 'sandbox-cache-config-'));
-});
-afterEach(() => {
-  rmSync(project, { recursive: true, force: true });
-});
-
-function load(env: Record<string, string> = {}, file?: string, mode = 0o600): Config {
-  if (file !== undefined) {
-    writeFileSync(join(project, '.env.claude-sandbox'), file);
-    chmodSync(join(project, '.env.claude-sandbox'), mode);
-  }
-  return loadConfig({ project }, env);
-}
-
-function s3(env: Record<string, string>, file?: string): S3Config {
-  const { store } = load({ CACHE_S3_BUCKET: 'my-bucket', ...env }, file);
-  if (store.type !== 's3') throw new Error(`the store is ${store.type}`);
-  return store.s3;
-}
-
-function refusal(env: Record<string, string>, file?: string): CacheError {
-  try {
-    load({ CACHE_S3_BUCKET: 'my-bucket', ...env }, file);
-  } catch (error) {
-    if (error instanceof CacheError) return error;
-    throw error;
-  }
-  throw new Error('it was accepted');
-}
+const { load, s3, refusal, project } = useProject();
 
 describe('defaults', () => {
   it('has no store and the documented values when nothing is set', () => {
     expect(load()).toMatchObject({
-      projectDir: project,
+      projectDir: project(),
       store: { type: 'off' },
       prefix: 'claude-sandbox-cache',
       compression: 'gzip',
@@ -72,7 +40,7 @@ describe('stores', () => {
     expect(load({ CACHE_S3_BUCKET: 'my-bucket' }).store.type).toBe('s3');
     expect(load({ CACHE_LOCAL_DIR: 'cache' }).store).toEqual({
       type: 'local',
-      local: { dir: join(project, 'cache'), maxSizeBytes: 10e9 },
+      local: { dir: join(project(), 'cache'), maxSizeBytes: 10e9 },
     });
     expect(
       load({ CACHE_S3_BUCKET: 'my-bucket', CACHE_LOCAL_DIR: '/c', CACHE_LOCAL_MAX_SIZE: '1GB' }).store,
@@ -148,14 +116,6 @@ describe('.env.claude-sandbox', () => {
     expect(load({}, secret, 0o600).warnings).toEqual([]);
     expect(load({}, 'CACHE_S3_BUCKET=public\n', 0o644).warnings).toEqual([]);
   });
-
-  it('hands child processes what changes an install, and none of its secrets', () => {
-    const { env } = load(
-      { PATH: '/bin', CACHE_SIGNING_KEY: '-----BEGIN PRIVATE KEY-----' },
-      'BUNDLE_WITHOUT=test\nAWS_SECRET_ACCESS_KEY=y\nAWS_ACCESS_KEY_ID=x\n',
-    );
-    expect(env).toEqual({ PATH: '/bin', BUNDLE_WITHOUT: 'test' });
-  });
 });
 
 describe('values that do not parse', () => {
@@ -175,6 +135,8 @@ describe('values that do not parse', () => {
     ['CACHE_MAX_BYTES', 'all'],
     ['CACHE_MAX_FILES', '-1'],
     ['CACHE_SIGNING_KEY', '/no/such/file'],
+    ['CACHE_INSTALL_CREDENTIALS', 'maybe'],
+    ['CACHE_TRUST_ENV_FILE', 'maybe'],
     ['CACHE_WORKERS', '0'],
     ['CACHE_WORKERS', '1.5'],
     ['CACHE_S3_SSE', 'aes256'],
@@ -203,10 +165,10 @@ describe('values that do not parse', () => {
   });
 
   it('refuses CACHE_VERBOSE beside --verbose too', () => {
-    expect(() => loadConfig({ project, verbose: true }, { CACHE_VERBOSE: 'perhaps' })).toThrow(
+    expect(() => loadConfig({ project: project(), verbose: true }, { CACHE_VERBOSE: 'perhaps' })).toThrow(
       'CACHE_VERBOSE',
     );
-    expect(loadConfig({ project, verbose: true }, {}).verbose).toBe(true);
+    expect(loadConfig({ project: project(), verbose: true }, {}).verbose).toBe(true);
   });
 
   it('has a case for every variable that is not free text', () => {
@@ -243,7 +205,7 @@ describe('values with more than one form', () => {
 
   it('reads keys as PEM, as PEM with written-out line breaks, and from a file', () => {
     const pem = '-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----\n';
-    writeFileSync(join(project, 'my.pub'), pem);
+    writeFileSync(join(project(), 'my.pub'), pem);
     for (const value of [pem, pem.replaceAll('\n', '\\n'), 'my.pub']) {
       expect(load({ CACHE_VERIFY_KEY: value }).verifyKey).toBe(pem);
     }

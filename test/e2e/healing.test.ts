@@ -291,6 +291,14 @@ describe('signing', () => {
     expect(readFileSync(sign, 'utf8')).toBe(before);
   });
 
+  it('keygen leaves no half of a pair beside a file that is in the way', async () => {
+    writeFileSync(join(sandbox.folder, 'pair.pub'), 'theirs');
+    const result = expectExit(await sandbox.run(['keygen', join(sandbox.folder, 'pair')]), 2);
+    expect(result.stderr).toMatch(/pair\.pub exists/);
+    expect(existsSync(join(sandbox.folder, 'pair.key'))).toBe(false);
+    expect(readFileSync(join(sandbox.folder, 'pair.pub'), 'utf8')).toBe('theirs');
+  });
+
   it('restorers with the public key take what its private key signed, and nothing else', async () => {
     const [ours, others] = [await keygen('ours'), await keygen('others')];
     const save = async (env: Record<string, string>): Promise<CliResult> => {

@@ -297,7 +297,7 @@ describe('secrets', () => {
     makeProject(sandbox.project);
     writeFileSync(
       join(sandbox.project, '.env.claude-sandbox'),
-      `GITHUB_TOKEN=${CANARY}\nTELEGRAM_BOT_TOKEN=${CANARY}\nAWS_SECRET_ACCESS_KEY=${CANARY}\nAWS_SESSION_TOKEN=${CANARY}\nnot a line ${CANARY}\n`,
+      `GITHUB_TOKEN=${CANARY}\nTELEGRAM_BOT_TOKEN=${CANARY}\nAWS_SECRET_ACCESS_KEY=${CANARY}\nAWS_SESSION_TOKEN=${CANARY}\n`,
     );
     chmodSync(join(sandbox.project, '.env.claude-sandbox'), 0o644);
     const loud = { CACHE_DEBUG: 'true', CACHE_VERBOSE: 'true', CACHE_SIGNING_KEY: pem };
@@ -367,6 +367,12 @@ describe('secrets', () => {
     await run(['restore', ...DEPS]);
     await run(['restore', ...DEPS, '--evict'], { CACHE_READONLY: 'true' });
     await run(['restore', ...DEPS], { CACHE_TIMEOUT: '0.001' });
+    // A file that does not parse.
+    for (const line of [`not a line ${CANARY}`, `CACHE_KEY_SALT="${CANARY}`, `CACHE_KEY_SALT=$${CANARY}`]) {
+      writeFiles(sandbox.project, { '.env.claude-sandbox': `${line}\n` });
+      await run(['list']);
+    }
+    wipe(sandbox.project, '.env.claude-sandbox');
     // A server that repeats what it was sent.
     sandbox.server.faults.add({
       match: () => true,

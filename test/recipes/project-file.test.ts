@@ -47,7 +47,8 @@ describe('readProjectRecipes', () => {
   });
 
   it.each([
-    ['{', /^\.sandbox-cache\.json is no JSON: /],
+    ['{', /^\.sandbox-cache\.json is no JSON( at position 1.*)?$/],
+    ['[default]\naws_secret_access_key = canary', /^\.sandbox-cache\.json is no JSON( at position 1.*)?$/],
     [[], /^\.sandbox-cache\.json is no JSON object$/],
     [{ recipes: [] }, /has recipes, which is no object$/],
     [{ recipes: { pip: 'x' } }, /has recipes\.pip, which is no object$/],
@@ -92,6 +93,6 @@ describe('readProjectRecipes', () => {
 
   it('says when the file cannot be read', () => {
     mkdirSync(join(dir, '.sandbox-cache.json'));
-    expect(() => readProjectRecipes(dir)).toThrow('.sandbox-cache.json cannot be read (EISDIR)');
+    expect(() => readProjectRecipes(dir)).toThrow('.sandbox-cache.json is not a regular file');
   });
 });

@@ -8,6 +8,7 @@ import { CacheError } from '../../errors.ts';
 import type { Emit } from '../../events.ts';
 import { linkAbort, raceAbort, withinTime, type LinkedAbort } from '../abort.ts';
 import { describeFailure, isRedirect, noCredentials } from './errors.ts';
+import { type ForeignFile, requireOrdinary } from './foreign-files.ts';
 import { notS3, type FailureContext } from './failure.ts';
 import { inspect, Retry } from './faults.ts';
 import { readProfile } from './profile.ts';
@@ -31,6 +32,8 @@ export interface ConnectionOptions {
   proxy?: { https: string | undefined; no: string | undefined } | undefined;
   /** Path of a PEM file with more certificate authorities (`AWS_CA_BUNDLE`). */
   caBundle?: string | undefined;
+  /** Files that the SDK or Node reads by itself. @default none are looked at */
+  foreignFiles?: readonly ForeignFile[] | undefined;
   stallTimeoutMs: number;
   /** First wait before a retry; doubles each time. @default 100 */
   retryDelayMs?: number | undefined;
@@ -54,10 +57,9 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   // Read by the SDK, once a process, when the first client is made; there is no other way to silence its warning.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
   const connectTimeoutMs = Math.min(CONNECT_TIMEOUT_MS, options.stallTimeoutMs);
-  const [fromProfile, transport] = await Promise.all([
-    readProfile(options.profile),
-    createTransport({ proxy: options.proxy, caBundle: options.caBundle, connectTimeoutMs }),
-  ]);
+  requireOrdinary(options.foreignFiles ?? []);
+  const transport = createTransport({ proxy: options.proxy, caBundle: options.caBundle, connectTimeoutMs });
+  const fromProfile = await readProfile(options.profile);
   const region = options.region ?? fromProfile.region ?? 'us-east-1';
   const endpoint = options.endpoint ?? fromProfile.endpoint;
   return new Connection({ ...options, region, endpoint }, transport);

@@ -2,11 +2,12 @@
  * Sockets for the SDK: kept alive, through the proxy that `HTTPS_PROXY` names, trusting what `AWS_CA_BUNDLE` adds. The SDK
  * knows none of these variables. Plain-http endpoints (a MinIO next door) are never proxied.
  */
-import { readFile } from 'node:fs/promises';
 import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { CacheError, systemCode } from '../../errors.ts';
+import { CacheError } from '../../errors.ts';
+import { readFailure } from '../../files/read-failure.ts';
+import { readSmallText } from '../../files/read-small-file.ts';
 import { PlainAgent, TlsAgent } from './agents.ts';
 import { TunnelAgent } from './tunnel.ts';
 
@@ -28,8 +29,8 @@ export interface Transport {
 const MAX_SOCKETS = 64;
 
 /** @throws CacheError CONFIG_INVALID */
-export async function createTransport(options: TransportOptions): Promise<Transport> {
-  const ca = options.caBundle === undefined ? undefined : await readAuthorities(options.caBundle);
+export function createTransport(options: TransportOptions): Transport {
+  const ca = options.caBundle === undefined ? undefined : readAuthorities(options.caBundle);
   const agentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(ca === undefined ? {} : { ca }) };
   const proxy = proxyUrl(options.proxy?.https);
   const { connectTimeoutMs } = options;
@@ -42,18 +43,16 @@ export async function createTransport(options: TransportOptions): Promise<Transp
   };
 }
 
-async function readAuthorities(path: string): Promise<string[]> {
+const MAX_BUNDLE_BYTES = 16 * 1024 * 1024;
+
+function readAuthorities(path: string): string[] {
   try {
-    return [...rootCertificates, await readFile(path, 'utf8')];
+    return [...rootCertificates, readSmallText(path, { maxBytes: MAX_BUNDLE_BYTES })];
   } catch (error) {
-    throw new CacheError(
-      'CONFIG_INVALID',
-      `AWS_CA_BUNDLE: ${path} cannot be read (${systemCode(error) ?? 'unknown'})`,
-      {
-        hint: 'It takes the path of a PEM file with certificates.',
-        cause: error,
-      },
-    );
+    throw new CacheError('CONFIG_INVALID', `AWS_CA_BUNDLE: ${path} ${readFailure(error)}`, {
+      hint: 'It takes the path of a PEM file with certificates.',
+      cause: error,
+    });
   }
 }
 

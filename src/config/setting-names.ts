@@ -1,0 +1,66 @@
+import { editDistance } from '../text/edit-distance.ts';
+import { placeInFile, type Sources } from './sources.ts';
+
+/** Every name of ours. A test holds the list against the sources and the example file. */
+export const SETTINGS: readonly string[] = [
+  'CACHE_COMPRESSION',
+  'CACHE_COMPRESSION_LEVEL',
+  'CACHE_DEBUG',
+  'CACHE_INSTALL_CREDENTIALS',
+  'CACHE_KEY_RUNTIME',
+  'CACHE_KEY_SALT',
+  'CACHE_LOCAL_DIR',
+  'CACHE_LOCAL_MAX_SIZE',
+  'CACHE_MAX_BYTES',
+  'CACHE_MAX_FILES',
+  'CACHE_MAX_RATIO',
+  'CACHE_READONLY',
+  'CACHE_S3_ACCELERATE',
+  'CACHE_S3_BUCKET',
+  'CACHE_S3_FORCE_PATH_STYLE',
+  'CACHE_S3_KMS_KEY_ID',
+  'CACHE_S3_PREFIX',
+  'CACHE_S3_SSE',
+  'CACHE_SIGNING_KEY',
+  'CACHE_STALL_TIMEOUT',
+  'CACHE_TIMEOUT',
+  'CACHE_TRUST_ENV_FILE',
+  'CACHE_VERBOSE',
+  'CACHE_VERIFY_KEY',
+  'CACHE_WORKERS',
+];
+
+/** Letters that may differ between a name and the one that was meant. */
+const NEAR = 2;
+/** `CAHCE_`, `CASHE_`, `cache_`; ccache's own variables are near to ours by chance. */
+const LOOKS_LIKE_OURS = /^(?!CCACHE_)C[ACEHS]{2,6}_/i;
+
+/**
+ * Names that have no effect and probably should: every unknown one of the file, and near misses in the environment, where other
+ * programs have names that begin with CACHE_ too.
+ * @returns one warning about all of them
+ */
+export function misspelt(sources: Sources): { message: string; hint: string } | undefined {
+  const inFile = Object.keys(sources.file.lines)
+    .filter((name) => LOOKS_LIKE_OURS.test(name) && !SETTINGS.includes(name))
+    .map((name) => `${name} (${placeInFile(sources, name)}) is no setting${meant(name)}`);
+  const inEnvironment = Object.keys(sources.real)
+    .filter((name) => LOOKS_LIKE_OURS.test(name) && !SETTINGS.includes(name) && nearest(name) !== undefined)
+    .map((name) => `${name} is no setting${meant(name)}`);
+  const all = [...inFile, ...inEnvironment];
+  if (all.length === 0) return undefined;
+  return { message: all.join('; '), hint: 'It has no effect; .env.claude-sandbox.example lists every name.' };
+}
+
+function meant(name: string): string {
+  const found = nearest(name);
+  return found === undefined ? '' : `, did you mean ${found}?`;
+}
+
+function nearest(name: string): string | undefined {
+  const upper = name.toUpperCase();
+  const found = SETTINGS.map((setting) => ({ setting, distance: editDistance(upper, setting) })).sort(
+    (a, b) => a.distance - b.distance,
+  )[0];
+  return found !== undefined && found.distance <= NEAR ? found.setting : undefined;
+}

@@ -1,0 +1,61 @@
+/**
+ * What `.env.claude-sandbox` may decide. The file lies in the project, so it may have come with a repository that somebody
+ * else wrote. It must not lead this machine's credentials, or what this machine's key signs, to a place of its choosing.
+ */
+import { realpathSync } from 'node:fs';
+import { relative, resolve } from 'node:path';
+import { ALIASES, endpoint, type S3Config } from './s3.ts';
+import { firstSet, placeInFile, type Setting, type Sources } from './sources.ts';
+import { boolean, invalid } from './values.ts';
+
+export interface Trusting {
+  sources: Sources;
+  projectDir: string;
+  /** Undefined without a bucket. */
+  s3: S3Config | undefined;
+  /** Whether there is a store at all. */
+  on: boolean;
+}
+
+/** @throws CacheError CONFIG_INVALID that names the line; nothing has been sent by then */
+export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
+  if (boolean(sources.real, 'CACHE_TRUST_ENV_FILE', false)) return;
+  const ways = s3 === undefined ? [] : [endpoint(sources)];
+  if (s3 !== undefined && s3.credentials === undefined) {
+    refuseFrom(sources, [...ways, firstSet(sources, ...ALIASES.proxy), firstSet(sources, 'AWS_CA_BUNDLE')], {
+      because: 'credentials come from elsewhere',
+    });
+  }
+  if (on && signsWithForeignKey(sources, projectDir)) {
+    const names = ['CACHE_S3_BUCKET', 'CACHE_S3_PREFIX', 'CACHE_LOCAL_DIR'];
+    refuseFrom(sources, [...ways, ...names.map((name) => firstSet(sources, name))], {
+      because: 'CACHE_SIGNING_KEY comes from elsewhere',
+    });
+  }
+  refuseFrom(sources, [firstSet(sources, 'CACHE_INSTALL_CREDENTIALS')], {
+    because: 'the credentials that installers would get are not its own',
+  });
+}
+
+function refuseFrom(
+  sources: Sources,
+  settings: readonly (Setting | undefined)[],
+  { because }: { because: string },
+): void {
+  const found = settings.find((setting) => setting?.from === 'file');
+  if (found === undefined) return;
+  throw invalid(
+    `${placeInFile(sources, found.name)} sets ${found.name}, but ${because}`,
+    `Set ${found.name} in the environment, or CACHE_TRUST_ENV_FILE=true there if you trust the file.`,
+  );
+}
+
+/** A key in the environment, or one that the file only names: any private key of this machine, if its path can be guessed. */
+function signsWithForeignKey(sources: Sources, projectDir: string): boolean {
+  const key = firstSet(sources, 'CACHE_SIGNING_KEY');
+  if (key === undefined) return false;
+  if (key.from === 'environment') return true;
+  if (key.value.includes('-----BEGIN')) return false;
+  const [project, file] = [projectDir, resolve(projectDir, key.value)].map((path) => realpathSync(path));
+  return relative(project!, file!).startsWith('..');
+}
