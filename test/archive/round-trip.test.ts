@@ -15,6 +15,7 @@ import { describe, expect, it } from 'vitest';
 import { pack } from '../../src/archive/pack.ts';
 import type { Compression } from '../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../support/tree.ts';
+import { isRoot } from '../support/user.ts';
 import { FORGED_KEY, forge, treeMembers } from './forge.ts';
 import { COMPRESSIONS, LIMITS, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
 
@@ -151,7 +152,8 @@ function makeTree(root: string, nodes: readonly Node[]): void {
       directories.push(path);
       settled.unshift(() => {
         utimesSync(path, seconds, seconds);
-        chmodSync(path, mode);
+        // An ordinary user can neither read nor remove a directory without these.
+        chmodSync(path, isRoot() ? mode : mode | 0o700);
       });
     } else if (kind === 'symlink') {
       symlinkSync(to, path);

@@ -5,7 +5,8 @@
 import { parseArgs } from 'node:util';
 import { randomSource } from '../support/tree.ts';
 import { broken, brokenAfterNextRun, buildVictim, type Victim } from '../workspace/kill-driver.ts';
-import { isRoot, KINDS, KINDS_OF_NOBODY, makeScene, whyNoMounts, type Kind } from '../workspace/kinds.ts';
+import { isRoot } from '../support/user.ts';
+import { KINDS, KINDS_OF_NOBODY, makeScene, whyNoMounts, type Kind } from '../workspace/kinds.ts';
 
 const { values } = parseArgs({
   options: { seed: { type: 'string', default: '1' }, kind: { type: 'string' } },

@@ -17,7 +17,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readReceipt, removeReceipts, writeReceipts } from '../../src/workspace/receipt.ts';
 import { openStaging } from '../../src/workspace/staging.ts';
 import { isCi } from '../support/ci.ts';
-import { isRoot, whyNoMounts } from './kinds.ts';
+import { isRoot } from '../support/user.ts';
+import { whyNoMounts } from './kinds.ts';
 import {
   confirmVersion,
   debris,

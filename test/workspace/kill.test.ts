@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { broken, brokenAfterNextRun, buildVictim, type Victim } from './kill-driver.ts';
-import { isRoot, KINDS, KINDS_OF_NOBODY, makeScene, whyNoMounts, type Kind } from './kinds.ts';
+import { isRoot } from '../support/user.ts';
+import { KINDS, KINDS_OF_NOBODY, makeScene, whyNoMounts, type Kind } from './kinds.ts';
 
 const noMounts = whyNoMounts();
 

@@ -1,9 +1,10 @@
 /** Every kind of target that a restore may meet, made in a directory of its own with version `old` in it. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isCi } from '../support/ci.ts';
+import { isRoot } from '../support/user.ts';
 import { confirmVersion, makeVersion, type Restore } from './versions.ts';
 
 export interface Scene {
@@ -245,11 +246,6 @@ export function whyNoMounts(): string | undefined {
     if (isCi(process.env) && isRoot()) throw new Error(reason, { cause: error });
     return reason;
   }
-}
-
-/** In the first user namespace, with every capability: what `id -u` says in a container is not enough. */
-export function isRoot(): boolean {
-  return process.geteuid?.() === 0 && !/^CapEff:\t0*$/m.test(readFileSync('/proc/self/status', 'utf8'));
 }
 
 function newVersion(base: string, targets: readonly string[]): Restore {

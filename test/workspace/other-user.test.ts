@@ -1,17 +1,9 @@
+import { isRoot } from '../support/user.ts';
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildVictim, type Victim } from './kill-driver.ts';
-import {
-  giveTo,
-  isRoot,
-  KINDS,
-  KINDS_OF_NOBODY,
-  makeScene,
-  NOBODY,
-  whyNoMounts,
-  type Scene,
-} from './kinds.ts';
+import { giveTo, KINDS, KINDS_OF_NOBODY, makeScene, NOBODY, whyNoMounts, type Scene } from './kinds.ts';
 import { debris, TREE_TIME_US, versionOf, type Restore } from './versions.ts';
 
 describe.skipIf(!isRoot())('an ordinary user (takes root to become it)', () => {

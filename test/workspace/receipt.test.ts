@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readFileSync,
   readdirSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,6 +16,7 @@ import {
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathOf } from '../support/programs.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readReceipt, removeReceipts, RECEIPT, writeReceipts } from '../../src/workspace/receipt.ts';
 import type { Receipt } from '../../src/workspace/types.ts';
@@ -139,13 +141,8 @@ interface Arborist {
 
 /** The library that `npm` itself uses, of the npm on PATH. */
 function arborist(): new (options: { path: string }) => Arborist {
-  const root = execFileSync('npm', ['root', '-g'], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  }).trim();
-  return createRequire(join(root, 'npm/package.json'))('@npmcli/arborist') as new (options: {
-    path: string;
-  }) => Arborist;
+  const npm = realpathSync(pathOf('npm')!);
+  return createRequire(npm)('@npmcli/arborist') as new (options: { path: string }) => Arborist;
 }
 
 describe("npm's hidden lockfile", () => {

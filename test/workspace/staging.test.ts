@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -172,12 +173,15 @@ describe('a restore', () => {
       const [root] = staging.roots;
       mkdirSync(root?.dir ?? '', { mode: 0o755 });
       writeFileSync(join(root?.dir ?? '', 'VERSION'), version);
-      mkdirSync(join(root?.dir ?? '', 'locked/in'), { recursive: true, mode: 0o555 });
+      mkdirSync(join(root?.dir ?? '', 'locked/in'), { recursive: true });
+      chmodSync(join(root?.dir ?? '', 'locked/in'), 0o555);
+      chmodSync(join(root?.dir ?? '', 'locked'), 0o555);
       await staging.commit(['mod']);
       await staging.close();
       expect(readFileSync(join(project, 'mod/VERSION'), 'utf8')).toBe(version);
     }
     expect(debris(base)).toEqual([]);
+    for (const path of ['mod/locked', 'mod/locked/in']) chmodSync(join(project, path), 0o755);
   });
 
   it('cannot be committed once interrupted', async () => {
