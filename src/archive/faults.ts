@@ -133,9 +133,10 @@ export function writeFault(path: string, error: unknown): Error {
 }
 
 function unwritable(path: string, cause: unknown): CacheError {
-  return new CacheError('TARGET_UNWRITABLE', `Cannot write ${shown(path)} (${systemCode(cause)})`, {
+  const code = systemCode(cause) ?? '';
+  return new CacheError('TARGET_UNWRITABLE', `Cannot write ${shown(path)} (${code})`, {
     cause,
-    hint: 'Check that this user may write beside the target',
+    hint: WRITE_HINTS[code] ?? 'Check that this user may write beside the target',
   });
 }
 
@@ -144,5 +145,11 @@ export function shown(path: string): string {
   const text = Buffer.from(path.slice(0, 400), 'latin1').toString('utf8');
   return JSON.stringify(path.length > 400 ? `${text}…` : text);
 }
+
+const WRITE_HINTS: Readonly<Record<string, string>> = {
+  EFBIG: 'The file is larger than ulimit -f or the file system allows; what was there before is untouched',
+  ENOENT:
+    'Something has removed what was staged, as git clean does. Run it again once that is over; what was there before is untouched',
+};
 
 const CORRUPT_HINT = 'Nothing was restored; the next save replaces the entry';

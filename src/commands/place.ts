@@ -156,7 +156,7 @@ async function stagingOptions(
         type: 'warning',
         message: `Waiting for another run at work on ${targets[0]}: ${owner}`,
       }),
-    onWarning: (message) => session.emit({ type: 'warning', message }),
+    onWarning: (message, hint) => session.emit({ type: 'warning', message, hint }),
   };
 }
 

@@ -29,7 +29,16 @@ export function projectHome(projectDir: string, mainTarget: string): string {
 export function hasLeftovers(projectDir: string, mainTarget: string): boolean {
   const path = realPath(join(projectDir, mainTarget));
   const homes = [projectHome(projectDir, mainTarget), bayDir('', path, 'beside'), bayDir('', path, 'inside')];
-  return homes.some((home) => lstatSync(home, { throwIfNoEntry: false }) !== undefined);
+  return homes.some(exists);
+}
+
+function exists(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // The target is a file, or may not be looked into: then nothing was staged in it.
+    return false;
+  }
 }
 
 function realPath(path: string): string {

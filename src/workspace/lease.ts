@@ -7,7 +7,7 @@
  * suspended can do no harm: every path it moves from or to is in the directory of its own run, which is gone.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, lstatSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, rmSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CacheError, systemCode } from '../errors.ts';
@@ -63,7 +63,7 @@ export async function acquireLease(home: string, options: LeaseOptions): Promise
   for (;;) {
     signal.throwIfAborted();
     try {
-      makeHome(home);
+      makeHidden(home);
       const seen = readLeases(home);
       const alive = findAlive(home, seen, { staleMs, sightings });
       if (alive === undefined) {
@@ -165,17 +165,6 @@ function beat(fd: number): void {
   } catch {
     // The next one may succeed; an owner on the same machine is known by its pid anyway.
   }
-}
-
-function makeHome(home: string): void {
-  const found = lstatSync(home, { throwIfNoEntry: false });
-  if (found?.isDirectory() === true) return;
-  if (found !== undefined) {
-    throw new CacheError('TARGET_REFUSED', `${home} is in the way`, {
-      hint: 'Remove it: restores are staged there.',
-    });
-  }
-  makeHidden(home);
 }
 
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

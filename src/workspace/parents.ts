@@ -1,8 +1,8 @@
-/** Directories that a target or its bay needs above it: made when they are missing, and taken away again with what needed them. */
+/** Directories that a target or its bay needs above it: made when they are missing, and removed again with what needed them. */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode } from '../errors.ts';
-import { removeHidden } from './hidden.ts';
+import { removeEmpty } from './hidden.ts';
 
 /** Makes a directory and what is missing above it. @returns what was made, outermost first */
 export function makeParents(dir: string): string[] {
@@ -25,7 +25,7 @@ export function makeParents(dir: string): string[] {
 
 /** Those of them that are empty. @param parents as `makeParents` returns them */
 export function removeParents(parents: readonly string[]): void {
-  for (const parent of [...parents].reverse()) removeHidden(parent);
+  for (const parent of [...parents].reverse()) removeEmpty(parent);
 }
 
 function exists(path: string): boolean {

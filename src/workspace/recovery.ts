@@ -1,12 +1,13 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { bayDir, type Bay } from './bays.ts';
+import { bayDir } from './bays.ts';
 import { readJournal, removeJournal, type Journal, type TreeChange } from './journal.ts';
-import { removeHidden } from './hidden.ts';
+import { IGNORE_FILE, removeHidden } from './hidden.ts';
+import { clearTree } from './leftovers.ts';
 import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
 import { isLeaseName, newestLease } from './lease-file.ts';
 import type { Layout } from './places.ts';
-import { removeTree } from './removal.ts';
+import type { StagingOptions } from './types.ts';
 
 /** A run's own directory in a bay is named after its lease. */
 export function runName(leaseId: string): string {
@@ -14,18 +15,23 @@ export function runName(leaseId: string): string {
 }
 
 /**
- * Settles what dead runs have left: a commit that had begun is undone or finished, then their directories go.
+ * Settles what dead runs have left: a commit that had begun is undone or finished, then their directories are removed.
  * Only while holding the lease of the home, and before anything of our own is staged.
- * @throws system errors
+ * @throws system errors of a commit that can be neither undone nor finished
  */
-export async function recover({ home, places }: Layout): Promise<void> {
+export async function recover({ home, places }: Layout, options: Warned): Promise<void> {
   for (const name of readdirSync(home).filter(isRun)) await settle({ home, places }, name);
+  const clear: Clear = (path) => clearTree(path, { onWarning: options.onWarning });
   for (const { path } of places) {
-    for (const bay of ['beside', 'inside'] as const) await clearBay(home, path, bay);
+    for (const bay of ['beside', 'inside'] as const) await clearBay(bayDir(home, path, bay), home, clear);
   }
-  // Leases are not among them: their owners and successors see to those.
-  for (const name of readdirSync(home)) if (!isLeaseName(name)) await removeTree(join(home, name));
+  // Leases are for their owners and successors to remove.
+  const isKept = (name: string): boolean => isLeaseName(name) || name === IGNORE_FILE;
+  for (const name of readdirSync(home)) if (!isKept(name)) await clear(join(home, name));
 }
+
+type Warned = Pick<StagingOptions, 'onWarning'>;
+type Clear = (path: string) => Promise<unknown>;
 
 async function settle(layout: Layout, name: string): Promise<void> {
   const runDir = join(layout.home, name);
@@ -75,11 +81,9 @@ function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
 }
 
 /** Leaves a bay alone that is the home of another run. */
-async function clearBay(home: string, path: string, bay: Exclude<Bay, 'home'>): Promise<void> {
-  const dir = bayDir(home, path, bay);
+async function clearBay(dir: string, home: string, clear: Clear): Promise<void> {
   if (dir === home || !isDirectory(dir) || newestLease(dir) !== undefined) return;
-  for (const name of readdirSync(dir))
-    if (isRun(name) || isLeaseName(name)) await removeTree(join(dir, name));
+  for (const name of readdirSync(dir)) if (isRun(name) || isLeaseName(name)) await clear(join(dir, name));
   removeHidden(dir);
 }
 

@@ -10,47 +10,64 @@ export type Path = string | Buffer;
 const SLICE_MS = 10;
 
 /**
- * Removes a tree, never following a symlink. Fine if it is not there. Synchronous calls in slices: 84,000 files take 0.76 s
- * on tmpfs, where `fs.promises.rm` takes 1.18 s and `rm -rf` 0.75 s.
+ * Removes a tree, never following a symlink. Fine if it is not there. What cannot be removed does not keep the rest from
+ * being removed. Synchronous calls in slices: 84,000 files take 0.76 s on tmpfs, where `fs.promises.rm` takes 1.18 s and
+ * `rm -rf` 0.75 s.
  * @param isLate asked between slices: true stops the work
  * @returns whether all is gone
+ * @throws the first system error, once everything else is removed
  */
 export async function removeTree(path: Path, isLate: () => boolean = () => false): Promise<boolean> {
+  const failures: unknown[] = [];
   let sliceEnds = performance.now() + SLICE_MS;
-  for (const _ of removing(path)) {
+  for (const _ of removing(path, failures)) {
     if (performance.now() < sliceEnds) continue;
     await turn();
     if (isLate()) return false;
     sliceEnds = performance.now() + SLICE_MS;
   }
+  if (failures.length > 0) throw failures[0];
   return true;
 }
 
 /** Yields after every few files. */
-function* removing(path: Path): Generator<void> {
+function* removing(path: Path, failures: unknown[]): Generator<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
-  if (stat.isDirectory()) yield* removingDirectory(path, undefined, 0);
+  if (stat.isDirectory()) yield* removingDirectory(path, undefined, failures);
   else unlinkSync(path);
 }
 
 /** Somebody may still be creating files in a directory that is being removed: a worker that is about to end. */
 const ATTEMPTS = 5;
 
-function* removingDirectory(dir: Path, parent: Path | undefined, attempt: number): Generator<void> {
-  let count = 0;
-  for (const { path, isDirectory } of children(dir)) {
-    if (isDirectory) yield* removingDirectory(path, dir, 0);
-    else forgiving(dir, () => unlinkSync(path));
-    if (++count % 64 === 0) yield;
+function* removingDirectory(dir: Path, parent: Path | undefined, failures: unknown[]): Generator<void> {
+  const before = failures.length;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      let count = 0;
+      for (const { path, isDirectory } of children(dir)) {
+        if (isDirectory) yield* removingDirectory(path, dir, failures);
+        else attemptTo(() => forgiving(dir, () => unlinkSync(path)), failures);
+        if (++count % 64 === 0) yield;
+      }
+      yield;
+      if (failures.length === before) forgiving(parent, () => rmdirSync(dir));
+      return;
+    } catch (error) {
+      if (systemCode(error) === 'ENOTEMPTY' && attempt < ATTEMPTS) continue;
+      failures.push(error);
+      return;
+    }
   }
+}
+
+function attemptTo(work: () => void, failures: unknown[]): void {
   try {
-    forgiving(parent, () => rmdirSync(dir));
+    work();
   } catch (error) {
-    if (systemCode(error) !== 'ENOTEMPTY' || attempt === ATTEMPTS) throw error;
-    yield* removingDirectory(dir, parent, attempt + 1);
+    failures.push(error);
   }
-  yield;
 }
 
 function children(dir: Path): { path: Path; isDirectory: boolean }[] {

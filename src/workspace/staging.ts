@@ -3,16 +3,16 @@ import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CacheError } from '../errors.ts';
 import { targetError } from './failure.ts';
-import { makeHidden, removeHidden } from './hidden.ts';
+import { IGNORE_FILE, makeHidden, removeHidden } from './hidden.ts';
 import { removeJournal, writeJournal, type Journal } from './journal.ts';
 import { acquireLease, type Lease } from './lease.ts';
+import { clearTree } from './leftovers.ts';
 import { finish, prepareToFinish, swap, undo, unmark, type Tree } from './moves.ts';
 import { makeParents, removeParents } from './parents.ts';
 import { layOut, type Layout, type Place } from './places.ts';
 import { dropReceipts } from './receipt.ts';
 import { planChange, stripMarkers } from './plan.ts';
 import { recover, runName } from './recovery.ts';
-import { removeTree } from './removal.ts';
 import type { Staging, StagingOptions } from './types.ts';
 
 /**
@@ -24,7 +24,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
   try {
     const { lease, layout, parents } = await takeHold(options);
     try {
-      await recover(layout);
+      await recover(layout, options);
       // What was undone just now is there again.
       const run = new Run(layOut(projectDir, targets), { lease, parents }, options);
       await run.makeBays();
@@ -51,7 +51,7 @@ export async function clearLeftovers(options: StagingOptions): Promise<void> {
   try {
     const { lease, parents } = await takeHold(options, { wait: false });
     try {
-      await recover(layout);
+      await recover(layout, options);
     } finally {
       lease.release();
       removeHidden(layout.home);
@@ -120,9 +120,10 @@ class Run implements Staging {
     try {
       mkdirSync(this.#homeRun, { mode: 0o700 });
       for (const place of this.#layout.places) {
-        if (place.bay === 'home') continue;
         if (place.bay === 'beside') this.#parents.push(...makeParents(dirname(place.bayDir)));
+        // The home is there already, but a run that was killed may have left it visible to git.
         makeHidden(place.bayDir);
+        if (place.bay === 'home') continue;
         mkdirSync(this.#runDir(place), { mode: 0o700 });
       }
     } catch (error) {
@@ -198,17 +199,12 @@ class Run implements Staging {
     if (!this.#unsettled) {
       for (const bay of bays) {
         const run = join(bay, runName(this.#lease.id));
-        try {
-          if (!(await removeTree(run, this.#isLate()))) left.push(run);
-        } catch (error) {
-          this.#options.onWarning?.(
-            `${run} could not be removed: ${error instanceof Error ? error.message : String(error)}`,
-          );
-        }
+        const { onWarning } = this.#options;
+        if (!(await clearTree(run, { onWarning, isLate: this.#isLate() }))) left.push(run);
       }
     }
     this.#lease.release();
-    if (left.length > 0) return removeDetached(left, [...bays, ...this.#parents.toReversed()]);
+    if (left.length > 0) return removeDetached(left, { bays, parents: this.#parents.toReversed() });
     for (const bay of bays) removeHidden(bay);
     removeParents(this.#parents);
   }
@@ -232,11 +228,13 @@ class Run implements Staging {
 /** An interrupted run ends within 2 s; it has other things to stop as well. */
 const INTERRUPTED_MS = 600;
 
-/** Finishes after this process has ended. Should it be killed too, the next run clears the rest. @param emptied removed in the end */
-function removeDetached(trees: readonly string[], emptied: readonly string[]): void {
-  const script =
-    'while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift; for dir; do rmdir -- "$dir"; done';
-  const child = spawn('/bin/sh', ['-c', script, 'sh', ...trees, '/', ...emptied], {
+/** Finishes after this process has ended. Should that be killed too, the next run clears the rest. */
+function removeDetached(
+  trees: readonly string[],
+  emptied: { bays: readonly string[]; parents: readonly string[] },
+): void {
+  const { bays, parents } = emptied;
+  const child = spawn('/bin/sh', ['-c', REMOVE, 'sh', ...trees, '/', ...bays, '/', ...parents], {
     detached: true,
     stdio: 'ignore',
     env: { PATH: '/usr/bin:/bin' },
@@ -244,3 +242,12 @@ function removeDetached(trees: readonly string[], emptied: readonly string[]): v
   child.on('error', () => {});
   child.unref();
 }
+
+/** `/` ends each of three lists: what is removed whole, what `makeHidden` has made, and what is removed if it is empty. */
+const REMOVE = `
+while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift
+while [ "$1" != / ]; do
+  [ "$(ls -A -- "$1")" != ${IGNORE_FILE} ] || rm -f -- "$1/${IGNORE_FILE}"
+  rmdir -- "$1"; shift
+done; shift
+for dir; do rmdir -- "$dir"; done`;

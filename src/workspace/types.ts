@@ -12,7 +12,7 @@ export interface StagingOptions {
   /** Called once when another live restore holds the target and this one waits for it. */
   onWait?: (owner: string) => void;
   /** Called when something of an old tree could not be removed; the restore itself is not in danger. */
-  onWarning?: (message: string) => void;
+  onWarning?: (message: string, hint: string) => void;
 }
 
 export interface Staging {

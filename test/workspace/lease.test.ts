@@ -201,7 +201,7 @@ describe('an owner', () => {
     await expect(staging.commit(TARGETS)).rejects.toMatchObject({ code: 'TARGET_BUSY' });
     await staging.close();
     expect(versionOf(join(project, 'node_modules'))).toBe('old');
-    expect(readdirSync(home)).toEqual(['lease-7.json']);
+    expect(readdirSync(home)).toEqual(['.gitignore', 'lease-7.json']);
   });
 
   function startedAt(started: string): Owner {

@@ -6,6 +6,8 @@ import { buildVictim, type Victim } from './kill-driver.ts';
 import { giveTo, KINDS, KINDS_OF_NOBODY, makeScene, NOBODY, whyNoMounts, type Scene } from './kinds.ts';
 import { debris, TREE_TIME_US, versionOf, type Restore } from './versions.ts';
 
+const WARNING = /run-\S+ could not be removed: permission denied \(\S+of-root\/file\)$/;
+
 describe.skipIf(!isRoot())('an ordinary user (takes root to become it)', () => {
   let victim: Victim;
   beforeAll(async () => {
@@ -59,17 +61,42 @@ describe.skipIf(!isRoot())('an ordinary user (takes root to become it)', () => {
     });
   });
 
-  it('keeps a tree whose inside belongs to another, is warned, and is not warned again', () => {
+  it('leaves what belongs to another of an old tree, is warned, and restores again and again', () => {
     within('a directory', ({ base }, restore) => {
+      const bundle = join(restore.project, 'vendor/bundle');
       giveTo(NOBODY, restore.project);
-      const inside = join(restore.project, 'vendor/bundle/of-root');
-      mkdirSync(inside);
-      writeFileSync(join(inside, 'file'), '');
-      const report = victim.run({ restore }, NOBODY);
-      expect(report).toMatchObject({ result: 'restored' });
-      expect(report?.warnings.join()).toMatch(/could not be removed/);
-      expect(versionOf(join(restore.project, 'vendor/bundle'))).toBe('new');
-      expect(debris(base).some((path) => path.endsWith('of-root/file'))).toBe(true);
+      mkdirSync(join(bundle, 'of-root'));
+      writeFileSync(join(bundle, 'of-root/file'), '');
+
+      for (const version of ['new', 'newer']) {
+        const report = victim.run({ restore: { ...restore, version } }, NOBODY);
+        expect(report).toMatchObject({ result: 'restored', warnings: [expect.stringMatching(WARNING)] });
+        expect(versionOf(bundle)).toBe(version);
+        // All the rest of the old tree is gone.
+        const left = debris(base).filter((path) => path.includes('/old-0/'));
+        expect(left).toEqual([
+          expect.stringMatching(/\/of-root$/),
+          expect.stringMatching(/\/of-root\/file$/),
+        ]);
+      }
+      const report = victim.run({ restore: { ...restore, version: 'newer' } }, NOBODY);
+      expect(report).toMatchObject({ result: 'in place', warnings: [expect.stringMatching(WARNING)] });
+    });
+  });
+
+  it('restores over a target that is read-only, and one from an entry that has it so', () => {
+    within('a directory', (_, restore) => {
+      const bundle = join(restore.project, 'vendor/bundle');
+      giveTo(NOBODY, restore.project);
+      chmodSync(bundle, 0o555);
+      for (const version of ['new', 'newer']) {
+        const run = { restore: { ...restore, version, rootMode: 0o555 } };
+        expect(victim.run(run, NOBODY)).toMatchObject({ result: 'restored', warnings: [] });
+        expect(versionOf(bundle)).toBe(version);
+        expect(statSync(bundle).mode & 0o7777).toBe(0o555);
+        expect(statSync(bundle, { bigint: true }).mtimeNs / 1000n).toBe(TREE_TIME_US);
+        expect(victim.run(run, NOBODY)).toMatchObject({ result: 'in place' });
+      }
     });
   });
 

@@ -135,6 +135,27 @@ describe('a restore', () => {
     expect(debris(base)).toEqual([]);
   });
 
+  it.skipIf(noImmutables())(
+    'goes on over files that cannot be removed, for root too, and warns',
+    async () => {
+      const target = join(project, 'node_modules');
+      makeVersion(target, 'old');
+      execFileSync('chattr', ['+i', join(target, 'VERSION')]);
+      try {
+        const warnings: string[] = [];
+        const onWarning = (message: string): number => warnings.push(message);
+        for (const version of ['new', 'newer']) {
+          await restoreVersion(restoreOf(['node_modules'], version), { onWarning });
+          expect(versionOf(target)).toBe(version);
+        }
+        expect(warnings).toHaveLength(2);
+        for (const warning of warnings) expect(warning).toMatch(/not permitted \(\S+\/old-0\/VERSION\)$/);
+      } finally {
+        execFileSync('find', [project, '-name', 'VERSION', '-exec', 'chattr', '-i', '{}', '+']);
+      }
+    },
+  );
+
   it('takes what the entry no longer has away, the main target too', async () => {
     makeVersion(join(project, 'node_modules'), 'old');
     const staging = await openStaging(options(['node_modules']));
@@ -434,3 +455,16 @@ describe('clearing leftovers', () => {
     expect(debris(base)).toEqual([]);
   });
 });
+
+/** Whether files cannot be made immutable here: that takes root and a file system that knows of it. */
+function noImmutables(): boolean {
+  const dir = mkdtempSync(join(tmpdir(), 'sandbox-cache-immutable-'));
+  try {
+    for (const change of ['+i', '-i']) execFileSync('chattr', [change, dir], { stdio: 'ignore' });
+    return false;
+  } catch {
+    return true;
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}

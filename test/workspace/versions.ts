@@ -1,5 +1,6 @@
 /** Small trees that tell which version they are, whole or mixed, and the restore of one as the command does it. */
 import {
+  chmodSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -84,6 +85,8 @@ export interface Restore {
   present: readonly string[];
   version: string;
   files?: number;
+  /** Of the new trees' own directories. */
+  rootMode?: number;
 }
 
 const NEVER = new AbortController().signal;
@@ -112,8 +115,12 @@ export async function restoreVersion(
   return 'restored';
 }
 
-export function stageVersion(staging: Staging, { present, version, files }: Restore): void {
-  for (const { prefix, dir } of staging.roots) if (present.includes(prefix)) makeVersion(dir, version, files);
+export function stageVersion(staging: Staging, { present, version, files, rootMode }: Restore): void {
+  for (const { prefix, dir } of staging.roots) {
+    if (!present.includes(prefix)) continue;
+    makeVersion(dir, version, files);
+    if (rootMode !== undefined) chmodSync(dir, rootMode);
+  }
 }
 
 export function confirmVersion({ project, targets, present, version }: Restore): void {
