@@ -151,7 +151,7 @@ describe('restores', () => {
     const first = await sandbox.start(['restore', ...DEPS], { env: { CACHE_STALL_TIMEOUT: '3' } });
     await expect.poll(() => debris(sandbox.project).length, { timeout: 20_000 }).toBeGreaterThan(0);
     const second = await sandbox.start(['restore', ...DEPS, '-v']);
-    await second.printed('Waiting for another restore of deps');
+    await second.printed('Waiting for another run at work on deps');
     // The first goes on once its connection has stalled for long enough; the second then finds the receipt.
     expectExit(await first.done, 0);
     const waited = expectExit(await second.done, 0);

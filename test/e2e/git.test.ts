@@ -75,7 +75,7 @@ it.each([
     else wipe(sandbox.project, '.sandbox-cache-deps');
   });
   expectExit(result, 3);
-  expect(result.stderr).toMatch(/^error: .*(git clean).* \[TARGET_UNWRITABLE\]$/m);
+  expect(result.stderr).toMatch(/^\[cache\] error: .*(git clean).* \[TARGET_UNWRITABLE\]$/m);
   expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
   expect(debris(sandbox.project)).toEqual([]);
 });

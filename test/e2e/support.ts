@@ -4,7 +4,16 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -105,6 +114,18 @@ export class Sandbox {
     return this.server.bucket(this.bucket).objects.get(this.key)?.etag;
   }
 
+  /** Where notes of faulty entries are kept: TMPDIR is the home of a run. */
+  get notesDir(): string {
+    return join(`${this.project}.home`, `sandbox-cache-${process.geteuid?.()}`);
+  }
+
+  /** The notes of faulty entries. */
+  get notes(): unknown[] {
+    const dir = this.notesDir;
+    const names = existsSync(dir) ? readdirSync(dir) : [];
+    return names.map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8')) as unknown);
+  }
+
   /** Multipart uploads that nobody has completed or aborted. */
   get uploads(): number {
     return this.server.bucket(this.bucket).uploads.size;
@@ -163,8 +184,7 @@ export function wipe(dir: string, ...targets: string[]): void {
 /** Anything of ours that a finished run must not leave behind, in a project directory and beside its targets. */
 export function debris(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: 'utf8' }).filter(
-    (path) =>
-      /(^|\/)\.sandbox-cache-/.test(path) && !OURS.test(path) && !/-rejected-[\w-]+\.json$/.test(path),
+    (path) => /(^|\/)\.sandbox-cache-/.test(path) && !OURS.test(path),
   );
 }
 

@@ -10,7 +10,7 @@ const root = realpathSync(mkdtempSync(join(tmpdir(), 'sandbox-cache-test-')));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const node = process.execPath;
 
-it('passes on PATH, HOME and what the test names, and nothing else', async () => {
+it('passes on PATH, HOME, TMPDIR and what the test names, and nothing else', async () => {
   process.env['LEAKED_INTO_TESTS'] = '1';
   const { done } = await startProcess(node, ['-p', 'JSON.stringify(process.env)'], {
     cwd: root,
@@ -20,7 +20,7 @@ it('passes on PATH, HOME and what the test names, and nothing else', async () =>
   const env = JSON.parse(stdout) as Record<string, string>;
   expect(code).toBe(0);
   expect(env).toMatchObject({ GIVEN: 'yes', PATH: process.env['PATH'], HOME: `${root}.home` });
-  expect(Object.keys(env).sort()).toEqual(['GIVEN', 'HOME', 'PATH']);
+  expect(Object.keys(env).sort()).toEqual(['GIVEN', 'HOME', 'PATH', 'TMPDIR']);
   expect(ms).toBeGreaterThan(0);
   rmSync(`${root}.home`, { recursive: true });
 });

@@ -8,7 +8,7 @@ export const CLI = new URL('../../bin/sandbox-cache.js', import.meta.url).pathna
 
 export interface CliOptions {
   cwd: string;
-  /** Beside PATH and HOME, nothing else is passed on. */
+  /** Beside PATH, HOME and TMPDIR, which is HOME too, nothing else is passed on. */
   env?: Readonly<Record<string, string | undefined>>;
   /** @default an empty folder `.home` beside `cwd`, so that no configuration of this machine's user counts */
   home?: string;
@@ -72,7 +72,7 @@ export async function startProcess(
   const HOME = options.home ?? homeBeside(cwd);
   await mkdir(HOME, { recursive: true });
   const started = performance.now();
-  const env = { PATH: process.env['PATH'], HOME, ...options.env };
+  const env = { PATH: process.env['PATH'], HOME, TMPDIR: HOME, ...options.env };
   const child = spawn(file, args, {
     cwd,
     env,

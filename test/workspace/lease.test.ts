@@ -174,7 +174,7 @@ describe('an owner', () => {
     project = `${project}-copy`;
     home = join(project, '.sandbox-cache-node_modules');
     try {
-      expect(readdirSync(home)).toHaveLength(2);
+      expect(readdirSync(home)).toHaveLength(3);
       expect(await waits()).toBe(false);
       expect(readdirSync(project)).toEqual([]);
     } finally {
