@@ -27,6 +27,17 @@ export function statement(seal: Omit<Seal, 'installSeconds'>, rootDigest: Uint8A
 }
 
 /**
+ * What is signed beside an entry: when it was saved, so that an old entry cannot be passed off as the newest.
+ * @param savedAt ISO 8601, e.g. `2026-11-26T01:16:41.000Z`
+ */
+export function savingStatement(
+  { keyDigest, recipe, runtime }: Omit<Seal, 'installSeconds'>,
+  savedAt: string,
+): Buffer {
+  return Buffer.from(['sandbox-cache saving v1', savedAt, keyDigest, recipe, runtime, ''].join('\n'));
+}
+
+/**
  * @param pem an Ed25519 private key (PKCS #8)
  * @throws CacheError CONFIG_INVALID naming CACHE_SIGNING_KEY
  */
@@ -56,6 +67,12 @@ export function createChecker(pem: string): CheckSignature {
         hint: 'Find out who may write to the bucket, then save it again with the right CACHE_SIGNING_KEY',
       });
   };
+}
+
+/** Whether the one verifies what the other signs. @throws CacheError CONFIG_INVALID as the two above */
+export function isPair({ signingKey, verifyKey }: { signingKey: string; verifyKey: string }): boolean {
+  const signs = createPublicKey(parseKey(signingKey, 'CACHE_SIGNING_KEY', 'private', createPrivateKey));
+  return signs.equals(parseKey(verifyKey, 'CACHE_VERIFY_KEY', 'public', createPublicKey));
 }
 
 /** A new pair for CACHE_SIGNING_KEY and CACHE_VERIFY_KEY, PEM. */

@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts';
 import { posix } from 'node:path';
-import type { CheckSignature, UnpackRoot } from '../archive/types.ts';
+import type { UnpackRoot } from '../archive/types.ts';
 import type { Unpacker } from '../archive/unpack.ts';
 import type { OpenEntry, Store } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/bays.ts';
@@ -8,6 +8,7 @@ import type { StagingOptions } from '../workspace/types.ts';
 import { removeReceipts } from '../workspace/receipt.ts';
 import { alreadyInPlace, type Subject } from './identify.ts';
 import type { Session } from './session.ts';
+import { checker } from './signing.ts';
 
 /** What it takes to place one entry: loaded and started while the store is still being asked for it. */
 export interface Preparation {
@@ -102,13 +103,14 @@ async function placeOnce<T>(
     // The one waited for may have done our work.
     if (staging.waited && alreadyInPlace(subject)) return 'in place by another';
     const roots = unpackRoots(session, staging.roots);
+    const checkSignature = await checker(session.config);
     const summary = await unpacker.unpack(entry.body, {
       compression: subject.compression,
       roots,
       limits: session.config.limits,
       mustBeOurs: entry.metadata['sandbox-cache-format'] !== undefined,
       expected: { keyDigest: digest, recipe: recipe.name, runtime: subject.runtime },
-      ...(await trust(session)),
+      ...(checkSignature === undefined ? {} : { checkSignature }),
       signal,
       onProgress: ({ bytes, files }) => {
         const { size: total } = entry.info;
@@ -168,10 +170,4 @@ function unpackRoots({ config }: Session, roots: readonly UnpackRoot[]): UnpackR
   const [main] = roots;
   if (config.keyRuntime || main === undefined || !main.prefix.includes('/')) return [...roots];
   return [...roots, { prefix: posix.basename(main.prefix), dir: main.dir }];
-}
-
-async function trust({ config }: Session): Promise<{ checkSignature?: CheckSignature }> {
-  if (config.verifyKey === undefined) return {};
-  const { createChecker } = await import('../archive/seal.ts');
-  return { checkSignature: createChecker(config.verifyKey) };
 }

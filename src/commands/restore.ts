@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError, type ErrorCode } from '../errors.ts';
-import { parseKey } from '../key.ts';
 import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import type { Rejected } from '../workspace/rejected.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
+import { type Older, olderEntries } from './older-entries.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
+import { signer } from './signing.ts';
 import { verify } from './verify.ts';
 
 export interface RestoreOptions {
@@ -82,8 +83,8 @@ async function restoreFrom(restoring: Restoring, entry: OpenEntry | undefined): 
     return restoreEntry(restoring, entry);
   }
   session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
-  const older = options.fallback === true ? await newestOlder(restoring) : undefined;
-  if (older !== undefined) return restoreFallback(restoring, older);
+  const base = options.fallback === true ? await restoreFallback(restoring) : undefined;
+  if (base !== undefined) return base;
   await settleLeftovers(session, subject, signal);
   const advice = recipe.advice?.(subject.project);
   if (advice !== undefined) session.emit({ type: 'warning', ...advice });
@@ -140,17 +141,45 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   });
 }
 
-/** A base for the install: in place, but never with a receipt. */
-async function restoreFallback(restoring: Restoring, older: Older): Promise<OutcomeDetail> {
+/** Entries that are tried, one after the other, where only signed ones count. */
+const MOST_BASES = 3;
+
+/**
+ * A base for the install. Where only signed entries count, one that fails its checks is passed over: whoever may write could turn all
+ * fallbacks off with it.
+ * @returns undefined when there is none
+ */
+async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | undefined> {
+  const { session } = restoring;
+  const { verifyKey } = session.config;
+  const older = await olderEntries(restoring);
+  for (const [n, candidate] of older.slice(0, verifyKey === undefined ? 1 : MOST_BASES).entries()) {
+    // Workers are of no use after a failure.
+    const preparation = n === 0 ? restoring.preparation : prepare(session);
+    try {
+      const outcome = await restoreOlder({ ...restoring, preparation }, candidate);
+      if (outcome !== undefined) return outcome;
+    } catch (error) {
+      if (verifyKey === undefined || !isEntryFault(error)) throw error;
+      session.emit({ type: 'warning', message: `${candidate.info.key} is no base: ${error.message}` });
+    } finally {
+      preparation.close();
+    }
+  }
+  return undefined;
+}
+
+/** In place, but never with a receipt. @returns undefined when somebody has deleted it */
+async function restoreOlder(restoring: Restoring, older: Older): Promise<OutcomeDetail | undefined> {
   const { session, subject, store, signal } = restoring;
   const { key } = subject;
   const entry = await store.open(older.info.key, { signal });
-  if (entry === undefined) return { type: 'miss', key, url: store.url(key) };
+  if (entry === undefined) return undefined;
   const where = { key: older.info.key, url: store.url(older.info.key) };
   session.emit({ type: 'step', text: `Falling back to ${where.url}` });
   const began = performance.now();
   const outcome = await rejectingFaulty(restoring, entry.info, () =>
-    place({ ...restoring, digest: older.hash }, entry, async (placed): Promise<OutcomeDetail> => ({
+    place({ ...restoring, digest: older.digest }, entry, async (placed): Promise<OutcomeDetail> => ({
       type: 'fallback',
       from: entry.from,
       wanted: key,
@@ -177,11 +206,15 @@ async function rejectingFaulty<T>(
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof CacheError) || !ENTRY_FAULTS.includes(error.code)) throw error;
+    if (!isEntryFault(error)) throw error;
     const { code, message, hint, cause } = error;
     const evicted = await reject(restoring, entry, { reason: message });
     throw new CacheError(code, `${message}${evicted}`, { ...(hint === undefined ? {} : { hint }), cause });
   }
+}
+
+function isEntryFault(error: unknown): error is CacheError {
+  return error instanceof CacheError && ENTRY_FAULTS.includes(error.code);
 }
 
 /** As `reject`, for a tree that did not pass its verification. */
@@ -223,10 +256,13 @@ async function reject(
     session.emit({ type: 'warning', message: `${url} was not deleted: ${why}` });
     return '';
   };
-  if (session.config.readonly) return kept('CACHE_READONLY is set');
+  const off = whyOff(session.config, 'write');
+  if (off !== undefined) return kept(off);
   // Whoever comes next would leave out something else, and be deleted in turn.
   if (fault.leftOut !== undefined) return kept('what it lacks may have been left out on purpose');
   try {
+    // A key that does not fit may be what is wrong.
+    await signer(session.config);
     switch (await store.remove(key, { etag, signal: session.signal })) {
       case 'removed':
         return '; the entry was deleted';
@@ -242,26 +278,4 @@ async function reject(
 
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-interface Older {
-  info: EntryInfo;
-  hash: string;
-}
-
-async function newestOlder({ session, subject, store, signal }: Restoring): Promise<Older | undefined> {
-  const { prefix } = session.config;
-  let newest: Older | undefined;
-  for await (const info of store.list(`${prefix}/${subject.recipe.name}-`, { signal })) {
-    const parsed = parseKey(info.key, prefix);
-    if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
-    if ((parsed.runtime ?? '') !== subject.runtime) continue;
-    if (newest === undefined || savedAt(info) > savedAt(newest.info)) newest = { info, hash: parsed.hash };
-  }
-  return newest;
-}
-
-/** One of unknown age comes last. */
-function savedAt({ modified }: EntryInfo): number {
-  return modified?.getTime() ?? 0;
 }

@@ -9,6 +9,8 @@ import { clearRejected, readRejected } from '../workspace/rejected.ts';
 import { confirm, identify, readIngredients, type Subject } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
+import { savingMetadata } from './saving-time.ts';
+import { signer } from './signing.ts';
 import { verify } from './verify.ts';
 
 export interface SaveOptions {
@@ -30,6 +32,7 @@ export async function save(
   const found = await findInstalled(session, recipe);
   if (found.type !== 'installed') return found;
   const { subject, present } = found;
+  const sign = await signer(config);
 
   return withDeadline(session, `Saving ${recipe.name}`, async (signal) => {
     const store = await session.store();
@@ -45,7 +48,7 @@ export async function save(
     session.emit({ type: 'step', text: `Saving to cache: ${where.url}` });
     const began = performance.now();
     const packed = await upload(
-      { session, subject, store, signal, ifExists, present },
+      { session, subject, store, signal, ifExists, present, sign },
       options.installSeconds ?? 0,
     );
     if (packed === undefined) {
@@ -123,15 +126,17 @@ interface Uploading {
   signal: AbortSignal;
   ifExists: WriteOptions['ifExists'];
   present: string[];
+  sign: Sign | undefined;
 }
 
 /** @returns undefined when somebody else's entry came first. */
 async function upload(
-  { session, subject, store, signal, ifExists, present }: Uploading,
+  { session, subject, store, signal, ifExists, present, sign }: Uploading,
   installSeconds: number,
 ): Promise<{ bytes: number; files: number; storedBytes: number } | undefined> {
   const { config } = session;
   const { recipe } = subject;
+  const seal = { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds };
   const [{ pack }, { availableCpus }] = await Promise.all([
     import('../archive/pack.ts'),
     import('../archive/cpus.ts'),
@@ -148,8 +153,8 @@ async function upload(
     level: config.level,
     workers: config.workers ?? availableCpus(),
     limits: config.limits,
-    seal: { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds },
-    ...(await signing(session)),
+    seal,
+    ...(sign === undefined ? {} : { sign }),
     signal,
     onProgress: (progress) =>
       session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, ...progress }),
@@ -160,7 +165,11 @@ async function upload(
     const outcome = await store.write(subject.key, unchanged(packing.body, session, subject), {
       signal,
       ifExists,
-      metadata: { 'sandbox-cache-format': '1', 'sandbox-cache-digest': subject.digest },
+      metadata: {
+        'sandbox-cache-format': '1',
+        'sandbox-cache-digest': subject.digest,
+        ...(await savingMetadata(sign, seal)),
+      },
     });
     return outcome.type === 'exists' ? undefined : await packing.summary;
   } finally {
@@ -183,12 +192,6 @@ async function* unchanged(
       hint: 'Nothing was saved. Save again once the installer is done.',
     },
   );
-}
-
-async function signing({ config }: Session): Promise<{ sign?: Sign }> {
-  if (config.signingKey === undefined) return {};
-  const { createSigner } = await import('../archive/seal.ts');
-  return { sign: createSigner(config.signingKey) };
 }
 
 function isDirectory(path: string): boolean {

@@ -35,9 +35,13 @@ export function createSession(
 }
 
 /** Why there is no cache to read from or to write to; undefined when there is one. */
-export function whyOff({ store, readonly }: Config, use: 'read' | 'write'): string | undefined {
-  if (store.type === 'off') return 'CACHE_S3_BUCKET is not set';
-  return use === 'write' && readonly ? 'CACHE_READONLY is set' : undefined;
+export function whyOff(config: Config, use: 'read' | 'write'): string | undefined {
+  if (config.store.type === 'off') return 'CACHE_S3_BUCKET is not set';
+  if (use === 'read') return undefined;
+  if (config.readonly) return 'CACHE_READONLY is set';
+  // What it saved, it would refuse itself; and a key that is out of date must not take from others what is good for them.
+  const cannotSign = config.verifyKey !== undefined && config.signingKey === undefined;
+  return cannotSign ? 'CACHE_VERIFY_KEY is set without the CACHE_SIGNING_KEY for it' : undefined;
 }
 
 /** An entry's URL without opening the store, which takes time. */

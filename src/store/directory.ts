@@ -24,9 +24,10 @@ import {
 import { fileSystemTime } from './local/clock.ts';
 import { infoOf, listEntries, lookAtEntry } from './local/list.ts';
 import { publish, takeAway } from './local/publish.ts';
-import { markUsed, readSidecar, writeSidecar } from './local/sidecar.ts';
+import { markUsed, readSidecar, type Sidecar, writeSidecar } from './local/sidecar.ts';
 import { tidy, type Upkeep } from './local/upkeep.ts';
 import type {
+  EntryDetails,
   EntryInfo,
   OpenEntry,
   RemoveOutcome,
@@ -68,20 +69,14 @@ class DirectoryStore implements Store {
     return entryPath(this.#dir, key);
   }
 
-  async stat(key: string, { signal }: StoreOptions): Promise<EntryInfo | undefined> {
-    signal.throwIfAborted();
-    return this.#explained('read', key, async () => {
-      const stats = await lookAtEntry(this.#dir, key);
-      // The folder of longer keys.
-      if (stats === undefined || stats.isDirectory()) return undefined;
-      if (!stats.isFile()) throw notRegular(this.url(key));
-      return infoOf(key, stats);
-    });
+  async stat(key: string, { signal }: StoreOptions): Promise<EntryDetails | undefined> {
+    const info = await this.#look(key, signal);
+    return info && { ...info, metadata: (await this.#sidecar(info.etag))?.metadata ?? {} };
   }
 
   async open(key: string, { signal }: StoreOptions): Promise<OpenEntry | undefined> {
     // Before it is opened: to open a device can do something already.
-    if ((await this.stat(key, { signal })) === undefined) return undefined;
+    if ((await this.#look(key, signal)) === undefined) return undefined;
     return this.#explained('read', key, async () => {
       const file = await absentAsUndefined(open(this.url(key), READ_FLAGS));
       if (file === undefined) return undefined;
@@ -147,7 +142,7 @@ class DirectoryStore implements Store {
   async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
     signal.throwIfAborted();
     return this.#explained('remove', key, async () => {
-      const expected = etag ?? (await this.stat(key, { signal }))?.etag;
+      const expected = etag ?? (await this.#look(key, signal))?.etag;
       if (expected === undefined) return 'absent';
       await makeFolders(this.#dir, temporaryFolder(this.#dir));
       const outcome = await takeAway(this.#dir, this.url(key), expected);
@@ -227,10 +222,25 @@ class DirectoryStore implements Store {
 
   /** Marks an entry as used now; returns what travels with it, as far as it is known. */
   async #use(etag: string): Promise<Record<string, string>> {
-    if (!(await hasFolders(this.#dir, sidecarFolder(this.#dir)))) return {};
-    const sidecar = readSidecar(this.#dir, etag);
+    const sidecar = await this.#sidecar(etag);
     if (sidecar?.key !== undefined) await markUsed(this.#dir, etag);
     return sidecar?.metadata ?? {};
+  }
+
+  async #look(key: string, signal: AbortSignal): Promise<EntryInfo | undefined> {
+    signal.throwIfAborted();
+    return this.#explained('read', key, async () => {
+      const stats = await lookAtEntry(this.#dir, key);
+      // The folder of longer keys.
+      if (stats === undefined || stats.isDirectory()) return undefined;
+      if (!stats.isFile()) throw notRegular(this.url(key));
+      return infoOf(key, stats);
+    });
+  }
+
+  async #sidecar(etag: string): Promise<Sidecar | undefined> {
+    if (!(await hasFolders(this.#dir, sidecarFolder(this.#dir)))) return undefined;
+    return readSidecar(this.#dir, etag);
   }
 
   /** Never a reason to fail: the entry is saved. */

@@ -12,7 +12,7 @@ export interface Store {
   url(key: string): string;
 
   /** Looks one entry up without reading it. */
-  stat(key: string, options: StoreOptions): Promise<EntryInfo | undefined>;
+  stat(key: string, options: StoreOptions): Promise<EntryDetails | undefined>;
 
   /**
    * Opens an entry for reading from its first byte to its last, in order. Resolves once the first bytes are here.
@@ -67,6 +67,11 @@ export interface EntryInfo {
   modified: Date | undefined;
   /** Opaque; equal only for equal objects. */
   etag: string;
+}
+
+export interface EntryDetails extends EntryInfo {
+  /** What travels with the entry. */
+  metadata: Record<string, string>;
 }
 
 export interface OpenEntry {

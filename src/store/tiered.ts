@@ -8,6 +8,7 @@
 import type { Emit } from '../events.ts';
 import { Relay } from './relay.ts';
 import type {
+  EntryDetails,
   EntryInfo,
   OpenEntry,
   RemoveOutcome,
@@ -48,7 +49,7 @@ class TieredStore implements Store {
     return this.#remote.url(key);
   }
 
-  stat(key: string, options: StoreOptions): Promise<EntryInfo | undefined> {
+  stat(key: string, options: StoreOptions): Promise<EntryDetails | undefined> {
     return this.#remote.stat(key, options);
   }
 

@@ -3,7 +3,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { createChecker, createSigner, generateKeys, statement } from '../../src/archive/seal.ts';
+import {
+  createChecker,
+  createSigner,
+  generateKeys,
+  isPair,
+  savingStatement,
+  statement,
+} from '../../src/archive/seal.ts';
 import { temporaryDir } from './unpacking.ts';
 import { lacks } from '../support/programs.ts';
 
@@ -14,6 +21,12 @@ const TEXT = statement(SEAL, ROOT_DIGEST);
 it('signs five lines of text', () => {
   expect(TEXT.toString()).toBe(
     `sandbox-cache entry v1\n${'05'.repeat(32)}\n${'ab'.repeat(32)}\nnpm\nlinux-x64-node115\n`,
+  );
+});
+
+it('signs the time of saving as five lines that are never those of an entry', () => {
+  expect(savingStatement(SEAL, '2026-11-26T01:16:41.000Z').toString()).toBe(
+    `sandbox-cache saving v1\n2026-11-26T01:16:41.000Z\n${'ab'.repeat(32)}\nnpm\nlinux-x64-node115\n`,
   );
 });
 
@@ -31,6 +44,9 @@ it('accepts what the other half of the pair signed, and nothing else', () => {
   for (const change of [{ recipe: 'bundle' }, { runtime: '' }, { keyDigest: 'cd'.repeat(32) }])
     expect(() => check(statement({ ...SEAL, ...change }, ROOT_DIGEST), signature)).toThrow(untrusted);
   expect(() => check(statement(SEAL, Buffer.alloc(32, 6)), signature)).toThrow(untrusted);
+
+  expect(isPair(keys)).toBe(true);
+  expect(isPair({ ...keys, verifyKey: generateKeys().verifyKey })).toBe(false);
 });
 
 it.skipIf(lacks('openssl'))('takes keys that openssl made, and openssl takes our signature', () => {

@@ -58,7 +58,7 @@ export function describeStoreContract(createSubject: () => Promise<Subject>): vo
       expect(entry.metadata).toEqual(metadata);
       expect(entry.info).toMatchObject({ key, size: data.length });
       const found = await store.stat(key, { signal });
-      expect(found).toMatchObject({ key, size: data.length });
+      expect(found).toMatchObject({ key, size: data.length, metadata });
       expect(saved).toEqual({ type: 'saved', size: data.length, etag: found?.etag });
       expect(Math.abs(store.now() - entry.info.modified!.getTime())).toBeLessThan(600_000);
     });

@@ -1,6 +1,7 @@
 /** Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it dynamically. */
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type {
+  EntryDetails,
   EntryInfo,
   OpenEntry,
   RemoveOutcome,
@@ -51,9 +52,10 @@ class S3Store implements Store {
     return `s3://${this.#connection.bucket}/${key}`;
   }
 
-  async stat(key: string, { signal }: StoreOptions): Promise<EntryInfo | undefined> {
+  async stat(key: string, { signal }: StoreOptions): Promise<EntryDetails | undefined> {
     return this.#explained({ action: 's3:GetObject', key, signal }, async () => {
-      return (await lookUp(this.#connection, key, signal))?.info;
+      const found = await lookUp(this.#connection, key, signal);
+      return found && { ...found.info, metadata: found.metadata };
     });
   }
 
