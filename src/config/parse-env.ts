@@ -37,6 +37,9 @@ export function parseEnv(text: string): EnvLine[] {
   const found: EnvLine[] = [];
   let at = text.startsWith('\uFEFF') ? 1 : 0;
   let line = 1;
+  // No environment can hold one, nor can a path.
+  const zero = text.indexOf('\0');
+  if (zero !== -1) refuse(text.slice(0, zero).split('\n').length, 'holds a NUL character');
 
   function take(pattern: RegExp): Record<string, string | undefined> | undefined {
     pattern.lastIndex = at;
@@ -85,7 +88,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
 function unescape(text: string): Value {
   let refers = false;
   const value = text.replace(
-    /\\(?:(?<letter>[abfnrtv"\\$])|0(?<octal>[0-7]{3}))|\${1,2}/g,
+    /\\(?:(?<letter>[abfnrtv"\\$])|0(?<octal>(?!000)[0-7]{3}))|\${1,2}/g,
     (match, letter: string | undefined, octal: string | undefined) => {
       if (octal !== undefined) return String.fromCharCode(Number.parseInt(octal, 8));
       if (letter !== undefined) return ESCAPES[letter] ?? letter;

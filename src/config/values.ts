@@ -55,7 +55,7 @@ export function size(env: Variables, name: string, fallback: number): number {
   const text = env[name];
   if (text === undefined) return fallback;
   const value = parseSize(text);
-  if (value === undefined || value <= 0)
+  if (value === undefined || value <= 0 || value > Number.MAX_SAFE_INTEGER)
     throw invalid(`${name} is "${text}"`, 'It takes a size, e.g. 500MB or 10GB.');
   return value;
 }

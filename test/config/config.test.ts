@@ -185,6 +185,30 @@ describe('values that do not parse', () => {
   });
 });
 
+describe('limits of variables', () => {
+  const tooLarge = `${2 ** 53}`;
+  it.each([
+    ['CACHE_COMPRESSION_LEVEL', ['1', '9'], ['0', '10']],
+    ['CACHE_TIMEOUT', ['0.001', '86400'], ['0', '86400.001', '-1', '1e3']],
+    ['CACHE_STALL_TIMEOUT', ['0.001', '86400'], ['0', '86401']],
+    ['CACHE_WORKERS', ['1', '64'], ['0', '65', '1.5']],
+    ['CACHE_MAX_FILES', ['1', '1000000000'], ['0', '1000000001']],
+    ['CACHE_MAX_RATIO', ['1', '100000'], ['0', '100001']],
+    ['CACHE_MAX_BYTES', ['1', '64GB', `${2 ** 53 - 1}`], ['0', '-1', '0.1', tooLarge, '9'.repeat(400)]],
+    ['CACHE_LOCAL_MAX_SIZE', ['1', '10TB'], ['0', tooLarge]],
+  ])('%s takes %j and not %j', (name, good, bad) => {
+    for (const value of good) expect(() => load({ [name]: value }), value).not.toThrow();
+    for (const value of bad)
+      expect(refusal({ [name]: value }), value).toMatchObject({ code: 'CONFIG_INVALID' });
+  });
+
+  it('zstd has levels of its own', () => {
+    const zstd = { CACHE_COMPRESSION: 'zstd' };
+    expect(load({ ...zstd, CACHE_COMPRESSION_LEVEL: '19' }).level).toBe(19);
+    expect(refusal({ ...zstd, CACHE_COMPRESSION_LEVEL: '20' }).message).toContain('CACHE_COMPRESSION_LEVEL');
+  });
+});
+
 describe('values with more than one form', () => {
   it.each([
     ['true', 'gzip'],

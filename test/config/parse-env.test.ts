@@ -36,7 +36,7 @@ it.each([
   ["VAR='some\\tvalue'", 'some\\tvalue'],
   ['VAR=some\\tvalue', 'some\\tvalue'],
   ['VAR="Z\\aZ\\bZ\\fZ\\nZ\\rZ\\tZ\\vZ\\\\Z\\0123Z"', 'Z\u0007Z\bZ\fZ\nZ\rZ\tZ\vZ\\ZSZ'],
-  ['VAR="\\x07 \\u12e4"', '\\x07 \\u12e4'],
+  ['VAR="\\x07 \\u12e4 \\0000"', '\\x07 \\u12e4 \\0000'],
   ['VAR="bar\\nbaz\\\\"', 'bar\nbaz\\'],
   ['VAR="first\nsecond"', 'first\nsecond'],
   ["VAR='first\nsecond'", 'first\nsecond'],
@@ -75,6 +75,7 @@ it.each([
   ['A=1\nlol$wut', 2],
   ['A=1\n\nNAME WITH SPACES=1', 3],
   ['A="', 1],
+  ['A=1\nB=val\0ue', 2],
   ['A=1\nB="value\\"\nC=1', 2],
   ['A=\'value"', 1],
 ])('refuses %j, as Compose does, with the line and without the text', (text, line) => {

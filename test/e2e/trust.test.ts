@@ -175,6 +175,19 @@ describe('what is no ordinary file', () => {
     });
   });
 
+  it('a token file that a profile names: the same', async () => {
+    makeProject(sandbox.project);
+    const home = join(sandbox.folder, 'home');
+    const token = join(sandbox.folder, 'token');
+    execFileSync('mkfifo', [token]);
+    writeFiles(home, {
+      '.aws/config': `[default]\nrole_arn=arn:aws:iam::1:role/x\nweb_identity_token_file=${token}\n`,
+    });
+    const env = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
+    const result = expectExit(await sandbox.run(['save', ...DEPS], { home, env, timeoutMs: 30_000 }), 2);
+    expect(result.stderr).toContain(`web_identity_token_file: ${token} is not a regular file`);
+  });
+
   it('/dev/null is how people say that there is none', async () => {
     makeProject(sandbox.project);
     symlinkSync('/dev/null', join(sandbox.project, ENV_FILE));

@@ -60,6 +60,8 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   requireOrdinary(options.foreignFiles ?? []);
   const transport = createTransport({ proxy: options.proxy, caBundle: options.caBundle, connectTimeoutMs });
   const fromProfile = await readProfile(options.profile);
+  if (fromProfile.tokenFile !== undefined)
+    requireOrdinary([{ variable: 'web_identity_token_file', path: fromProfile.tokenFile }]);
   const region = options.region ?? fromProfile.region ?? 'us-east-1';
   const endpoint = options.endpoint ?? fromProfile.endpoint;
   return new Connection({ ...options, region, endpoint }, transport);
