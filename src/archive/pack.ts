@@ -79,6 +79,7 @@ async function* archive(
   const roots = options.roots.map((root) => Buffer.from(root).toString('latin1'));
   const limits = createPackLimits(options.limits, MEMBER_LENGTH);
   const tree = await readSourceTree(pool, { base, roots, excludes: options.excludes, limits });
+  options.onCompiled?.(tree.compiled);
   const rootHash = createHash('sha256');
   const index: IndexedMember[] = [];
   const total: ArchiveSummary = { files: 0, bytes: 0, storedBytes: 0 };

@@ -4,6 +4,7 @@
  * byte order, then its directories one after the other, each with all that is below it, and last the directory itself.
  */
 import { statSync, type BigIntStats } from 'node:fs';
+import type { CompiledFile } from '../compiled/compiled-file.ts';
 import { CacheError } from '../errors.ts';
 import {
   fsPath,
@@ -45,6 +46,7 @@ export interface SourceTree {
   roots: { path: string; stat: BigIntStats }[];
   /** By path. */
   dirs: Map<string, Listing>;
+  compiled: CompiledFile[];
 }
 
 /** An entry, and what tells whether its file is still the same. */
@@ -76,6 +78,7 @@ export async function readSourceTree(
   const tree: SourceTree = {
     roots: outermost(roots).map((path) => ({ path, stat: statRoot(base, path) })),
     dirs: new Map(),
+    compiled: [],
   };
   const waiting = tree.roots.map((root) => root.path);
   for (const path of waiting) limits.addRoot(path);
@@ -87,11 +90,19 @@ export async function readSourceTree(
         const share = Math.ceil(waiting.length / (pool.capacity - running));
         running++;
         pool
-          .run({ type: 'walk', base, dirs: waiting.splice(-share), excludes, budget: WALK_BUDGET })
+          .run({
+            type: 'walk',
+            base,
+            dirs: waiting.splice(-share),
+            excludes,
+            budget: WALK_BUDGET,
+            lookInside: true,
+          })
           .then((reply) => {
             running--;
             addListings(tree, reply, limits);
             for (const dir of reply.rest) waiting.push(dir);
+            tree.compiled.push(...reply.compiled);
             handOut();
           })
           .catch(reject);

@@ -2,6 +2,8 @@
  * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree finally lands.
  * The format is specified in docs/archive-format.md.
  */
+import type { CompiledFile } from '../compiled/compiled-file.ts';
+
 export type Compression = 'gzip' | 'zstd' | 'none';
 
 /** File name endings, by compression. */
@@ -29,6 +31,8 @@ export interface PackOptions {
   sign?: Sign;
   signal: AbortSignal;
   onProgress?: (progress: PackProgress) => void;
+  /** Called once, before the first byte: the compiled files of the tree, in no particular order. */
+  onCompiled?: (files: readonly CompiledFile[]) => void;
 }
 
 /** What an entry says about itself; compared on restore and covered by the signature. */

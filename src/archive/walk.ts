@@ -4,6 +4,7 @@
  * encoding: binary strings, one character a byte.
  */
 import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
+import { type CompiledFile, readCompiledFile } from '../compiled/compiled-file.ts';
 import { CacheError, systemCode } from '../errors.ts';
 import { fsPath } from './format/tar-header.ts';
 import { createExcluder } from './excludes.ts';
@@ -18,6 +19,8 @@ export interface WalkJob {
   excludes: readonly string[];
   /** Entries after which directories not yet listed are handed back. */
   budget: number;
+  /** Whether to look into compiled files. @default false */
+  lookInside?: boolean;
 }
 
 export interface WalkReply {
@@ -34,6 +37,7 @@ export interface WalkReply {
   linkTargets: string[];
   /** Directories met but not listed. */
   rest: string[];
+  compiled: CompiledFile[];
 }
 
 /** Numbers an entry: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode (rounded beyond 53 bits). */
@@ -63,6 +67,7 @@ export function walk(job: WalkJob): Answer<WalkReply> {
     inodes: [],
     linkTargets: [],
     rest: [],
+    compiled: [],
   };
   const names: string[] = [];
   const stats: number[] = [];
@@ -102,6 +107,10 @@ export function walk(job: WalkJob): Answer<WalkReply> {
       if (typeBits(mode) === S_IFDIR) queue.push(path);
       else if (typeBits(mode) === S_IFLNK) reply.linkTargets.push(readLink(job.base, path));
       else if (typeBits(mode) !== S_IFREG) throw special(path, mode);
+      else if (job.lookInside === true) {
+        const file = readCompiledFile(fsPath(`${job.base}/${path}`), { name, mode });
+        if (file !== undefined) reply.compiled.push(file);
+      }
     }
   }
 }

@@ -3,6 +3,7 @@ import { CacheError } from '../errors.ts';
 import { findLockfile } from '../recipes/lockfile.ts';
 import type { Command, Project, Recipe, Verdict } from '../recipes/recipe.ts';
 import { runCommand } from '../recipes/run.ts';
+import { findFitting } from './fit.ts';
 import { identify } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { restore } from './restore.ts';
@@ -67,12 +68,12 @@ export function requireWritable({ config }: Session): void {
 export async function warm(session: Session, recipe: Recipe, options: EnsureOptions): Promise<OutcomeDetail> {
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
-  const { key } = subject;
   const store = await session.store();
   const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
-    store.stat(key, { signal }),
+    findFitting(session, subject, { look: (at) => store.stat(at, { signal }) }),
   );
-  if (found !== undefined) {
+  const { key } = found.subject;
+  if ((found.entry ?? found.misfit) !== undefined) {
     session.emit({ type: 'step', text: `Cache already exists: ${store.url(key)}` });
     return { type: 'exists', key, url: store.url(key) };
   }

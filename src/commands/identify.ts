@@ -1,5 +1,3 @@
-import { statSync } from 'node:fs';
-import { join } from 'node:path';
 import { EXTENSIONS, type Compression } from '../archive/types.ts';
 import { type Config, recipeEnvironment } from '../config/config.ts';
 import { entryKey, keyDigest, type KeyIngredients } from '../key.ts';
@@ -8,6 +6,8 @@ import type { Project, Recipe } from '../recipes/recipe.ts';
 import { runtimeOf } from '../recipes/runtime.ts';
 import { readReceipt, writeReceipts } from '../workspace/receipt.ts';
 import type { Receipt } from '../workspace/types.ts';
+import { isFitHere } from './fit.ts';
+import { witness } from './witness.ts';
 import { type Session, withDeadline } from './session.ts';
 
 /** One recipe in one project, and the entry that its lockfile names. */
@@ -73,29 +73,27 @@ export function readIngredients(config: Config, recipe: Recipe): KeyIngredients 
 }
 
 /** Whether the receipts say that this very entry is in place, and nobody has installed over it since. */
-export function alreadyInPlace(subject: Subject): boolean {
+export async function alreadyInPlace(subject: Subject): Promise<boolean> {
   const receipt = readReceipt(subject.project.dir, subject.recipe.mainTarget);
-  return receipt?.key === subject.key && receipt.witness === witness(subject, receipt.targets);
+  if (receipt === undefined || receipt.witness !== witness(subject, receipt.targets)) return false;
+  return isFitHere(receipt, subject);
 }
 
 /** Records that the tree in place is verified and is what the key names. */
 export function confirm(subject: Subject, found: Omit<Receipt, 'key' | 'witness'>): void {
   const { project, recipe, key, lockfileDigest } = subject;
-  const { targets, installSeconds, bytes, files } = found;
+  const { targets, installSeconds, bytes, files, needs = '' } = found;
   writeReceipts(
     project.dir,
-    { key, targets, witness: witness(subject, targets), installSeconds, bytes, files },
+    {
+      key,
+      targets,
+      witness: witness(subject, targets),
+      installSeconds,
+      bytes,
+      files,
+      ...(needs === '' ? {} : { needs }),
+    },
     { path: recipe.marker, sha256: lockfileDigest },
   );
-}
-
-function witness({ recipe, project }: Subject, targets: readonly string[]): string {
-  return recipe
-    .witnesses(project, targets)
-    .map((path) => {
-      const stat = statSync(join(project.dir, path), { throwIfNoEntry: false, bigint: true });
-      // Whole microseconds: what a restore puts back.
-      return stat === undefined ? '-' : String(stat.mtimeNs / 1000n);
-    })
-    .join(' ');
 }

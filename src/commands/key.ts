@@ -6,9 +6,10 @@ import { findRecipe } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { runtime as plainRuntime } from '../recipes/runtime.ts';
 import { storedEntries, type StoredEntry } from './entries.ts';
+import { findFitting } from './fit.ts';
 import { identify, runtimeHere, type Subject } from './identify.ts';
 import type { OutcomeDetail, Standing } from './outcome.ts';
-import { entryUrl, type Session } from './session.ts';
+import { entryUrl, type Session, withDeadline } from './session.ts';
 
 /** The key alone, or the URL: no store is opened. */
 export async function key(
@@ -54,8 +55,12 @@ async function standing(session: Session, subject: Subject): Promise<Standing> {
   if (session.config.store.type === 'off') return { type: 'unknown', reason: 'CACHE_S3_BUCKET is not set' };
   try {
     const entries = await storedEntries(session, [subject.recipe.name]);
-    const exact = entries.find((entry) => entry.key === subject.key);
-    return exact === undefined ? missing(subject, entries) : { type: 'stored', entry: exact };
+    const store = await session.store();
+    const found = await withDeadline(session, `Looking up ${subject.recipe.name}`, (signal) =>
+      findFitting(session, subject, { look: (key) => store.stat(key, { signal }) }),
+    );
+    const exact = found.entry && entries.find((entry) => entry.key === found.subject.key);
+    return exact === undefined ? missing(found.subject, entries) : { type: 'stored', entry: exact };
   } catch (error) {
     if (!(error instanceof CacheError) || error.code === 'INTERRUPTED') throw error;
     return { type: 'unknown', reason: error.message };

@@ -6,6 +6,7 @@ import type { OpenEntry, Store } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
 import { removeReceipts } from '../workspace/receipt.ts';
+import { needsIn } from './fit.ts';
 import { alreadyInPlace, type Subject } from './identify.ts';
 import type { Session } from './session.ts';
 import { checker } from './signing.ts';
@@ -60,6 +61,8 @@ export interface Placed {
   bytes: number;
   files: number;
   storedBytes: number;
+  /** See `Receipt`. */
+  needs: string;
 }
 
 /**
@@ -101,7 +104,7 @@ async function placeOnce<T>(
   const staging = await openStaging(options);
   try {
     // The one waited for may have done our work.
-    if (staging.waited && alreadyInPlace(subject)) return 'in place by another';
+    if (staging.waited && (await alreadyInPlace(subject))) return 'in place by another';
     const roots = unpackRoots(session, staging.roots);
     const checkSignature = await checker(session.config);
     const summary = await unpacker.unpack(entry.body, {
@@ -125,7 +128,7 @@ async function placeOnce<T>(
     const targets = present.map(({ prefix }) => prefix);
     removeReceipts(project.dir, options.targets, recipe.marker);
     await staging.commit(targets);
-    return await settle({ ...summary, targets });
+    return await settle({ ...summary, targets, needs: needsIn(entry.metadata) });
   } finally {
     session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
     await staging.close();

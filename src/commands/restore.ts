@@ -4,6 +4,7 @@ import { CacheError, type ErrorCode } from '../errors.ts';
 import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import type { Rejected } from '../workspace/rejected.ts';
+import { findFitting, lackedHere, needsIn } from './fit.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { type Older, olderEntries } from './older-entries.ts';
@@ -43,7 +44,7 @@ export async function restore(
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const { key } = subject;
 
-  if (alreadyInPlace(subject)) {
+  if (await alreadyInPlace(subject)) {
     await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
       settleLeftovers(session, subject, signal),
     );
@@ -64,14 +65,20 @@ export async function restore(
     // A Node without zstd: said at once, or every run would end as a miss that nobody can explain.
     containerFor(subject.compression);
     session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
-    const opening = store.open(key, { signal });
+    const opening = findFitting(session, subject, { look: (at) => store.open(at, { signal }), pass: giveUp });
     const preparation = prepare(session);
     try {
-      return await restoreFrom({ session, subject, store, preparation, signal, options }, await opening);
+      const { subject: here, entry } = await opening;
+      return await restoreFrom({ session, subject: here, store, preparation, signal, options }, entry);
     } finally {
       preparation.close();
     }
   });
+}
+
+/** Ends the connections of an entry that nobody will read. */
+async function giveUp({ body }: OpenEntry): Promise<void> {
+  await body[Symbol.asyncIterator]().return?.();
 }
 
 /** @param entry under the exact key; undefined: a miss */
@@ -175,6 +182,12 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   const { key } = subject;
   const entry = await store.open(older.info.key, { signal });
   if (entry === undefined) return undefined;
+  const lacked = await lackedHere(needsIn(entry.metadata), subject.project);
+  if (lacked !== undefined) {
+    session.emit({ type: 'step', text: `${older.info.key} needs ${lacked}, which this machine lacks` });
+    await giveUp(entry);
+    return undefined;
+  }
   const where = { key: older.info.key, url: store.url(older.info.key) };
   session.emit({ type: 'step', text: `Falling back to ${where.url}` });
   const began = performance.now();

@@ -1,11 +1,13 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CompiledFile } from '../compiled/compiled-file.ts';
 import { CacheError } from '../errors.ts';
 import type { Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/rejected.ts';
+import { findFitting, needsIn, needsMetadata } from './fit.ts';
 import { confirm, identify, readIngredients, type Subject } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
@@ -31,15 +33,18 @@ export async function save(
   const { config } = session;
   const found = await findInstalled(session, recipe);
   if (found.type !== 'installed') return found;
-  const { subject, present } = found;
+  const { present } = found;
   const sign = await signer(config);
 
   return withDeadline(session, `Saving ${recipe.name}`, async (signal) => {
     const store = await session.store();
+    const { subject, entry, misfit } = await findFitting(session, found.subject, {
+      look: (at) => store.stat(at, { signal }),
+    });
     const { key } = subject;
     const where = { key, url: store.url(key) };
     const ifExists = replacing(subject, options);
-    if (ifExists === 'keep' && (await store.stat(key, { signal })) !== undefined) {
+    if (ifExists === 'keep' && (entry ?? misfit) !== undefined) {
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
       return { type: 'exists', ...where };
     }
@@ -55,14 +60,15 @@ export async function save(
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
       return { type: 'exists', ...where };
     }
+    const { needs, ...work } = packed;
     forgivingDisk(session, where.url, () => {
       clearRejected(config.projectDir, recipe.name);
       if (options.verify !== false)
-        confirm(subject, { ...packed, targets: present, installSeconds: options.installSeconds ?? 0 });
+        confirm(subject, { ...work, targets: present, installSeconds: options.installSeconds ?? 0, needs });
     });
     session.emit({ type: 'step', text: 'Cache saved successfully' });
     const seconds = (performance.now() - began) / 1000;
-    return { type: 'saved', replaced: ifExists !== 'keep', ...packed, seconds, ...where };
+    return { type: 'saved', replaced: ifExists !== 'keep', ...work, seconds, ...where };
   });
 }
 
@@ -133,10 +139,11 @@ interface Uploading {
 async function upload(
   { session, subject, store, signal, ifExists, present, sign }: Uploading,
   installSeconds: number,
-): Promise<{ bytes: number; files: number; storedBytes: number } | undefined> {
+): Promise<{ bytes: number; files: number; storedBytes: number; needs: string } | undefined> {
   const { config } = session;
   const { recipe } = subject;
   const seal = { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds };
+  let compiled: readonly CompiledFile[] = [];
   const [{ pack }, { availableCpus }] = await Promise.all([
     import('../archive/pack.ts'),
     import('../archive/cpus.ts'),
@@ -158,23 +165,38 @@ async function upload(
     signal,
     onProgress: (progress) =>
       session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, ...progress }),
+    onCompiled: (files) => {
+      compiled = files;
+    },
   });
   // Awaited below; when the upload fails first, its own error is the one to tell.
   packing.summary.catch(() => {});
+  const body = unchanged(packing.body, session, subject);
   try {
-    const outcome = await store.write(subject.key, unchanged(packing.body, session, subject), {
+    // By then the tree is walked: what travels with an entry has to be known before it is sent.
+    const first = await body.next();
+    const needs = await needsMetadata(subject, compiled);
+    const outcome = await store.write(subject.key, beginningWith(first, body), {
       signal,
       ifExists,
       metadata: {
         'sandbox-cache-format': '1',
         'sandbox-cache-digest': subject.digest,
         ...(await savingMetadata(sign, seal)),
+        ...needs,
       },
     });
-    return outcome.type === 'exists' ? undefined : await packing.summary;
+    return outcome.type === 'exists' ? undefined : { ...(await packing.summary), needs: needsIn(needs) };
   } finally {
+    await body.return(undefined);
     session.emit({ type: 'progress-end', phase: 'upload', recipe: recipe.name });
   }
+}
+
+async function* beginningWith<T>(first: IteratorResult<T>, rest: AsyncIterable<T>): AsyncGenerator<T> {
+  if (first.done === true) return;
+  yield first.value;
+  yield* rest;
 }
 
 /** The archive, or an error in place of its end when the lockfile is no longer the one that named it. */

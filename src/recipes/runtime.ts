@@ -1,6 +1,6 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type ElfHeader, readElfHeader } from './elf.ts';
+import { type ElfHeader, readElfHeader } from '../compiled/elf-header.ts';
 import type { Project, Recipe } from './recipe.ts';
 import { which } from './which.ts';
 

@@ -110,12 +110,13 @@ function readText(path: string): string | undefined {
 function parseReceipt(text: string): Receipt | undefined {
   try {
     const value = JSON.parse(text) as Partial<Receipt> | null;
-    const { key, targets, witness, installSeconds, bytes, files } = value ?? {};
+    const { key, targets, witness, installSeconds, bytes, files, needs } = value ?? {};
     if (typeof key !== 'string' || typeof witness !== 'string' || !Array.isArray(targets)) return undefined;
     if (!targets.every((target) => typeof target === 'string')) return undefined;
     if (typeof installSeconds !== 'number' || typeof bytes !== 'number' || typeof files !== 'number')
       return undefined;
-    return { key, targets, witness, installSeconds, bytes, files };
+    const known = { key, targets, witness, installSeconds, bytes, files };
+    return typeof needs === 'string' ? { ...known, needs } : known;
   } catch {
     return undefined;
   }

@@ -47,4 +47,6 @@ export interface Receipt {
   /** Bytes of tar and number of tree entries. */
   bytes: number;
   files: number;
+  /** What its compiled files need of a machine, see compiled/needs.ts. @default nothing */
+  needs?: string;
 }

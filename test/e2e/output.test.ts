@@ -31,7 +31,7 @@ const FIELDS: Record<string, readonly string[]> = {
   fallback: ['from', 'wanted', ...WORK],
   'in-place': ['key'],
   miss: ['key', 'url'],
-  unverified: ['key', 'url', 'reason'],
+  unverified: ['key', 'url', 'reason', 'blame'],
   saved: ['replaced', ...WORK],
   exists: ['key', 'url'],
   started: ['pid'],

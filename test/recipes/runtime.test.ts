@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readElfHeader } from '../../src/recipes/elf.ts';
+import { readElfHeader } from '../../src/compiled/elf-header.ts';
 import { npmRecipe } from '../../src/recipes/npm.ts';
 import { platformOf, runtime, runtimeOf } from '../../src/recipes/runtime.ts';
 

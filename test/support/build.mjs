@@ -39,7 +39,15 @@ const together = [
   ...['cpus', 'list', 'pack', 'seal', 'unpack', 'format/container'].map((name) => `archive/${name}.ts`),
   ...['receipt', 'rejected', 'staging'].map((name) => `workspace/${name}.ts`),
 ];
-const shared = ['errors.ts', 'workspace/bays.ts', 'workspace/receipt.ts', 'workspace/rejected.ts'];
+const shared = [
+  'errors.ts',
+  'compiled/elf-header.ts',
+  'files/read-failure.ts',
+  'files/read-small-file.ts',
+  'workspace/bays.ts',
+  'workspace/receipt.ts',
+  'workspace/rejected.ts',
+];
 const fewFiles = {
   name: 'few-files',
   setup({ onResolve, onLoad }) {
