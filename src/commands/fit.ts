@@ -1,7 +1,7 @@
 /**
  * Compiled files are only used where they can be loaded. What they need of a machine travels with the entry. A machine that
- * lacks some of it takes the entry for a miss, and has an entry of its own under the same key with the name of its image
- * behind the runtime: two kinds of image never replace each other's entry in turn.
+ * lacks some of it takes the entry for a miss. It then has an entry of its own, under the same key with the name of its image
+ * behind the runtime, so that two kinds of image never replace each other's entry.
  */
 import { EXTENSIONS } from '../archive/types.ts';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
@@ -14,7 +14,7 @@ import type { Subject } from './identify.ts';
 import { entryUrl, type Session } from './session.ts';
 import { witness } from './witness.ts';
 
-/** The name under which needs travel: an entry has it that holds compiled files. */
+/** The name under which needs travel. Entries without compiled files have none. */
 const NEEDS = 'sandbox-cache-needs';
 
 type Metadata = Readonly<Record<string, string>>;
@@ -23,7 +23,7 @@ export function needsIn(metadata: Metadata): string {
   return metadata[NEEDS] ?? '';
 }
 
-/** What an entry of these files says of itself. */
+/** What travels with an entry that holds these compiled files. */
 export async function needsMetadata(
   { recipe, project }: Subject,
   files: readonly CompiledFile[],
@@ -54,7 +54,7 @@ export async function isFitHere(
   return isOwn && (await lackedHere(needs, subject.project)) === undefined;
 }
 
-/** What a tree that was restored or saved lacks here, if nobody has installed over it since: it came with another image. */
+/** What the tree in place lacks here. It was restored or saved on another image, and nobody has installed over it since. */
 export async function lackedInPlace(
   subject: Pick<Subject, 'recipe' | 'project'>,
 ): Promise<string | undefined> {
@@ -64,20 +64,20 @@ export async function lackedInPlace(
   return lackedHere(receipt.needs, project);
 }
 
-/** What there is for a subject on this machine, and the subject under the key that it has here. */
+/** The entry that this machine may use, and the subject under the key that it has here. */
 export interface Found<T> {
   subject: Subject;
   /** One that fits. */
   entry: T | undefined;
-  /** One under the same key that does not fit this machine, though it was made for this kind of image. */
+  /** An entry of this kind of image that does not fit this machine all the same. */
   misfit?: T;
 }
 
 /**
- * Looks for an entry that fits this machine: under the subject's key, and under that of this kind of image where what is there
- * does not fit.
- * @param look what the store has under a key
- * @param pass gives up what was found, for it does not fit
+ * Looks for an entry that fits this machine: under the subject's key, and under that of this kind of image if what is found
+ * there does not fit.
+ * @param look returns what the store has under a key
+ * @param pass is called with an entry that does not fit and will not be used
  */
 export async function findFitting<T extends { metadata: Metadata }>(
   session: Session,
@@ -111,7 +111,7 @@ export async function findFitting<T extends { metadata: Metadata }>(
   return { subject: here, entry: undefined, ...(own === undefined ? {} : { misfit: own }) };
 }
 
-/** The same with the kind of this image behind the runtime, e.g. `linux-x64-ruby3.1.0-debian11`. */
+/** The subject with this kind of image behind its runtime, e.g. `linux-x64-ruby3.1.0-debian11`. */
 async function forThisImage(subject: Subject): Promise<Subject> {
   const { key, runtime } = subject;
   const image = (await machineOf(subject.project)).image();

@@ -1,4 +1,4 @@
-/** What the dynamic loader of this machine finds: its libraries, and the symbol versions that they offer. */
+/** Which libraries the dynamic loader of this machine finds, and which symbol versions they offer. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSmallFile, readSmallText } from '../files/read-small-file.ts';
@@ -7,9 +7,9 @@ import { readDynamicFile } from './dynamic.ts';
 export interface Machine {
   /** Whether a program here finds a library of this name, e.g. `libpq.so.5`. */
   hasLibrary(name: string): boolean;
-  /** The symbol versions that it offers, e.g. `GLIBC_2.36`. Empty when it is not here. */
+  /** The symbol versions that a library offers, e.g. `GLIBC_2.36`. Empty when it is not here. */
   versionsOf(library: string): readonly string[];
-  /** What kind of image this is, for keys: `debian12`, `alpine3`; by its C library where it does not say: `glibc2.36`. */
+  /** The kind of image, for keys: `debian12`, `alpine3`. An image that does not say is named by its C library: `glibc2.36`. */
   image(): string;
 }
 
@@ -58,7 +58,7 @@ function once<T>(work: () => T): () => T {
   return () => (done ??= { value: work() }).value;
 }
 
-/** Where loaders look when nothing else says where: glibc's own folders, those of Debian's architectures, and musl's. */
+/** Where loaders look by default: glibc's own folders, those of Debian's architectures, and musl's. */
 function systemFolders(root: string): string[] {
   const bases = ['/lib', '/usr/lib', '/lib64', '/usr/lib64', '/usr/local/lib'].map((path) => root + path);
   const multiarch = bases.flatMap((base) =>

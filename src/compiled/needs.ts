@@ -1,25 +1,30 @@
 /**
- * What the compiled files of a tree need of a machine: the highest symbol versions of its C and C++ libraries, and libraries that
- * are not in the tree. It travels with an entry as text: `GLIBC_2.34 GLIBCXX_3.4.30 libpq.so.5`. Only what the machine that
- * saves has is recorded: a file that cannot be loaded there is not what makes the tree work there.
+ * What the compiled files of a tree need of a machine: symbol versions of the C and C++ libraries, the highest of each, and
+ * libraries that are not in the tree. It travels with an entry as text: `GLIBC_2.34 GLIBCXX_3.4.30 libpq.so.5`.
+ *
+ * Only what the saving machine has itself is recorded. Packages bring variants along for other machines, and the tree works
+ * without those.
  */
 import type { CompiledFile } from './compiled-file.ts';
 import { byVersion, type Machine } from './machine.ts';
 
-/** The families of symbol versions that grow with the system, and the library that each belongs to. */
+/** Symbol versions that grow with the system, by family, and the library that offers them. */
 const FAMILIES: Readonly<Record<string, string>> = {
   GLIBC: 'libc.so.6',
   GLIBCXX: 'libstdc++.so.6',
   CXXABI: 'libstdc++.so.6',
 };
 
-/** Of the C library itself: what they offer goes with its version. */
+/** Parts of the C library, which its version speaks for. */
 const OF_LIBC = /^(?:ld-linux[\w.-]*|ld64|lib(?:c|m|dl|pthread|rt|util|resolv|anl|mvec))\.so\.\d+$/;
 
-/** What a header of an object may take together with all else that travels there: S3 allows 2 KB. */
+/** All that libraries and versions are called. */
+const NAME = /^[\w.+-]+$/;
+
+/** S3 allows 2 KB for all that travels with an object. */
 const MAX_TEXT_LENGTH = 1024;
 
-/** @param arch whose files count, as `process.arch` has it: packages bring those of others along */
+/** @param arch as `process.arch` has it: files for other processors do not count */
 export function needsOf(files: readonly CompiledFile[], machine: Machine, arch: string): string {
   const inTree = new Set(files.flatMap(({ name, soname }) => [name, soname ?? name]));
   const highest = new Map<string, string>();
@@ -34,22 +39,25 @@ export function needsOf(files: readonly CompiledFile[], machine: Machine, arch: 
     }
     for (const library of file.needed) {
       const isOwn = inTree.has(library) || OF_LIBC.test(library);
-      if (!isOwn && /^[\w.+-]+$/.test(library) && machine.hasLibrary(library)) libraries.add(library);
+      if (!isOwn && NAME.test(library) && machine.hasLibrary(library)) libraries.add(library);
     }
   }
   const versions = [...highest].map(([family, number]) => `${family}_${number}`);
   return fitting([...versions.sort(), ...[...libraries].sort()]);
 }
 
-/** Those of the needs that this machine does not meet. */
+/** The needs that this machine does not meet. */
 export function unmetNeeds(needs: string, machine: Machine): string[] {
-  const all = needs.slice(0, MAX_TEXT_LENGTH).split(' ').filter(Boolean);
+  const all = needs
+    .slice(0, MAX_TEXT_LENGTH)
+    .split(' ')
+    .filter((need) => NAME.test(need));
   return all.filter((need) =>
     split(need) === undefined ? !machine.hasLibrary(need) : !isMet(need, machine),
   );
 }
 
-/** Whether the machine offers a version at least as high, of a family that is known. */
+/** Whether the machine offers this version or a higher one. Versions of other families never count as met. */
 function isMet(version: string, machine: Machine): boolean {
   const [family, number] = split(version) ?? [];
   if (family === undefined || number === undefined) return false;

@@ -75,8 +75,8 @@ export interface Recipe {
   lookElsewhere?(project: Project): Elsewhere | undefined;
 
   /**
-   * What the settings of this moment leave out of an install: groups, for one. A tree that lacks only that is good for
-   * whoever made it, and is not to be replaced by one that lacks something else.
+   * What the present settings leave out of an install, such as groups of gems. A tree that lacks only that is good for whoever
+   * saved it, so it must not be replaced by one that lacks something else.
    */
   leftOut?(project: Project): string;
 

@@ -39,6 +39,7 @@ describe('the lockfile', () => {
       { BUNDLE_GEMFILE: 'gemfiles/a.gemfile' },
       'gemfiles/a.gemfile.lock',
     ],
+    ['what BUNDLE_LOCKFILE names', ['Gemfile'], { BUNDLE_LOCKFILE: 'next.lock' }, 'next.lock'],
     ['also outside the project', ['Gemfile'], { BUNDLE_GEMFILE: '../gems.rb' }, '../gems.locked'],
   ])('is %s', (_, files, env, lockfile) => {
     write(Object.fromEntries(files.map((name) => [name, ''])));

@@ -1,6 +1,7 @@
 /**
- * Where Bundler looks, read from its settings without starting it: 0.3 s are saved on every start. As in Bundler's own
- * settings.rb the project's `.bundle/config` beats the environment, which beats the user's `~/.bundle/config`.
+ * Where Bundler looks for its Gemfile and for gems. We read its settings ourselves, because starting it to ask would take 0.3 s on
+ * every start. As in Bundler's own settings.rb, the project's `.bundle/config` beats the environment, and the environment
+ * beats the user's `~/.bundle/config`.
  */
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -11,7 +12,9 @@ import type { Project } from '../recipe.ts';
 export type Place = Pick<Project, 'dir' | 'env'>;
 
 export interface BundlerSettings {
-  /** Absolute path of the Gemfile's lockfile; undefined where there is no Gemfile. */
+  /** Absolute path of the Gemfile; undefined where the project has none. */
+  gemfile: string | undefined;
+  /** Absolute path of its lockfile. */
   lockfile: string | undefined;
   /** The folder that relative paths begin in: the Gemfile's. */
   root: string;
@@ -32,7 +35,7 @@ export interface GemPath {
   isLocal: boolean;
 }
 
-/** What one source of settings says. */
+/** One source of settings. */
 interface Level {
   source: string;
   isLocal: boolean;
@@ -42,18 +45,22 @@ interface Level {
 /** Bundler's own order when a project has both. */
 const GEMFILES = ['gems.rb', 'Gemfile'];
 
-/** A configuration file of Bundler's has some ten lines. */
+/** Bundler's configuration files have some ten lines. */
 const MAX_CONFIG_BYTES = 64 * 1024;
 
 export function readBundlerSettings(place: Place): BundlerSettings {
   const { dir, env } = place;
   const given = env['BUNDLE_GEMFILE'] ?? GEMFILES.find((name) => existsSync(join(dir, name)));
   const here = levelsOf(place, given === undefined ? dir : dirname(resolve(dir, given)));
-  const gemfile = valueIn(here, 'BUNDLE_GEMFILE') ?? given;
-  const root = gemfile === undefined ? dir : dirname(resolve(dir, gemfile));
+  const name = valueIn(here, 'BUNDLE_GEMFILE') ?? given;
+  const gemfile = name === undefined ? undefined : resolve(dir, name);
+  const root = gemfile === undefined ? dir : dirname(gemfile);
   const levels = levelsOf(place, root);
+  // Bundler 4 and later.
+  const lockfile = env['BUNDLE_LOCKFILE'];
   return {
-    lockfile: gemfile === undefined ? undefined : lockfileOf(resolve(dir, gemfile)),
+    gemfile,
+    lockfile: lockfile === undefined ? gemfile && lockfileOf(gemfile) : resolve(dir, lockfile),
     root,
     path: gemPath(levels, root),
     value: (name) => valueIn(levels, name),
@@ -64,7 +71,10 @@ function lockfileOf(gemfile: string): string {
   return basename(gemfile) === 'gems.rb' ? gemfile.replace(/rb$/, 'locked') : `${gemfile}.lock`;
 }
 
-/** Strongest first. @param root the folder of the Gemfile, which Bundler takes relative paths from */
+/**
+ * All sources, the strongest first.
+ * @param root the folder of the Gemfile, to which Bundler's paths are relative
+ */
 function levelsOf({ env }: Place, root: string): Level[] {
   const environment: Level = { source: 'the environment', isLocal: false, values: env };
   if ('BUNDLE_IGNORE_CONFIG' in env) return [environment];
@@ -81,7 +91,7 @@ function userConfig(env: Project['env']): string {
   return env['BUNDLE_CONFIG'] ?? env['BUNDLE_USER_CONFIG'] ?? join(folder, 'config');
 }
 
-/** The lines `BUNDLE_PATH: "vendor/bundle"` of a file that may not be there. */
+/** Reads lines such as `BUNDLE_PATH: "vendor/bundle"`. The file may not be there. */
 function readConfig(path: string): Record<string, string> {
   let text;
   try {
@@ -97,7 +107,7 @@ function valueIn(levels: readonly Level[], name: string): string | undefined {
   return levels.map(({ values }) => values[name]).find((value) => value !== undefined);
 }
 
-/** As `Bundler::Settings#path`: the strongest source that says anything about the path decides alone. */
+/** As `Bundler::Settings#path`: the strongest source that mentions the path at all decides alone. */
 function gemPath(levels: readonly Level[], root: string): GemPath | undefined {
   for (const { source, isLocal, values } of levels) {
     const deployed = isTrue(values['BUNDLE_DEPLOYMENT']) ? 'vendor/bundle' : undefined;

@@ -3,13 +3,13 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Elsewhere } from '../recipe.ts';
 import type { BundlerSettings, GemPath, Place } from './settings.ts';
 
-/** Where gems are when no setting sends them to another folder of the project, relative to it. */
+/** Where gems go, relative to the project, unless a setting names another folder of it. */
 export const DEFAULT_TARGET = 'vendor/bundle';
 
-/** The folders that Bundler makes in its path, one for each engine. */
+/** Bundler makes a folder in its path for each engine that installs there. */
 const ENGINES = /^(?:ruby|jruby|truffleruby|rbx|mruby)$/;
 
-/** The folder that entries consist of, relative to the project: Bundler's path where that can be stored. */
+/** The folder that entries consist of, relative to the project: Bundler's path if that can be stored. */
 export function bundleTarget(place: Place, { path }: Pick<BundlerSettings, 'path'>): string {
   const inside = path?.dir === undefined ? undefined : insideProject(place.dir, path.dir);
   return inside !== undefined && holdsOnlyGems(resolve(place.dir, inside)) ? inside : DEFAULT_TARGET;
@@ -51,7 +51,7 @@ function insideProject(dir: string, path: string): string | undefined {
   return isOthers ? undefined : parts.join('/');
 }
 
-/** The path without links on the way to it, which `$PWD` may go through; the folder itself may be one. */
+/** Resolves links among the parents of a path, which `$PWD` may go through. The folder itself may stay a link. */
 function located(path: string): string {
   const parent = dirname(path);
   if (parent === path) return path;
@@ -62,7 +62,7 @@ function located(path: string): string {
   }
 }
 
-/** A restore replaces the whole folder: in `vendor`, say, an application may keep sources of its own. */
+/** A restore replaces the whole folder, and an application may keep sources of its own in `vendor`, for one. */
 function holdsOnlyGems(path: string): boolean {
   try {
     return readdirSync(path).every((name) => name.startsWith('.') || ENGINES.test(name));

@@ -49,11 +49,11 @@ export async function verifyBundle(project: Project, target: string, signal: Abo
     return { ok: false, reason: `bundle exec ruby: ${reasonFrom(exec)}`, blame };
   }
   const used = exec?.stdout.split('\n').at(-1) ?? '';
-  if (isInside(used, resolve(project.dir, target))) return { ok: true };
+  if (!used.startsWith('/') || isInside(used, resolve(project.dir, target))) return { ok: true };
   return { ok: false, reason: `Bundler looks for gems in ${used}, not in ${target}`, blame: 'machine' };
 }
 
-/** Whether nothing at all is there of a gem that Bundler misses: then its group may have been left out. */
+/** Whether nothing is there of the gems that Bundler misses. Their groups may have been left out, then. */
 function wasLeftOut({ dir }: Project, target: string, { stdout, stderr }: RunResult): boolean {
   const missing = [...`${stdout}\n${stderr}`.matchAll(/^ \* (\S+) \((\S+)\)$/gm)];
   const installed = installedGems(dir, target);
