@@ -13,8 +13,8 @@ import { MODE, S_IFDIR, S_IFLNK, S_IFREG, SHARED, SIZE, STAT_FIELDS, typeBits } 
 export interface PackLimits {
   /** Of the listings so far: each file once, however many links it has. */
   readonly fileBytes: number;
-  /** A directory that has no listing it is in. */
-  addRoot(path: string): void;
+  /** A directory or a file that has no listing it is in. @throws CacheError ARCHIVE_LIMIT */
+  addRoot(path: string, fileBytes: number): void;
   /** What is in a directory, with everything that `walk` found of it. @throws CacheError ARCHIVE_LIMIT */
   addListing(dir: string, listing: Listed): void;
   /** A member, before it is sent. @throws CacheError ARCHIVE_LIMIT */
@@ -78,9 +78,11 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
       return bytes;
     },
 
-    addRoot(path) {
+    addRoot(path, fileBytes) {
       entries++;
+      bytes += fileBytes;
       addName(path.length);
+      checkTree(path);
     },
 
     addListing(dir, { names, stats, inodes: shared, linkTargets }) {

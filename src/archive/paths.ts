@@ -9,6 +9,7 @@ import { limit, refuse, shown } from './faults.ts';
 export interface BinaryRoot {
   prefix: string;
   dir: string;
+  mayBeFile?: boolean;
 }
 
 export interface Place {

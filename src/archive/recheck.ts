@@ -21,7 +21,8 @@ export async function recheck(
   for (const { path, stat } of tree.roots) {
     const now = statRoot(base, path);
     if (now.ino !== stat.ino || now.dev !== stat.dev) throw changed(path, 'changed');
-    if (now.ctimeNs !== stat.ctimeNs) suspects.push(path);
+    // A file was compared when it was read.
+    if (now.ctimeNs !== stat.ctimeNs && stat.isDirectory()) suspects.push(path);
   }
   const looked = await Promise.all(lookJobs(base, tree).map((job) => pool.run(job)));
   for (const reply of looked) suspects.push(...reply.changed);

@@ -3,7 +3,7 @@
  * with the tree (about 120 bytes an entry). Its order is a function of the tree alone: the files and links of a directory in
  * byte order, then its directories one after the other, each with all that is below it, and last the directory itself.
  */
-import { statSync, type BigIntStats } from 'node:fs';
+import { lstatSync, statSync, type BigIntStats } from 'node:fs';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 import { CacheError } from '../errors.ts';
 import {
@@ -18,6 +18,7 @@ import type { PackLimits } from './pack-limits.ts';
 import type { Pool } from './pool.ts';
 import {
   CTIME,
+  ctimeUs,
   INODE,
   MODE,
   mtimeUs,
@@ -80,8 +81,8 @@ export async function readSourceTree(
     dirs: new Map(),
     compiled: [],
   };
-  const waiting = tree.roots.map((root) => root.path);
-  for (const path of waiting) limits.addRoot(path);
+  for (const { path, stat } of tree.roots) limits.addRoot(path, stat.isFile() ? Number(stat.size) : 0);
+  const waiting = tree.roots.filter(({ stat }) => stat.isDirectory()).map(({ path }) => path);
   let running = 0;
   await new Promise<void>((resolve, reject) => {
     const handOut = (): void => {
@@ -117,6 +118,10 @@ export async function readSourceTree(
 export function* sourceEntries(tree: SourceTree): Generator<SourceEntry> {
   const firstPaths = new Map<string, string>();
   for (const root of tree.roots) {
+    if (root.stat.isFile()) {
+      yield rootFile(root);
+      continue;
+    }
     const stack: Visit[] = [
       { path: root.path, mode: Number(root.stat.mode), mtimeUs: mtimeUs(root.path, root.stat) },
     ];
@@ -148,6 +153,19 @@ interface Visit {
 function directoryEntry({ path, mode, mtimeUs }: Visit): SourceEntry {
   const none = { linkPath: '', size: 0, ctimeUs: 0, inode: 0 };
   return { ...none, type: TYPE_DIRECTORY, path: `${path}/`, mode: mode & 0o777, mtimeUs };
+}
+
+function rootFile({ path, stat }: SourceTree['roots'][number]): SourceEntry {
+  return {
+    type: TYPE_FILE,
+    path,
+    linkPath: '',
+    mode: Number(stat.mode) & 0o777,
+    size: Number(stat.size),
+    mtimeUs: mtimeUs(path, stat),
+    ctimeUs: ctimeUs(stat),
+    inode: Number(stat.ino),
+  };
 }
 
 type ListedEntry = SourceEntry & { sharedInode: string | undefined };
@@ -224,15 +242,18 @@ function outermost(roots: readonly string[]): string[] {
   return unique.filter((root) => !unique.some((other) => root.startsWith(`${other}/`)));
 }
 
-/** A root may be a symlink to a directory elsewhere: it is packed as the directory. */
+/** A root may be a symlink to a directory elsewhere: it is packed as the directory. A link to a file is not followed. */
 export function statRoot(base: string, path: string): BigIntStats {
+  const place = fsPath(`${base}/${path}`);
   try {
-    const stat = statSync(fsPath(`${base}/${path}`), { bigint: true });
-    if (stat.isDirectory()) return stat;
+    const stat = lstatSync(place, { bigint: true });
+    if (stat.isFile() || stat.isDirectory()) return stat;
+    const linked = statSync(place, { bigint: true });
+    if (linked.isDirectory()) return linked;
   } catch (error) {
     throw sourceError(path, error);
   }
-  throw new CacheError('SOURCE_UNREADABLE', `${path} is not a directory`, {
-    hint: 'Only directories can be packed',
+  throw new CacheError('SOURCE_UNREADABLE', `${path} is no directory and no regular file`, {
+    hint: 'Nothing else can be packed',
   });
 }

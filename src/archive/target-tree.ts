@@ -10,11 +10,11 @@ import { checkedName, leadsToRoot, placeOf, type BinaryRoot } from './paths.ts';
 
 /** Names are binary strings as they stand in the archive, places are absolute. All methods throw CacheError ARCHIVE_REFUSED, … */
 export interface Tree {
-  /** Where a file or a link goes; the directories that lead there are made. */
-  place(path: string): string;
+  /** Where a file or a link goes; the directories that lead there are made. Only a file may take the place of a root. */
+  place(path: string, kind: 'file' | 'link'): string;
   /**
    * The directory of a file at `target`, with a `/` at the end, where further names can be put without asking. Undefined: ask for
-   * each, one of them may be a root.
+   * each, one of them may be a root, or this one is.
    */
   directoryOf(target: string): string | undefined;
   /**
@@ -36,10 +36,13 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
   const known = new Map<string, string>();
   let characters = 0;
   let made = 0;
+  /** Where a file may be that is a root itself, by its name. */
+  const fileRoots = new Map(roots.filter((root) => root.mayBeFile).map(({ prefix, dir }) => [prefix, dir]));
+  const fileTargets = new Set(fileRoots.values());
   const nested = roots.filter((root) => roots.some(({ prefix }) => root.prefix.startsWith(`${prefix}/`)));
 
   return {
-    place(path) {
+    place(path, kind) {
       const cut = path.lastIndexOf('/');
       const base = path.slice(cut + 1);
       const plain =
@@ -49,15 +52,20 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
         base !== '.' &&
         base !== '..' &&
         !base.includes('\0');
-      // At the top are only roots, which are directories.
-      if (!plain) throw outside(checkedName(path), path);
       if (nested.some(({ prefix }) => prefix === checkedName(path)))
         throw refuse(path, 'must be a directory');
       const dir = path.slice(0, cut);
-      return (known.get(dir) ?? enter(dir, path)) + base;
+      const place = plain ? known.get(dir) : undefined;
+      if (place !== undefined) return place + base;
+      const root = kind === 'file' ? fileRoots.get(path) : undefined;
+      if (root !== undefined) return root;
+      // At the top are only roots.
+      if (!plain) throw outside(checkedName(path), path);
+      return enter(dir, path) + base;
     },
 
-    directoryOf: (target) => (nested.length > 0 ? undefined : target.slice(0, target.lastIndexOf('/') + 1)),
+    directoryOf: (target) =>
+      nested.length > 0 || fileTargets.has(target) ? undefined : target.slice(0, target.lastIndexOf('/') + 1),
 
     directory(path, mode) {
       const name = checkedName(path);

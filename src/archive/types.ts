@@ -15,7 +15,7 @@ export const EXTENSIONS = { gzip: '.tar.gz', zstd: '.tar.zst', none: '.tar' } as
 export interface PackOptions {
   /** Absolute path of the directory that paths in the archive are relative to. */
   dir: string;
-  /** Directories to pack, relative to `dir`, `/`-separated. All exist. */
+  /** Directories and single files to pack, relative to `dir`, `/`-separated. All exist. */
   roots: readonly string[];
   /** Paths left out, see `Recipe.excludes`. */
   excludes: readonly string[];
@@ -103,6 +103,8 @@ export interface UnpackRoot {
   prefix: string;
   /** Absolute, in staging; created here when the archive has it. Its parent exists. Must not exist before. */
   dir: string;
+  /** Whether the archive may have a file in place of the directory. @default false */
+  mayBeFile?: boolean;
 }
 
 export interface UnpackSummary extends ArchiveSummary {

@@ -174,7 +174,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
           continue;
         }
         const beside = entries.isBeside(n) ? directory : undefined;
-        const target = beside === undefined ? tree.place(entries.path(n)) : beside + entries.base(n);
+        const target = beside === undefined ? tree.place(entries.path(n), 'file') : beside + entries.base(n);
         if (beside === undefined) directory = tree.directoryOf(target);
         try {
           writeFile(tar, file, target, reply);
@@ -190,7 +190,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
   function unpackEntry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void {
     const { path } = entry;
     if (entry.kind === 'directory') return makeDirectory(path, entry, reply);
-    const target = tree.place(path);
+    const target = tree.place(path, entry.kind === 'file' ? 'file' : 'link');
     if (entry.kind === 'file') {
       try {
         if (writeFile(tar, entry, target, reply)) return;

@@ -135,7 +135,7 @@ async function unpackAll(
 
 function setupOf({ roots, limits }: UnpackOptions): UnpackSetup {
   return {
-    roots: roots.map(({ prefix, dir }) => ({ prefix: binary(prefix), dir: binary(dir) })),
+    roots: roots.map((root) => ({ ...root, prefix: binary(root.prefix), dir: binary(root.dir) })),
     maxPathBytes: limits.maxPathBytes,
     maxFiles: limits.maxFiles,
     maxBytes: limits.maxBytes,

@@ -2,6 +2,7 @@ import { CacheError } from '../errors.ts';
 import { posix } from 'node:path';
 import type { UnpackRoot } from '../archive/types.ts';
 import type { Unpacker } from '../archive/unpack.ts';
+import type { Recipe } from '../recipes/recipe.ts';
 import type { OpenEntry, Store } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
@@ -105,7 +106,7 @@ async function placeOnce<T>(
   try {
     // The one waited for may have done our work.
     if (staging.waited && (await alreadyInPlace(subject))) return 'in place by another';
-    const roots = unpackRoots(session, staging.roots);
+    const roots = unpackRoots(session, recipe, staging.roots);
     const checkSignature = await checker(session.config);
     const summary = await unpacker.unpack(entry.body, {
       compression: subject.compression,
@@ -155,6 +156,7 @@ async function stagingOptions(
   return {
     projectDir: subject.project.dir,
     targets,
+    mayBeFiles: subject.recipe.fileTargets === true,
     signal,
     onWait: (owner) =>
       session.emit({
@@ -169,8 +171,13 @@ async function stagingOptions(
  * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for vendor/bundle.
  * Their keys have no runtime, so only under such keys are they looked for.
  */
-function unpackRoots({ config }: Session, roots: readonly UnpackRoot[]): UnpackRoot[] {
-  const [main] = roots;
-  if (config.keyRuntime || main === undefined || !main.prefix.includes('/')) return [...roots];
+function unpackRoots(
+  { config }: Session,
+  { fileTargets }: Recipe,
+  staged: readonly UnpackRoot[],
+): UnpackRoot[] {
+  const roots = staged.map((root) => ({ ...root, mayBeFile: fileTargets === true }));
+  const [main] = staged;
+  if (config.keyRuntime || main === undefined || !main.prefix.includes('/')) return roots;
   return [...roots, { prefix: posix.basename(main.prefix), dir: main.dir }];
 }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
-import { CacheError } from '../errors.ts';
+import { CacheError, systemCode } from '../errors.ts';
 import type { Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
 import type { Recipe } from '../recipes/recipe.ts';
@@ -50,6 +50,7 @@ export async function save(
     }
     if (options.verify !== false) await requireVerified(subject, signal);
 
+    const replaced = ifExists !== 'keep' && (await store.stat(key, { signal })) !== undefined;
     session.emit({ type: 'step', text: `Saving to cache: ${where.url}` });
     const began = performance.now();
     const packed = await upload(
@@ -68,7 +69,7 @@ export async function save(
     });
     session.emit({ type: 'step', text: 'Cache saved successfully' });
     const seconds = (performance.now() - began) / 1000;
-    return { type: 'saved', replaced: ifExists !== 'keep', ...work, seconds, ...where };
+    return { type: 'saved', replaced, ...work, seconds, ...where };
   });
 }
 
@@ -87,8 +88,13 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
   const targets = await recipe.targets(subject.project);
-  const present = targets.filter((target) => isDirectory(join(config.projectDir, target)));
-  if (present.length > 0) return { type: 'installed', subject, present };
+  const present = targets.filter((target) => isInstalled(join(config.projectDir, target), recipe));
+  if (present.length > 0) {
+    const { targetsToPack } = await import('../workspace/places.ts');
+    const mayBeFiles = recipe.fileTargets === true;
+    const entry = { projectDir: config.projectDir, targets: present, mayBeFiles };
+    return { type: 'installed', subject, present: targetsToPack(entry) };
+  }
   const elsewhere = recipe.lookElsewhere?.(subject.project)?.where;
   return { type: 'nothing-installed', targets, ...(elsewhere === undefined ? {} : { elsewhere }) };
 }
@@ -216,6 +222,12 @@ async function* unchanged(
   );
 }
 
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+function isInstalled(path: string, { fileTargets }: Recipe): boolean {
+  try {
+    const stat = statSync(path);
+    return stat.isDirectory() || (fileTargets === true && stat.isFile());
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 export function recipeOptions(command: Command): Command {
   return command
     .option('--lockfile <file>', 'a lockfile of a recipe that is not built in (repeatable)', collect)
-    .option('--path <dir>', 'a directory to keep for it (repeatable)', collect);
+    .option('--path <dir>', 'a directory or a file to keep for it (repeatable)', collect);
 }
 
 function collect(value: string, previous: string[] = []): string[] {

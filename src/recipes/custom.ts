@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join, posix, relative } from 'node:path';
 import { CacheError } from '../errors.ts';
 import type { Command, Recipe } from './recipe.ts';
@@ -11,7 +11,7 @@ export interface CustomRecipeOptions {
   name: string;
   /** One or more; all have to be there, all go into the key. */
   lockfiles: readonly string[];
-  /** Directories, one or more, the main one first. */
+  /** Directories and files, one or more, the main one first. */
   paths: readonly string[];
   /** Environment variables that change what is installed. @default none */
   variables?: readonly string[] | undefined;
@@ -45,12 +45,13 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     lockfiles,
     everyLockfile: true,
     keyVariables: options.variables ?? [],
+    fileTargets: true,
     mainTarget: main,
     marker: `${main}/.installed`,
     verifiesLockfile: verify !== undefined,
     targets: async () => [...paths],
     excludes: () => [],
-    witnesses: () => [],
+    witnesses: ({ dir }, targets) => targets.filter((target) => isFile(join(dir, target))),
     install: () => install,
 
     async abi(project, signal) {
@@ -68,8 +69,8 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     },
 
     async verify(project, signal) {
-      const missing = statSync(join(project.dir, main), { throwIfNoEntry: false })?.isDirectory() !== true;
-      if (missing) return { ok: false, reason: `${main} is missing`, blame: 'entry' };
+      if (!existsSync(join(project.dir, main)))
+        return { ok: false, reason: `${main} is missing`, blame: 'entry' };
       if (verify === undefined) return { ok: true };
       const [program] = verify.argv;
       if (paths.some((path) => program.startsWith(`${path}/`)) && which(program, project) === undefined)
@@ -81,6 +82,10 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
       return { ok: false, reason, blame: NOT_STARTED.includes(status) ? 'machine' : 'entry' };
     },
   };
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** With these a shell says that it could not start a command (POSIX, "Exit Status for Commands"). */
@@ -107,7 +112,7 @@ function checkLockfile(path: string, projectDir: string): string {
 
 function checkPath(path: string, projectDir: string): string {
   const relativePath = normalize(path, projectDir);
-  const hint = 'Give a directory inside the project, relative to it, e.g. --path venv.';
+  const hint = 'Give a directory or a file inside the project, relative to it, e.g. --path venv.';
   if (path === '' || relativePath === '.') throw refuse(path, 'is the project itself', hint);
   if (/[\p{Cc}*]/u.test(path)) throw refuse(path, 'holds a character that no path here may have', hint);
   const parts = relativePath.split('/');

@@ -28,6 +28,9 @@ export interface Recipe {
   /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
   readonly program?: string;
 
+  /** Whether targets may be single files. @default false: what is not a directory does not count as installed */
+  readonly fileTargets?: boolean;
+
   /** The directory that every entry has, relative to the project: the first of `targets`. */
   readonly mainTarget: string;
 

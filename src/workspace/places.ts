@@ -8,6 +8,10 @@
  * installers do: `node_modules -> /cache/node_modules` keeps its layout. But a restore replaces what it finds, so the link
  * of a target is followed only to a place that is plainly meant for it: one of the same name, one that is empty or one
  * with our receipt. Never to a directory that the project itself is in.
+ *
+ * A target may also be a single file, where the recipe says so. It changes places by rename as well; a link to a file is never
+ * followed. And one target may be a link into another (a workspace's `node_modules` to that of the root): it is an alias, which
+ * is neither packed nor replaced.
  */
 import {
   accessSync,
@@ -31,8 +35,11 @@ export interface Place {
   target: string;
   /** Absolute, every symlink followed. May not exist yet. */
   path: string;
-  /** `rename`: the trees change places. `children`: the directory stays, what is in it changes. */
-  how: 'rename' | 'children';
+  /**
+   * `rename`: the trees change places. `children`: the directory stays, what is in it changes. `alias`: it stays, being a
+   * link into another target.
+   */
+  how: 'rename' | 'children' | 'alias';
   /** Children that stay: mount points, and what the file system keeps in its root. */
   keep: readonly string[];
   bay: Bay;
@@ -47,26 +54,46 @@ export interface Layout {
   places: Place[];
 }
 
+/** What of a project an entry consists of. */
+export interface Targets {
+  /** Absolute. */
+  projectDir: string;
+  /** Relative to the project, `/`-separated, first the main one. */
+  targets: readonly string[];
+  /** Whether targets may be single files. @default false */
+  mayBeFiles?: boolean;
+}
+
 /**
  * Only looks; makes nothing.
  * @throws CacheError TARGET_REFUSED, TARGET_UNWRITABLE
  */
-export function layOut(projectDir: string, targets: readonly string[]): Layout {
-  const project = realpathSync(projectDir);
+export function layOut(entry: Targets): Layout {
   const mounts = readMounts();
-  const spots = targets.map((target) => survey(mounts, locate(project, target)));
+  const project = realpathSync(entry.projectDir);
+  const spots = locateAll(project, entry).map((located) => survey(mounts, located));
   const [main] = spots;
   if (main === undefined) throw new Error('a restore without targets');
-  refuseOverlaps(spots);
   const home = homeOf(mounts, project, main);
   const from = existsSync(home) ? home : dirname(home);
   const places = spots.map((spot): Place => {
     const { target, path, how, keep } = spot;
-    const isHome = home === ownBay(spot) || (!spot.renamed && mounts.together(from, baseOf(spot)));
+    const isHome =
+      how === 'alias' || home === ownBay(spot) || (!spot.renamed && mounts.together(from, baseOf(spot)));
     const bay = isHome ? 'home' : how === 'children' ? 'inside' : 'beside';
     return { target, path, how, keep, bay, bayDir: bayDir(home, path, bay) };
   });
   return { home, places };
+}
+
+/**
+ * Which of these targets, all there, are to be packed: all but aliases. Links are followed as a restore follows them, so
+ * that nothing is packed that no restore would replace.
+ * @throws CacheError TARGET_REFUSED
+ */
+export function targetsToPack(entry: Targets): string[] {
+  const located = locateAll(realpathSync(entry.projectDir), entry);
+  return located.filter(({ isAlias }) => !isAlias).map(({ target }) => target);
 }
 
 type Spot = Located & Pick<Place, 'how' | 'keep'>;
@@ -95,6 +122,7 @@ function baseOf({ how, path, anchor }: Spot): string {
 
 function survey(mounts: Mounts, located: Located): Spot {
   const { target, path, anchor, renamed } = located;
+  if (located.isAlias) return { ...located, how: 'alias', keep: [] };
   if (anchor !== dirname(path) || !existsSync(path)) {
     if (!isWritable(anchor)) throw unwritable(anchor, target);
     return { ...located, how: 'rename', keep: [] };
@@ -103,6 +131,7 @@ function survey(mounts: Mounts, located: Located): Spot {
   const below = mounts.below(path);
   const isMovable = !isMount && !renamed && below.length === 0 && isWritable(anchor);
   if (isMovable) return { ...located, how: 'rename', keep: [] };
+  if (located.isFile) throw isMount ? refused(path, target, 'is mounted') : unwritable(anchor, target);
   if (!isWritable(path)) throw unwritable(path, target);
   const deep = below.find((mount) => dirname(mount) !== path);
   if (deep !== undefined) {
@@ -131,9 +160,34 @@ interface Located {
   anchor: string;
   /** A symlink leads to it, and it has another name. */
   renamed: boolean;
+  /** There is a regular file. */
+  isFile: boolean;
+  /** It is reached through its own link or one on the way, and lies in another target. */
+  isAlias: boolean;
 }
 
-function locate(project: string, target: string): Located {
+/** @throws CacheError TARGET_REFUSED when one lies in another without being a link */
+function locateAll(project: string, { targets, mayBeFiles = false }: Targets): Located[] {
+  const all = targets.map((target) => locate(project, target, mayBeFiles));
+  const [main] = all;
+  for (const one of all) {
+    const isLinked = one.path !== join(project, one.target);
+    one.isAlias = isLinked && one !== main && all.some((other) => holds(other, one));
+  }
+  const one = all.find((located) => all.some((other) => holds(located, other)));
+  if (one === undefined) return all;
+  const other = all.find((located) => holds(one, located))!;
+  throw new CacheError('TARGET_REFUSED', `${other.target} lies in ${one.target} (${one.path})`, {
+    hint: 'Directories of one entry must not contain one another: name the outer one only.',
+  });
+}
+
+/** Whether both would be replaced, and one with the other. */
+function holds(one: Located, other: Located): boolean {
+  return one !== other && !one.isAlias && !other.isAlias && contains(one.path, other.path);
+}
+
+function locate(project: string, target: string, mayBeFile: boolean): Located {
   const segments = target.split('/');
   const last = segments.pop();
   if (last === undefined || [...segments, last].some((segment) => ['', '.', '..'].includes(segment))) {
@@ -145,15 +199,18 @@ function locate(project: string, target: string): Located {
   for (const [index, segment] of segments.entries()) {
     const next = join(dir, segment);
     const found = look(next, target);
-    if (found.type === 'nothing')
-      return { target, path: join(next, ...segments.slice(index + 1), last), anchor: dir, renamed: false };
+    if (found.type === 'nothing') {
+      const path = join(next, ...segments.slice(index + 1), last);
+      return { target, path, anchor: dir, ...PLAIN };
+    }
     if (found.type === 'dangling') throw refused(next, target, 'is a symlink that leads nowhere');
-    dir = found.path;
+    if (found.type === 'directory') dir = found.path;
   }
   const path = join(dir, last);
-  const found = look(path, target);
+  const found = look(path, target, mayBeFile);
   if (found.type === 'nothing' || (found.type === 'directory' && found.path === path))
-    return { target, path, anchor: dir, renamed: false };
+    return { target, path, anchor: dir, ...PLAIN };
+  if (found.type === 'file') return { target, path, anchor: dir, ...PLAIN, isFile: true };
   const linked = found.type === 'dangling' ? danglingTarget(path, target) : found.path;
   if (contains(linked, project))
     throw refused(path, target, 'is a symlink to a directory that the project is in');
@@ -165,17 +222,21 @@ function locate(project: string, target: string): Located {
       `is a symlink to ${linked}, which has another name, is not empty and was not restored by us`,
     );
   }
-  return { target, path: linked, anchor: dirname(linked), renamed };
+  return { target, path: linked, anchor: dirname(linked), ...PLAIN, renamed };
 }
 
-/** A directory comes with its real path. */
-type Found = { type: 'nothing' } | { type: 'dangling' } | { type: 'directory'; path: string };
+const PLAIN = { renamed: false, isFile: false, isAlias: false };
 
-function look(path: string, target: string): Found {
+/** A directory comes with its real path. */
+type Found =
+  { type: 'nothing' } | { type: 'dangling' } | { type: 'file' } | { type: 'directory'; path: string };
+
+function look(path: string, target: string, mayBeFile = false): Found {
   try {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined) return { type: 'nothing' };
     if (found.isDirectory()) return { type: 'directory', path };
+    if (mayBeFile && found.isFile()) return { type: 'file' };
     if (!found.isSymbolicLink()) throw refused(path, target, 'is not a directory');
     const real = statSync(path, { throwIfNoEntry: false });
     if (real === undefined) return { type: 'dangling' };
@@ -213,18 +274,8 @@ function isWritable(dir: string): boolean {
   }
 }
 
-function refuseOverlaps(spots: readonly Spot[]): void {
-  for (const one of spots) {
-    const other = spots.find((spot) => spot !== one && contains(one.path, spot.path));
-    if (other === undefined) continue;
-    throw new CacheError('TARGET_REFUSED', `${other.target} lies in ${one.target} (${one.path})`, {
-      hint: 'Directories of one entry must not contain one another: name the outer one only.',
-    });
-  }
-}
-
 function refused(path: string, target: string, why: string): CacheError {
-  return new CacheError('TARGET_REFUSED', `Cannot restore ${target}: ${path} ${why}`, {
+  return new CacheError('TARGET_REFUSED', `${target} cannot be used: ${path} ${why}`, {
     hint: `Remove it, or let it lead to a directory named ${basename(target)}.`,
   });
 }

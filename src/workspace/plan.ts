@@ -25,6 +25,13 @@ export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree
   const change: TreeChange = { target, bay, slot, moves: [] };
   const tree = toTree(change, path, runDir);
   if (comes && !exists(tree.fresh)) throw new Error(`${target} was not unpacked`);
+  if (how === 'alias') {
+    if (!comes) return tree;
+    throw new CacheError('TARGET_REFUSED', `${target} is a link into another directory of the entry`, {
+      hint: 'The entry has its own: remove the link, or save the tree again as it is here.',
+    });
+  }
+  if (comes) refuseOtherKind(place, tree.fresh);
   if (how === 'rename') {
     const goes = exists(path);
     if (goes || comes) change.moves.push({ name: '', goes, comes, doomed: false });
@@ -38,8 +45,18 @@ export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree
   return tree;
 }
 
+/** A file does not take the place of a directory, nor the other way round: whoever put it there meant something else. */
+function refuseOtherKind({ target, path }: Place, fresh: string): void {
+  if (!exists(path) || isDirectory(path) === isDirectory(fresh)) return;
+  const is = isDirectory(path) ? 'is a directory, and the entry has a file' : 'is not a directory';
+  throw new CacheError('TARGET_REFUSED', `${target} cannot be used: ${path} ${is}`, {
+    hint: 'Remove it, and restore again.',
+  });
+}
+
 /** What an archive may hold and only we may say: receipts, markers, anything named like our own. */
 export function stripMarkers(fresh: string): void {
+  if (!isDirectory(fresh)) return;
   const names = readdirSync(fresh).filter(
     (name) => name.startsWith('.sandbox-cache-') || name === '.installed',
   );
@@ -76,4 +93,8 @@ function microseconds(path: string): string {
 
 function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

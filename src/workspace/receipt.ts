@@ -1,6 +1,7 @@
 /**
  * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that wiping one of
- * several is noticed, and is written last, after commit and verification. On the start-up path: loads nothing but fs.
+ * several is noticed, and is written last, after commit and verification. That of a target which is a file lies beside it, in
+ * a directory that git ignores. On the start-up path: loads nothing but fs.
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -8,10 +9,13 @@ import { systemCode } from '../errors.ts';
 import { readSmallText } from '../files/read-small-file.ts';
 import { replaceFile, UNFINISHED } from './atomic-file.ts';
 import { targetError } from './failure.ts';
+import { makeHidden } from './hidden.ts';
 import { keepTimes } from './times.ts';
 import type { Receipt } from './types.ts';
 
 export const RECEIPT = '.sandbox-cache-receipt.json';
+/** Holds the receipts of files, e.g. `.sandbox-cache-receipts/.pnp.cjs.json`. */
+const FILE_RECEIPTS = '.sandbox-cache-receipts';
 
 /** For old scripts, which look for the lockfile's SHA-256 in it; never read by us. */
 export interface Marker {
@@ -27,11 +31,11 @@ export interface Marker {
  *   lockfile, which takes longer than the rest of a restore that has nothing to do
  */
 export function readReceipt(projectDir: string, mainTarget: string): Receipt | undefined {
-  const text = readText(join(projectDir, mainTarget, RECEIPT));
+  const text = readText(receiptPath(projectDir, mainTarget));
   const receipt = text === undefined ? undefined : parseReceipt(text);
   if (!receipt?.targets.includes(mainTarget)) return undefined;
   const others = receipt.targets.filter((target) => target !== mainTarget);
-  return others.every((target) => readText(join(projectDir, target, RECEIPT)) === text) ? receipt : undefined;
+  return others.every((target) => readText(receiptPath(projectDir, target)) === text) ? receipt : undefined;
 }
 
 /**
@@ -43,11 +47,12 @@ export function writeReceipts(projectDir: string, receipt: Receipt, marker: Mark
   writeMarker(projectDir, receipt.targets, marker);
   const text = `${JSON.stringify(receipt, undefined, 2)}\n`;
   for (const target of [...receipt.targets].reverse()) {
-    const dir = join(projectDir, target);
+    const path = receiptPath(projectDir, target);
     try {
-      keepTimes(dir, () => replaceFile(join(dir, RECEIPT), text, 0o644));
+      if (isFile(join(projectDir, target))) makeHidden(dirname(path));
+      keepTimes(dirname(path), () => replaceFile(path, text, 0o644));
     } catch (error) {
-      throw targetError(error, `write ${RECEIPT} in ${target}`);
+      throw targetError(error, `write the receipt of ${target}`);
     }
   }
 }
@@ -63,7 +68,33 @@ export function removeReceipts(projectDir: string, targets: readonly string[], m
 
 /** The receipts alone. @throws CacheError TARGET_UNWRITABLE */
 export function dropReceipts(projectDir: string, targets: readonly string[]): void {
-  for (const target of targets) removeIn(join(projectDir, target), [RECEIPT], `${target}/${RECEIPT}`);
+  for (const target of targets) {
+    // Both: what is a file by now may have been a directory, and may be gone.
+    for (const path of [directoryReceipt(projectDir, target), fileReceipt(projectDir, target)])
+      removeIn(dirname(path), [basename(path)], `the receipt of ${target}`);
+  }
+}
+
+function receiptPath(projectDir: string, target: string): string {
+  return isFile(join(projectDir, target))
+    ? fileReceipt(projectDir, target)
+    : directoryReceipt(projectDir, target);
+}
+
+function directoryReceipt(projectDir: string, target: string): string {
+  return join(projectDir, target, RECEIPT);
+}
+
+function fileReceipt(projectDir: string, target: string): string {
+  return join(projectDir, dirname(target), FILE_RECEIPTS, `${basename(target)}.json`);
+}
+
+function isFile(path: string): boolean {
+  try {
+    return lstatSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function removeIn(dir: string, names: readonly string[], shown: string): void {

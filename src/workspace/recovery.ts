@@ -1,5 +1,6 @@
 import { lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { systemCode } from '../errors.ts';
 import { bayDir } from './bays.ts';
 import { readJournal, removeJournal, type Journal, type TreeChange } from './journal.ts';
 import { IGNORE_FILE, removeHidden } from './hidden.ts';
@@ -92,7 +93,13 @@ function isRun(name: string): boolean {
 }
 
 function isDirectory(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  } catch (error) {
+    // A target may be a file.
+    if (systemCode(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 function exists(path: string): boolean {

@@ -26,7 +26,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
     try {
       await recover(layout, options);
       // What was undone just now is there again.
-      const run = new Run(layOut(projectDir, targets), { lease, parents }, options);
+      const run = new Run(layOut(options), { lease, parents }, options);
       await run.makeBays();
       return run;
     } catch (error) {
@@ -45,7 +45,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
  * where there is nothing, and does nothing where another run is at work.
  */
 export async function clearLeftovers(options: StagingOptions): Promise<void> {
-  const layout = layOut(options.projectDir, options.targets);
+  const layout = layOut(options);
   const bays = [layout.home, ...layout.places.map(({ bayDir }) => bayDir)];
   if (!bays.some((bay) => lstatSync(bay, { throwIfNoEntry: false }) !== undefined)) return;
   try {
@@ -69,17 +69,14 @@ interface Held {
   parents: string[];
 }
 
-async function takeHold(
-  { projectDir, targets, signal, onWait }: StagingOptions,
-  { wait = true } = {},
-): Promise<Held & { layout: Layout }> {
+async function takeHold(options: StagingOptions, { wait = true } = {}): Promise<Held & { layout: Layout }> {
   for (;;) {
-    const { home } = layOut(projectDir, targets);
+    const { home } = layOut(options);
     const parents = makeParents(dirname(home));
     try {
-      const lease = await acquireLease(home, { signal, onWait, wait });
+      const lease = await acquireLease(home, { signal: options.signal, onWait: options.onWait, wait });
       // The one we waited for may have left other mounts or rights behind.
-      const layout = layOut(projectDir, targets);
+      const layout = layOut(options);
       if (layout.home === home) return { lease, parents, layout };
       lease.release();
       removeHidden(home);

@@ -1,12 +1,10 @@
+import type { Targets } from './places.ts';
+
 /**
  * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything, then
  * commits by rename. A tree counts as restored only with its receipt.
  */
-export interface StagingOptions {
-  /** Absolute. */
-  projectDir: string;
-  /** Directories, relative to the project, `/`-separated, first the main one. */
-  targets: readonly string[];
+export interface StagingOptions extends Targets {
   /** Aborts waiting for another restore of the same target, and everything after. */
   signal: AbortSignal;
   /** Called once when another live restore holds the target and this one waits for it. */
@@ -16,7 +14,7 @@ export interface StagingOptions {
 }
 
 export interface Staging {
-  /** Where each target may be unpacked: absolute directories that do not exist yet, on the file system of their target. */
+  /** Where each target may be unpacked: absolute paths that do not exist yet, on the file system of their target. */
   readonly roots: readonly { prefix: string; dir: string }[];
 
   /** Whether another restore of the same target had to end first: it may have done the work. */

@@ -278,15 +278,16 @@ describe('a tree that cannot be packed', () => {
     });
   });
 
-  it('says which root is not there, or no directory', async () => {
+  it('says which root is not there, or nothing that can be packed', async () => {
     const dir = tree({ 'a.js': '1' });
     await expect(packBytes({ dir, roots: ['missing'] })).rejects.toMatchObject({
       code: 'SOURCE_CHANGED',
       message: expect.stringContaining('missing'),
     });
-    await expect(packBytes({ dir, roots: [`${ROOT}/a.js`] })).rejects.toMatchObject({
-      code: 'SOURCE_UNREADABLE',
-    });
+    execFileSync('mkfifo', [join(dir, 'fifo')]);
+    await expect(packBytes({ dir, roots: ['fifo'] })).rejects.toMatchObject({ code: 'SOURCE_UNREADABLE' });
+    symlinkSync(`${ROOT}/a.js`, join(dir, 'link'));
+    await expect(packBytes({ dir, roots: ['link'] })).rejects.toMatchObject({ code: 'SOURCE_UNREADABLE' });
   });
 
   it('says which fifo it met', async () => {

@@ -59,6 +59,17 @@ export const KINDS: readonly Kind[] = [
     },
   },
   {
+    name: 'a directory and two files, one new',
+    mounts: false,
+    plain: false,
+    make: (base) => {
+      const targets = ['node_modules', '.pnp.cjs', 'far/new.cjs'];
+      const restore = newVersion(base, targets);
+      withOld({ ...restore, present: targets.slice(0, 2) });
+      return restore;
+    },
+  },
+  {
     name: 'a symlink to a directory of the same name',
     mounts: false,
     plain: true,

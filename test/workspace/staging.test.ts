@@ -100,7 +100,8 @@ describe('a restore', () => {
           });
         const paths = (): unknown => readdirSync(scene.base, { recursive: true });
         const before = [look(), paths()];
-        const staging = await openStaging({ ...options(restore.targets), projectDir: restore.project });
+        const more = { projectDir: restore.project, mayBeFiles: true };
+        const staging = await openStaging(options(restore.targets, more));
         stageVersion(staging, restore);
         await staging.close();
         await staging.close();
@@ -303,11 +304,33 @@ describe('refused, with everything left as it is', () => {
     },
   );
 
-  it('targets that contain one another', async () => {
+  it('targets that contain one another, and a main one that is a link into another', async () => {
     expect((await refusal(['a', 'a/b'])).code).toBe('TARGET_REFUSED');
     mkdirSync(join(project, 'one'));
     symlinkSync('one', join(project, 'two'));
-    expect((await refusal(['one/node_modules', 'two/node_modules'])).code).toBe('TARGET_REFUSED');
+    mkdirSync(join(project, 'node_modules'));
+    symlinkSync('../node_modules', join(project, 'one/node_modules'));
+    expect((await refusal(['one/node_modules', 'node_modules'])).code).toBe('TARGET_REFUSED');
+  });
+
+  it('a link into another target, where the entry has a directory of its own for it', async () => {
+    mkdirSync(join(project, 'app'));
+    symlinkSync('../node_modules', join(project, 'app/node_modules'));
+    const targets = ['node_modules', 'app/node_modules'];
+    const restore = { project, targets, present: targets, version: 'new' };
+    await expect(restoreVersion(restore)).rejects.toMatchObject({ code: 'TARGET_REFUSED' });
+    await restoreVersion({ ...restore, present: ['node_modules'] });
+    expect(versionOf(join(project, 'node_modules'))).toBe('new');
+    expect(readlinkSync(join(project, 'app/node_modules'))).toBe('../node_modules');
+  });
+
+  it('a file that may be none, and a link to one', async () => {
+    writeFileSync(join(project, 'node_modules'), '');
+    expect((await refusal(['node_modules'])).code).toBe('TARGET_REFUSED');
+    symlinkSync('node_modules', join(project, '.pnp.cjs'));
+    const restore = { project, targets: ['.pnp.cjs'], present: ['.pnp.cjs'], version: 'new' };
+    await expect(restoreVersion(restore)).rejects.toMatchObject({ code: 'TARGET_REFUSED' });
+    expect(readlinkSync(join(project, '.pnp.cjs'))).toBe('node_modules');
   });
 
   it('a symlink to a directory that is plainly something else', async () => {

@@ -1,6 +1,7 @@
 /** Small trees that tell which version they are, whole or mixed, and the restore of one as the command does it. */
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -22,6 +23,7 @@ export const TREE_TIME_US = 1_600_000_000_123_457n;
 
 /** Files that both versions have, with different content, and some that only one has. */
 export function makeVersion(dir: string, version: string, files = 4): void {
+  if (isFileTarget(dir)) return makeFile(dir, version);
   mkdirSync(join(dir, 'pkg/lib'), { recursive: true });
   mkdirSync(join(dir, '.bin'));
   for (let n = 0; n < files; n++) writeFileSync(join(dir, `pkg/lib/${n}.js`), `${version} ${n}`);
@@ -29,8 +31,22 @@ export function makeVersion(dir: string, version: string, files = 4): void {
   writeFileSync(join(dir, `only-${version}`), version);
   writeFileSync(latin1(`${dir}/${LATIN}-${version}`), version);
   symlinkSync(`../pkg/lib/0.js?${version}`, join(dir, '.bin/tool'));
-  // Node cuts off below microseconds.
-  utimesSync(dir, (Number(TREE_TIME_US) + 0.5) / 1e6, (Number(TREE_TIME_US) + 0.5) / 1e6);
+  setTreeTime(dir);
+}
+
+function makeFile(path: string, version: string): void {
+  writeFileSync(path, version);
+  setTreeTime(path);
+}
+
+/** Node cuts off below microseconds. */
+function setTreeTime(path: string): void {
+  utimesSync(path, (Number(TREE_TIME_US) + 0.5) / 1e6, (Number(TREE_TIME_US) + 0.5) / 1e6);
+}
+
+/** A target that is a single file is known by its name. */
+function isFileTarget(path: string): boolean {
+  return path.endsWith('.cjs');
 }
 
 /** Of our own making, or mounted. */
@@ -38,6 +54,7 @@ const NOT_OF_A_VERSION = /^\.sandbox-cache-|^\.installed$|^\.cache$/;
 
 /** `absent`, the version whose very files these are, or `mixed: …`. Receipts, markers and mounted children do not count. */
 export function versionOf(dir: string, files = 4): string {
+  if (isFileTarget(dir)) return existsSync(dir) ? readFileSync(dir, 'utf8') : 'absent';
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true) return 'absent';
   const found = listing(dir);
   const names = Object.keys(found);
@@ -97,7 +114,7 @@ export async function restoreVersion(
   more: Partial<StagingOptions> = {},
 ): Promise<'in place' | 'restored'> {
   const { project, targets, present, version } = restore;
-  const options = { projectDir: project, targets, signal: NEVER, ...more };
+  const options = { projectDir: project, targets, mayBeFiles: true, signal: NEVER, ...more };
   if (readReceipt(project, mainOf(restore))?.key === version) {
     if (hasLeftovers(project, mainOf(restore))) await clearLeftovers(options);
     return 'in place';
@@ -118,7 +135,8 @@ export async function restoreVersion(
 export function stageVersion(staging: Staging, { present, version, files, rootMode }: Restore): void {
   for (const { prefix, dir } of staging.roots) {
     if (!present.includes(prefix)) continue;
-    makeVersion(dir, version, files);
+    if (isFileTarget(prefix)) makeFile(dir, version);
+    else makeVersion(dir, version, files);
     if (rootMode !== undefined) chmodSync(dir, rootMode);
   }
 }
@@ -141,6 +159,12 @@ function marker(targets: readonly string[]): string {
 /** Paths under `dir` that a restore should not have left, mounted directories included. */
 export function debris(dir: string): string[] {
   return (readdirSync(dir, { recursive: true }) as string[])
-    .filter((path) => /\.sandbox-cache/.test(path) && !path.endsWith('.sandbox-cache-receipt.json'))
+    .filter(
+      (path) =>
+        /\.sandbox-cache/.test(path) &&
+        !/\.sandbox-cache-receipt\.json$|\.sandbox-cache-receipts(\/(\.gitignore|[^/]+\.cjs\.json))?$/.test(
+          path,
+        ),
+    )
     .sort();
 }
