@@ -76,6 +76,11 @@ export function systemCode(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** An error in a few words, for a sentence: its system code, else its text. Never the name of its class. */
+export function reasonOf(error: unknown): string {
+  return systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+}
+
 /**
  * Removes what looks like a credential from text that may be printed: user info in URLs, AWS access key ids,
  * signatures and tokens in query strings and headers, PEM private keys.

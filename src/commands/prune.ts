@@ -1,4 +1,5 @@
 import { CacheError } from '../errors.ts';
+import type { RemoveOutcome } from '../store/store.ts';
 import { entriesNamed, type StoredEntry } from './entries.ts';
 import { type Session, withDeadline } from './session.ts';
 
@@ -55,10 +56,7 @@ export async function prune(
   return { deleted, kept };
 }
 
-async function deleteListed(
-  session: Session,
-  { key, url, etag }: StoredEntry,
-): Promise<'removed' | 'absent' | 'another'> {
+async function deleteListed(session: Session, { key, url, etag }: StoredEntry): Promise<RemoveOutcome> {
   const outcome = await withDeadline(session, `Deleting ${url}`, async (signal) =>
     (await session.store()).remove(key, { etag, signal }),
   );

@@ -30,6 +30,12 @@ export interface S3Config {
   readonly caBundle: string | undefined;
   /** Files that the SDK or Node reads by itself, with the variable that names each. They need not be there. */
   readonly foreignFiles: readonly { readonly variable: string; readonly path: string }[];
+  /** The variables that the values came from, for hints to name. */
+  readonly names: {
+    readonly endpoint: string | undefined;
+    readonly region: string | undefined;
+    readonly proxy: string | undefined;
+  };
 }
 
 /** Names for the same thing, the one that wins first. */
@@ -86,6 +92,11 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
     },
     caBundle: env['AWS_CA_BUNDLE'],
     foreignFiles: foreignFiles(real),
+    names: {
+      endpoint: endpoint(sources)?.name,
+      region: firstSet(sources, ...ALIASES.region)?.name,
+      proxy: firstSet(sources, ...ALIASES.proxy)?.name,
+    },
   };
 }
 

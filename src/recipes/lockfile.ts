@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CacheError, systemCode } from '../errors.ts';
+import { CacheError, reasonOf } from '../errors.ts';
 import type { Recipe } from './recipe.ts';
 
 /** SHA-256 of a file's bytes, 64 hex digits, as `sha256sum` prints it. Synchronous: lockfiles are small. */
@@ -9,7 +9,7 @@ export function hashFile(path: string): string {
   try {
     return createHash('sha256').update(readFileSync(path)).digest('hex');
   } catch (error) {
-    throw new CacheError('SOURCE_UNREADABLE', `Cannot read ${path} (${systemCode(error) ?? String(error)})`, {
+    throw new CacheError('SOURCE_UNREADABLE', `Cannot read ${path} (${reasonOf(error)})`, {
       hint: 'Check that it exists and that this user may read it.',
       cause: error,
     });

@@ -8,7 +8,7 @@
  */
 import { constants } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';
-import { CacheError, systemCode } from '../errors.ts';
+import { CacheError, reasonOf, systemCode } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import { raceAbort } from './abort.ts';
 import { describeFileFailure, notRegular, type FileWork } from './local/errors.ts';
@@ -267,7 +267,7 @@ class DirectoryStore implements Store {
     } catch (error) {
       emit({
         type: 'warning',
-        message: `${dir} could not be tidied (${systemCode(error) ?? String(error)})`,
+        message: `${dir} could not be tidied (${reasonOf(error)})`,
         hint: 'Check that everybody who shares the directory may read and delete in it.',
       });
     }

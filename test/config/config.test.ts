@@ -62,6 +62,16 @@ describe('stores', () => {
     );
     expect(s3({ AWS_ENDPOINT_URL: 'http://a:1' }).endpoint).toBe('http://a:1');
   });
+
+  it('knows which spelling of a variable was set', () => {
+    expect(s3({}).names).toEqual({ endpoint: undefined, region: undefined, proxy: undefined });
+    expect(
+      s3({ AWS_ENDPOINT_URL: 'http://a:1', AWS_DEFAULT_REGION: 'eu-west-1', https_proxy: 'p:1' }).names,
+    ).toEqual({ endpoint: 'AWS_ENDPOINT_URL', region: 'AWS_DEFAULT_REGION', proxy: 'https_proxy' });
+    expect(s3({ AWS_ENDPOINT_URL: 'http://a:1', AWS_ENDPOINT_URL_S3: 'http://b:2' }).names).toMatchObject({
+      endpoint: 'AWS_ENDPOINT_URL_S3',
+    });
+  });
 });
 
 describe('.env.claude-sandbox', () => {

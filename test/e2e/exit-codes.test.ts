@@ -105,6 +105,12 @@ describe('the store fails: exit 3, each with its own sentence, and what was on d
     );
   });
 
+  it.each(['AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3'])('the hint names %s, which was set', async (name) => {
+    const [port] = await freePorts(1);
+    const env = { AWS_ENDPOINT_URL_S3: undefined, [name]: `http://127.0.0.1:${port}` };
+    await expectFailure(env, 'STORE_UNREACHABLE', new RegExp(`that ${name} is right`));
+  });
+
   it('no such host', () =>
     expectFailure(
       { AWS_ENDPOINT_URL_S3: 'http://no-such-host.invalid' },
@@ -426,6 +432,18 @@ describe('what time may not do', () => {
     expectError(result, 'TIMEOUT', /Asking ruby for its version took longer than 0\.5 s/);
   });
 
+  it('a service that takes connections and never answers: told before the second, shorter wait', async () => {
+    makeProject(sandbox.project);
+    sandbox.server.faults.add({ match: () => true, times: 100, effect: { type: 'stall' } });
+    const env = { CACHE_STALL_TIMEOUT: '0.5' };
+    const result = expectExit(await sandbox.run(['restore', ...DEPS], { env }), 3);
+    expect(result.stderr).toMatch(
+      /^\[cache\] warning: [^\n]* within 0\.5 s: trying again, [^\n]+\n\[cache\] error: /,
+    );
+    expect(result.stderr).toContain('[STORE_STALLED]');
+    expect(sandbox.server.requests).toHaveLength(2);
+  });
+
   it('CACHE_TIMEOUT ends an operation that goes on, CACHE_STALL_TIMEOUT one where nothing comes', async () => {
     makeProject(sandbox.project, { bigBytes: 3_000_000 });
     expectExit(await sandbox.run(['save', ...DEPS]), 0);
@@ -445,7 +463,7 @@ describe('what time may not do', () => {
       await sandbox.run(['restore', ...DEPS], { env: { CACHE_STALL_TIMEOUT: '0.3' } }),
       3,
     );
-    expectError(stalled, 'STORE_STALLED', /sent no byte for 0\.3 s/);
+    expectError(stalled, 'STORE_STALLED', /made no progress for 0\.3 s/);
     expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
   });
 });

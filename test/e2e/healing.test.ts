@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import {
   type CliResult,
@@ -143,6 +144,22 @@ describe('an entry whose bytes fail their checks', () => {
     expectExit(await sandbox.run(['restore', ...DEPS, '--fallback', '--evict']), 3);
     expect(sandbox.keys).toEqual([]);
     expect(sandbox.notes).toEqual([]);
+  });
+
+  it('nothing is noted or deleted when a proxy has encoded the entry', async () => {
+    await fill();
+    const body = gzipSync(sandbox.server.read(sandbox.bucket, sandbox.key)!);
+    const size = sandbox.server.read(sandbox.bucket, sandbox.key)!.length;
+    const head = `HTTP/1.1 206 Partial Content\r\netag: "${sandbox.etag}"\r\ncontent-range: bytes 0-${size - 1}/${size}\r\ncontent-encoding: gzip\r\nconnection: close\r\n\r\n`;
+    sandbox.server.faults.add({
+      match: ({ operation }) => operation === 'GetObject',
+      times: 100,
+      effect: { type: 'raw', first: Buffer.concat([Buffer.from(head), body]) },
+    });
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3);
+    expect(result.stderr).toMatch(/came encoded \(gzip\).* \[STORE_FAILED\]\n$/);
+    expect(sandbox.notes).toEqual([]);
+    expect(sandbox.keys).toHaveLength(1);
   });
 
   it('nothing is noted when it is the network that failed', async () => {

@@ -80,3 +80,57 @@ describe('what is deleted', () => {
     expect(sandbox.keys).toHaveLength(1);
   });
 });
+
+describe('on a machine whose clock is 40 days ahead of the service', () => {
+  const ahead = useSandbox({ clockOffsetMs: -40 * DAY });
+
+  it('ages are those of the service', async () => {
+    const place = (recipe: string, days: number): string => {
+      const key = `claude-sandbox-cache/${recipe}-0123456789abcdef-linux-x64.tar.gz`;
+      const modified = new Date(Date.now() - (40 + days) * DAY);
+      ahead.server.place(ahead.bucket, { key, body: Buffer.alloc(9), modified });
+      return key;
+    };
+    const fresh = place('fresh', 1);
+    place('old', 31);
+    expect(expectExit(await ahead.run(['list']), 0).stdout).toMatch(/^fresh +9 bytes +1 d /m);
+    expect(expectExit(await ahead.run(['prune', '--older-than', '30d']), 0).stdout).toMatch(
+      /^Deleted 1 of 2/m,
+    );
+    expect(ahead.keys).toEqual([fresh]);
+  });
+});
+
+it('an entry of unknown age is not old, and its age is told as unknown', async () => {
+  const key = place('npm', 1);
+  const page = (): string =>
+    `<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>${key}</Key><LastModified>yesterday</LastModified><ETag>"e"</ETag><Size>9</Size></Contents></ListBucketResult>`;
+  sandbox.server.faults.add({
+    match: ({ operation }) => operation === 'ListObjectsV2',
+    times: 3,
+    effect: { type: 'document', make: page },
+  });
+  expect(expectExit(await sandbox.run(['prune', '--older-than', '1s']), 0).stdout).toMatch(
+    /^Deleted 0 of 1/m,
+  );
+  expect(expectExit(await sandbox.run(['list']), 0).stdout).toMatch(/^npm +9 bytes +- /m);
+  const listed = JSON.parse(expectExit(await sandbox.run(['list', '--json']), 0).stdout) as unknown;
+  expect(listed).toMatchObject({ entries: [{ key, modified: null }] });
+});
+
+it('a listing with a size that is none stops it before anything is deleted', async () => {
+  const [first, second] = [place('npm', 1), place('npm', 2)];
+  const page = (): string =>
+    `<ListBucketResult><IsTruncated>false</IsTruncated>${[first, second]
+      .map(
+        (key, index) => `<Contents><Key>${key}</Key><Size>${index === 0 ? 9 : 'unknown'}</Size></Contents>`,
+      )
+      .join('')}</ListBucketResult>`;
+  sandbox.server.faults.add({
+    match: ({ operation }) => operation === 'ListObjectsV2',
+    effect: { type: 'document', make: page },
+  });
+  const result = expectExit(await sandbox.run(['prune', '--max-size', '10GB']), 3);
+  expect(result.stderr).toContain('no possible size');
+  expect(sandbox.keys).toHaveLength(2);
+});

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { posix } from 'node:path';
-import { CacheError, systemCode } from '../../errors.ts';
+import { CacheError, reasonOf } from '../../errors.ts';
 
 /**
  * One entry of a lockfile's `packages`, keyed by location: `node_modules/ms`, `packages/a/node_modules/@scope/b`,
@@ -53,7 +53,7 @@ export function readLockfile(path: string): Packages {
   try {
     lockfile = readJson(path) as Lockfile;
   } catch (error) {
-    const why = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+    const why = reasonOf(error);
     throw new CacheError('LOCKFILE_INVALID', `${path} cannot be read as an npm lockfile (${why})`, {
       hint: 'Merge conflicts left in it? `npm install --package-lock-only` repairs it.',
       cause: error,

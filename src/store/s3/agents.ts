@@ -1,10 +1,23 @@
-/** Agents whose sockets read in place. */
-import { Agent as HttpAgent, type ClientRequestArgs } from 'node:http';
-import { Agent as HttpsAgent, type RequestOptions } from 'node:https';
+/** Agents whose sockets read in place, and whose requests have a limit for the answer. */
+import { Agent as HttpAgent, type AgentOptions, type ClientRequest, type ClientRequestArgs } from 'node:http';
+import { Agent as HttpsAgent, type AgentOptions as TlsOptions, type RequestOptions } from 'node:https';
 import type { OnReadOpts } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { limitAnswer, type Patience } from './patience.ts';
 
 export class PlainAgent extends HttpAgent {
+  readonly #patience: Patience;
+
+  constructor(options: AgentOptions, patience: Patience) {
+    super(options);
+    this.#patience = patience;
+  }
+
+  addRequest(request: ClientRequest, options: unknown): void {
+    (HttpAgent.prototype as unknown as TakesRequests).addRequest.call(this, request, options);
+    limitAnswer(request, this.#patience);
+  }
+
   override createConnection(options: ClientRequestArgs, created?: Created): Duplex | null | undefined {
     return readingInPlace((onread) =>
       super.createConnection({ ...options, onread } as ClientRequestArgs, created),
@@ -13,11 +26,28 @@ export class PlainAgent extends HttpAgent {
 }
 
 export class TlsAgent extends HttpsAgent {
+  readonly #patience: Patience;
+
+  constructor(options: TlsOptions, patience: Patience) {
+    super(options);
+    this.#patience = patience;
+  }
+
+  addRequest(request: ClientRequest, options: unknown): void {
+    (HttpsAgent.prototype as unknown as TakesRequests).addRequest.call(this, request, options);
+    limitAnswer(request, this.#patience);
+  }
+
   override createConnection(options: RequestOptions, created?: Created): Duplex | null | undefined {
     return readingInPlace((onread) =>
       super.createConnection({ ...options, onread } as RequestOptions, created),
     );
   }
+}
+
+/** Node calls it with every request, and the agents of other packages build on it, though it is in no documentation. */
+interface TakesRequests {
+  addRequest(request: ClientRequest, options: unknown): void;
 }
 
 export type Created = (error: Error | null, socket: Duplex) => void;

@@ -47,7 +47,7 @@ export function refusal(seen: Inspected, context: FailureContext, error: unknown
       cause,
     });
   }
-  if (seen.status === 403) {
+  if (seen.status === 403 && classify(error) !== 'throttled') {
     const list =
       context.action === 's3:GetObject'
         ? ` and s3:ListBucket on arn:aws:s3:::${context.bucket} (without it a missing entry looks forbidden)`
@@ -116,15 +116,18 @@ export function trouble(seen: Inspected, context: FailureContext, error: unknown
   if (classify(error) === 'nonsense')
     return fail(
       `${url} cannot be read: ${seen.message}`,
-      'Look for a proxy or gateway that rewrites ranges.',
+      'Look for a proxy or gateway that rewrites answers, and list the host in NO_PROXY.',
     );
   if (classify(error) === 'server')
     return fail(
       `${where(context)} failed (${code(seen)}) and stayed so`,
       'Try again later; look at the status page or log of the service.',
     );
+  const isAnswered = seen.hasCode || (seen.status !== undefined && seen.status >= 300);
   return fail(
-    `${where(context)} answered ${code(seen)} to ${context.action} of ${url}`,
+    isAnswered
+      ? `${where(context)} answered ${code(seen)} to ${context.action} of ${url}`
+      : `The answer of ${where(context)} to ${context.action} of ${url} cannot be understood`,
     'Set CACHE_DEBUG=true to see the cause.',
   );
 }

@@ -3,42 +3,17 @@
  * region it speaks to, where its credentials come from, when a request is tried again.
  */
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
-import type { Readable } from 'node:stream';
-import { CacheError } from '../../errors.ts';
+import type { CacheError } from '../../errors.ts';
 import type { Emit } from '../../events.ts';
 import { linkAbort, raceAbort, withinTime, type LinkedAbort } from '../abort.ts';
+import { guardAnswers } from './answers.ts';
+import { CredentialProcesses } from './credential-process.ts';
 import { describeFailure, isRedirect, noCredentials } from './errors.ts';
-import { type ForeignFile, requireOrdinary } from './foreign-files.ts';
-import { notS3, type FailureContext } from './failure.ts';
+import { notS3, where, type FailureContext } from './failure.ts';
 import { inspect, Retry } from './faults.ts';
-import { readProfile } from './profile.ts';
+import type { Patience } from './patience.ts';
+import { completeSettings, isRegion, type ConnectionOptions, type Settings } from './settings.ts';
 import { createTransport, type Transport } from './transport.ts';
-
-export interface ConnectionOptions {
-  bucket: string;
-  /** @default the profile's, else us-east-1 */
-  region?: string | undefined;
-  /** @default the profile's `endpoint_url`, else AWS */
-  endpoint?: string | undefined;
-  /** @default true with a custom endpoint */
-  forcePathStyle?: boolean | undefined;
-  accelerate: boolean;
-  /** @default the SDK's whole chain */
-  credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
-  /** @default AWS_PROFILE, else `default` */
-  profile?: string | undefined;
-  /** Half a set of keys in the environment, for errors to name. @default none */
-  halfSet?: FailureContext['halfSet'];
-  proxy?: { https: string | undefined; no: string | undefined } | undefined;
-  /** Path of a PEM file with more certificate authorities (`AWS_CA_BUNDLE`). */
-  caBundle?: string | undefined;
-  /** Files that the SDK or Node reads by itself. @default none are looked at */
-  foreignFiles?: readonly ForeignFile[] | undefined;
-  stallTimeoutMs: number;
-  /** First wait before a retry; doubles each time. @default 100 */
-  retryDelayMs?: number | undefined;
-  emit: Emit;
-}
 
 /** What a request is for: names it in errors. */
 export interface Purpose {
@@ -48,6 +23,8 @@ export interface Purpose {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** The second chance of a service that has never answered: with it, a build waits `CACHE_STALL_TIMEOUT` and 10 s at most. */
+const SECOND_CHANCE_MS = 8000;
 /** Single sign-on and credential processes may be slow; nothing configured shows within 3 s on its own. */
 const CREDENTIALS_TIMEOUT_MS = 15_000;
 const MAX_REDIRECTS = 2;
@@ -56,18 +33,19 @@ const MAX_REDIRECTS = 2;
 export async function connect(options: ConnectionOptions): Promise<Connection> {
   // Read by the SDK, once a process, when the first client is made; there is no other way to silence its warning.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
-  const connectTimeoutMs = Math.min(CONNECT_TIMEOUT_MS, options.stallTimeoutMs);
-  requireOrdinary(options.foreignFiles ?? []);
-  const transport = createTransport({ proxy: options.proxy, caBundle: options.caBundle, connectTimeoutMs });
-  const fromProfile = await readProfile(options.profile);
-  if (fromProfile.tokenFile !== undefined)
-    requireOrdinary([{ variable: 'web_identity_token_file', path: fromProfile.tokenFile }]);
-  const region = options.region ?? fromProfile.region ?? 'us-east-1';
-  const endpoint = options.endpoint ?? fromProfile.endpoint;
-  return new Connection({ ...options, region, endpoint }, transport);
+  const settings = await completeSettings(options);
+  const { stallTimeoutMs, proxy, names, caBundle } = settings;
+  const connectTimeoutMs = Math.min(CONNECT_TIMEOUT_MS, stallTimeoutMs);
+  const patience = { answerMs: stallTimeoutMs };
+  const transport = createTransport({
+    proxy,
+    proxyName: names.proxy,
+    caBundle,
+    connectTimeoutMs,
+    patience,
+  });
+  return new Connection(settings, transport, patience);
 }
-
-type Settled = ConnectionOptions & { region: string; endpoint: string | undefined };
 
 export class Connection {
   readonly bucket: string;
@@ -75,21 +53,29 @@ export class Connection {
   readonly stallTimeoutMs: number;
   /** Whether this is a service other than AWS: those need gentler defaults, and more distrust. */
   readonly custom: boolean;
-  readonly #options: Settled;
+  readonly #options: Settings;
   readonly #transport: Transport;
+  readonly #patience: Patience;
+  readonly #processes: CredentialProcesses;
   #region: string;
   #client: S3Client;
   #authenticated = false;
+  /** Whether the service has ever said anything. */
+  #answered = false;
+  /** How far the service's clock is ahead of this machine's, as its last answer told it, milliseconds. */
+  #clockAheadMs = 0;
   /** Those under way. */
   readonly #transfers = new Set<LinkedAbort>();
 
-  constructor(options: Settled, transport: Transport) {
+  constructor(options: Settings, transport: Transport, patience: Patience) {
     this.bucket = options.bucket;
     this.emit = options.emit;
     this.stallTimeoutMs = options.stallTimeoutMs;
     this.custom = options.endpoint !== undefined;
     this.#options = options;
     this.#transport = transport;
+    this.#patience = patience;
+    this.#processes = new CredentialProcesses(options.emit);
     this.#region = options.region;
     this.#client = this.#createClient();
   }
@@ -99,8 +85,13 @@ export class Connection {
     return this.#client;
   }
 
+  /** The time by the service's clock, milliseconds since 1970; by this machine's before the first answer. */
+  now(): number {
+    return Date.now() + this.#clockAheadMs;
+  }
+
   retry(signal: AbortSignal): Retry {
-    return new Retry(signal, this.#options.retryDelayMs ?? 100);
+    return new Retry(signal, this.#options.retryDelayMs ?? 100, () => this.#stalled());
   }
 
   /**
@@ -144,8 +135,8 @@ export class Connection {
   }
 
   context({ action, key }: Purpose): FailureContext {
-    const { bucket, endpoint, profile, halfSet, stallTimeoutMs } = this.#options;
-    return { bucket, endpoint, profile, halfSet, stallTimeoutMs, region: this.#region, action, key };
+    const { bucket, endpoint, names, profile, halfSet, stallTimeoutMs } = this.#options;
+    return { bucket, endpoint, names, profile, halfSet, stallTimeoutMs, region: this.#region, action, key };
   }
 
   /** A signal for one transfer: it follows the caller's, and ends with the connection. */
@@ -164,6 +155,7 @@ export class Connection {
   close(): void {
     // Else a transfer that nobody waits for would take the end of its sockets for a fault, and go on with new ones.
     for (const transfer of this.#transfers) transfer.abort(new Error('the store was closed'));
+    this.#processes.stop('was not waited for');
     this.#client.destroy();
     this.#transport.httpAgent.destroy();
     this.#transport.httpsAgent.destroy();
@@ -194,20 +186,17 @@ export class Connection {
       ...(profile === undefined ? {} : { profile }),
     };
     const client = new S3Client(config);
-    client.middlewareStack.add(
-      (next) => async (args) => {
-        const result = await next(args);
-        if (isWebPage(result.response))
-          throw notS3(this.context({ action: '', key: '' }), 'it answers with a web page');
-        return result;
-      },
-      { step: 'deserialize', name: 'refuseWebPages' },
-    );
+    guardAnswers(client, {
+      stallTimeoutMs,
+      onAnswer: (date) => this.#heard(date),
+      refuse: (evidence) => notS3(this.context({ action: '', key: '' }), evidence),
+    });
     return client;
   }
 
   /** Asks for the credentials apart from any request, so that a failure here is known to be about them. */
   async #authenticate(signal: AbortSignal, { forceRefresh = false } = {}): Promise<void> {
+    this.#processes.forget();
     const found = this.#client.config.credentials({ forceRefresh });
     try {
       if ((await withinTime(raceAbort(found, signal), CREDENTIALS_TIMEOUT_MS)) !== undefined) {
@@ -216,10 +205,33 @@ export class Connection {
       }
     } catch (error) {
       signal.throwIfAborted();
-      throw noCredentials(error, this.context({ action: '', key: '' }));
+      throw noCredentials(error, this.context({ action: '', key: '' }), this.#processes.failure);
     }
-    const late = new Error(`nothing within ${CREDENTIALS_TIMEOUT_MS / 1000} s`);
-    throw noCredentials(late, this.context({ action: '', key: '' }));
+    const late = `gave nothing within ${CREDENTIALS_TIMEOUT_MS / 1000} s`;
+    this.#processes.stop(late);
+    throw noCredentials(new Error(late), this.context({ action: '', key: '' }), this.#processes.failure);
+  }
+
+  /** A request is about to be sent again after it stalled. */
+  #stalled(): void {
+    const place = where(this.context({ action: '', key: '' }));
+    const waited = this.#patience.answerMs / 1000;
+    if (this.#answered) {
+      this.emit({ type: 'step', text: `${place} made no progress for ${waited} s: trying again` });
+      return;
+    }
+    this.#patience.answerMs = Math.min(this.stallTimeoutMs, SECOND_CHANCE_MS);
+    this.emit({
+      type: 'warning',
+      message: `${place} has not answered within ${waited} s: trying again, for ${this.#patience.answerMs / 1000} s at most`,
+      hint: 'CACHE_STALL_TIMEOUT (seconds) says how long to wait the first time.',
+    });
+  }
+
+  #heard(date: number | undefined): void {
+    this.#answered = true;
+    this.#patience.answerMs = this.stallTimeoutMs;
+    if (date !== undefined) this.#clockAheadMs = date - Date.now();
   }
 
   /** Whether the bucket turned out to be in another region, to which the client now speaks. */
@@ -228,7 +240,7 @@ export class Connection {
     if (!isRedirect(seen)) return false;
     if (used !== this.#client) return true;
     const region = seen.headers['x-amz-bucket-region'] ?? seen.region;
-    if (region === undefined || region === this.#region) return false;
+    if (region === undefined || !isRegion(region) || region === this.#region) return false;
     this.emit({
       type: 'warning',
       message: `Bucket ${this.bucket} is in ${region}, not in ${this.#region}: every run asks twice`,
@@ -238,26 +250,6 @@ export class Connection {
     this.#client = this.#createClient(used.config.credentials);
     return true;
   }
-}
-
-/** A success, to look at: web servers and login pages say 200 to everything, and the SDK reads nothing out of it. */
-function isWebPage(response: unknown): boolean {
-  const {
-    statusCode,
-    headers = {},
-    body,
-  } = response as {
-    statusCode?: number;
-    headers?: Record<string, string>;
-    body?: Readable;
-  };
-  // A gateway's 502 is a page as well, but a failure that passes.
-  if (statusCode === undefined || statusCode >= 300) return false;
-  if (!/^text\/html/i.test(headers['content-type'] ?? '')) return false;
-  // moto calls its empty answers text/html too; like every S3 server, it signs them with a request id.
-  if (Object.keys(headers).some((name) => name.startsWith('x-amz'))) return false;
-  body?.on('error', () => {}).destroy();
-  return true;
 }
 
 const EXPIRED = new Set(['ExpiredToken', 'ExpiredTokenException', 'TokenRefreshRequired']);

@@ -25,8 +25,19 @@ export function describeFailure(error: unknown, context: FailureContext): CacheE
 /**
  * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT` or a timeout
  * came from there.
+ * @param processFailure what went wrong with the profile's `credential_process`, the one source that must have worked
  */
-export function noCredentials(error: unknown, context: FailureContext): CacheError {
+export function noCredentials(error: unknown, context: FailureContext, processFailure?: string): CacheError {
+  if (processFailure !== undefined) {
+    return new CacheError(
+      'STORE_NO_CREDENTIALS',
+      `No AWS credentials for s3://${context.bucket}: ${processFailure}`,
+      {
+        hint: 'Run it by itself to see what it needs, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+        cause: sanitized(error),
+      },
+    );
+  }
   const profile =
     context.profile === undefined ? 'the shared AWS profile' : `the AWS profile "${context.profile}"`;
   const { halfSet } = context;
@@ -108,7 +119,7 @@ function configurationFailure(
     seen.message === 'Invalid URL'
   ) {
     return new CacheError('CONFIG_INVALID', `No usable S3 address: ${oneLine(seen.message)}`, {
-      hint: 'Check AWS_ENDPOINT_URL_S3 (with http:// or https://), AWS_REGION, and that CACHE_S3_ACCELERATE is off for this bucket.',
+      hint: `Check ${context.names.endpoint} (with http:// or https://), ${context.names.region}, and that CACHE_S3_ACCELERATE is off for this bucket.`,
       cause: sanitized(error),
     });
   }

@@ -2,11 +2,19 @@
 import { CacheError, redact } from '../../errors.ts';
 import { inspect, type Inspected } from './faults.ts';
 
+/** Where settings with several sources came from, or would: a variable, or an entry of a profile. */
+export interface SettingNames {
+  endpoint: string;
+  region: string;
+  proxy: string;
+}
+
 /** What was being done when it failed. */
 export interface FailureContext {
   bucket: string;
   /** The custom endpoint, or undefined for AWS. */
   endpoint: string | undefined;
+  names: SettingNames;
   region: string;
   profile: string | undefined;
   /** Variables of which the environment has only one. */
@@ -21,7 +29,7 @@ export interface FailureContext {
 /** A web server, a login page, a console port: anything but S3. */
 export function notS3(context: FailureContext, evidence: string, error?: unknown): CacheError {
   return new CacheError('STORE_NOT_S3', `${where(context)} is not an S3 service: ${evidence}`, {
-    hint: 'Point AWS_ENDPOINT_URL_S3 at the S3 API (for MinIO port 9000, not the console), and check for a captive portal or proxy.',
+    hint: `Point ${context.names.endpoint} at the S3 API (for MinIO port 9000, not the console), and check for a captive portal or proxy.`,
     cause: sanitized(error),
   });
 }
@@ -30,9 +38,9 @@ export function where({ endpoint, region }: FailureContext): string {
   return endpoint ?? `https://s3.${region}.amazonaws.com`;
 }
 
-export function code({ name, status }: Inspected): string {
-  if (status === undefined) return name;
-  return name === 'Error' || name === 'Unknown' ? String(status) : `${status} ${name}`;
+/** What the service answered: `503 SlowDown`, or the status alone. Without a code of its own an error is named by a class of JavaScript's. */
+export function code({ name, status, hasCode }: Inspected): string {
+  return [status, hasCode ? name : undefined].filter((part) => part !== undefined).join(' ');
 }
 
 export function oneLine(text: string): string {

@@ -60,7 +60,7 @@ export function classify(error: unknown): Fault {
   if (isGarbledTls(code)) return 'nonsense';
   if (code === 'ETIMEDOUT' || name === 'TimeoutError') return 'stalled';
   // By name before status: an error that S3 sends inside a 200 comes out of the SDK as a 503, whatever it is.
-  if (THROTTLING.has(name)) return 'throttled';
+  if (THROTTLING.test(name)) return 'throttled';
   if (name === 'InternalError' || name === 'RequestTimeout') return 'server';
   if (hasCode && CONDITIONS.has(name)) return 'final';
   if (status === 429 || status === 503) return 'throttled';
@@ -81,17 +81,9 @@ const CONDITIONS = new Set([
   'AccessDenied',
 ]);
 
-const THROTTLING = new Set([
-  'SlowDown',
-  'SlowDownRead',
-  'SlowDownWrite',
-  'ServiceUnavailable',
-  'Throttling',
-  'ThrottlingException',
-  'RequestLimitExceeded',
-  'TooManyRequests',
-  'BandwidthLimitExceeded',
-]);
+/** Every service has names of its own, and Wasabi's `RequestRateLimitExceeded` comes with status 400. */
+const THROTTLING =
+  /^SlowDown|Throttl|^TooManyRequests|Rate(Limit)?Exceeded$|^(Request|Bandwidth|Qps)LimitExceeded$|^(ServiceUnavailable|ServerBusy)$/;
 
 /** The parts of an SDK error that decisions are made on. */
 export interface Inspected {
@@ -135,10 +127,13 @@ export class Retry {
   #failures = 0;
   readonly #signal: AbortSignal;
   readonly #baseDelayMs: number;
+  readonly #onStall: () => void;
 
-  constructor(signal: AbortSignal, baseDelayMs: number) {
+  /** @param onStall called before a request that stalled is sent again */
+  constructor(signal: AbortSignal, baseDelayMs: number, onStall: () => void) {
     this.#signal = signal;
     this.#baseDelayMs = baseDelayMs;
+    this.#onStall = onStall;
   }
 
   /** Something worth having arrived: what comes next is a new fault, not the same one again. */
@@ -155,6 +150,7 @@ export class Retry {
     const fault = classify(error);
     this.#failures += 1;
     if (this.#failures >= ATTEMPTS[fault]) throw error;
+    if (fault === 'stalled') this.#onStall();
     if (fault === 'skewed' || fault === 'stalled') return;
     const asked = Number(inspect(error).headers['retry-after'] ?? 0) * 1000;
     await this.pause(fault, this.#failures, Number.isFinite(asked) ? asked : 0);

@@ -14,7 +14,7 @@ export function networkFailure(
   if (seen.status !== undefined && classify(error) !== 'reset') return undefined;
   if (code === 'PROXY_REFUSED') {
     return new CacheError('STORE_UNREACHABLE', `${seen.message} on the way to ${place}`, {
-      hint: 'Check HTTPS_PROXY, or list the host in NO_PROXY.',
+      hint: `Check ${context.names.proxy}, or list the host in NO_PROXY.`,
       cause,
     });
   }
@@ -24,7 +24,7 @@ export function networkFailure(
       'STORE_TLS',
       `No TLS connection to ${place}: what answers there does not speak TLS (${code})`,
       {
-        hint: 'A server without TLS needs an http:// endpoint in AWS_ENDPOINT_URL_S3.',
+        hint: `A server without TLS needs an http:// endpoint in ${context.names.endpoint}.`,
         cause,
       },
     );
@@ -38,12 +38,12 @@ export function networkFailure(
   switch (classify(error)) {
     case 'dns':
       return new CacheError('STORE_UNREACHABLE', `The host name of ${place} does not resolve (${code})`, {
-        hint: `Check ${context.endpoint === undefined ? 'AWS_REGION' : 'AWS_ENDPOINT_URL_S3'} and this machine's DNS.`,
+        hint: `Check ${context.endpoint === undefined ? context.names.region : context.names.endpoint} and this machine's DNS.`,
         cause,
       });
     case 'refused':
       return new CacheError('STORE_UNREACHABLE', `No connection to ${place} (${code})`, {
-        hint: `Check that the service runs and ${context.endpoint === undefined ? 'that a firewall lets port 443 through' : 'that AWS_ENDPOINT_URL_S3 is right'}.`,
+        hint: `Check that the service runs and ${context.endpoint === undefined ? 'that a firewall lets port 443 through' : `that ${context.names.endpoint} is right`}.`,
         cause,
       });
     case 'reset':
@@ -52,12 +52,20 @@ export function networkFailure(
         cause,
       });
     case 'stalled':
-      return new CacheError('STORE_STALLED', `${place} sent no byte for ${context.stallTimeoutMs / 1000} s`, {
-        hint: 'Raise CACHE_STALL_TIMEOUT (seconds) if the network is known to pause.',
+      return new CacheError(
+        'STORE_STALLED',
+        `${place} made no progress for ${context.stallTimeoutMs / 1000} s`,
+        {
+          hint: 'Raise CACHE_STALL_TIMEOUT (seconds) if the network is known to pause.',
+          cause,
+        },
+      );
+    default:
+      if (!/^E[A-Z]+$/.test(code)) return undefined;
+      return new CacheError('STORE_UNREACHABLE', `No connection to ${place} (${code})`, {
+        hint: "Check this machine's network and limits (ulimit -n).",
         cause,
       });
-    default:
-      return undefined;
   }
 }
 

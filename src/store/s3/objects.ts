@@ -2,6 +2,7 @@
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
 import type { EntryInfo } from '../store.ts';
+import { foreignEncoding } from './answers.ts';
 import type { Connection } from './connection.ts';
 import { notS3 } from './failure.ts';
 import { inspect, TransferError } from './faults.ts';
@@ -129,7 +130,11 @@ function checkRange(
   { start, end, etag }: RangeRequest,
 ): { partial: boolean; offset: number } {
   if (etag !== undefined && plainEtag(answer.ETag ?? '') !== etag) throw new ReplacedError();
-  if (answer.$metadata.httpStatusCode !== 206) return { partial: false, offset: 0 };
+  const encoding = foreignEncoding(answer.ContentEncoding);
+  if (answer.$metadata.httpStatusCode !== 206) {
+    if (encoding !== undefined) throw encoded(encoding);
+    return { partial: false, offset: 0 };
+  }
   const range = parseContentRange(answer.ContentRange ?? '');
   if (range === undefined || range.start !== start || range.end > end) {
     throw new TransferError(
@@ -137,6 +142,8 @@ function checkRange(
       `asked for bytes ${start}-${end - 1}, got "${answer.ContentRange ?? ''}"`,
     );
   }
+  // Tools that copy entries declare them as gzip, and they come as they are stored. What a proxy has encoded has another length.
+  if (encoding !== undefined && answer.ContentLength !== range.end - range.start) throw encoded(encoding);
   if (answer.ContentLength !== undefined && answer.ContentLength !== range.end - range.start) {
     throw new TransferError(
       'nonsense',
@@ -144,6 +151,10 @@ function checkRange(
     );
   }
   return { partial: true, offset: start };
+}
+
+function encoded(encoding: string): TransferError {
+  return new TransferError('nonsense', `the object came encoded (${encoding}), which was not asked for`);
 }
 
 /** Sample value: `bytes 0-8388607/61865984` (RFC 9110 section 14.4). `end` is one past the last byte. */

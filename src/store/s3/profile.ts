@@ -30,8 +30,8 @@ export async function readProfile(
     read((section) => section['web_identity_token_file']),
   ]);
   return {
-    ...(region === undefined ? {} : { region }),
-    ...(endpoint === undefined || ignored === 'true' ? {} : { endpoint }),
+    ...(region === undefined || region === '' ? {} : { region }),
+    ...(endpoint === undefined || endpoint === '' || ignored === 'true' ? {} : { endpoint }),
     ...(tokenFile === undefined ? {} : { tokenFile }),
   };
 }

@@ -1,5 +1,5 @@
 /** Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it dynamically. */
-import { ListObjectsV2Command } from '@aws-sdk/client-s3';
+import type { CacheError } from '../../errors.ts';
 import type {
   EntryDetails,
   EntryInfo,
@@ -10,10 +10,12 @@ import type {
   WriteOptions,
   WriteOutcome,
 } from '../store.ts';
-import { connect, type Connection, type ConnectionOptions } from './connection.ts';
+import { connect, type Connection, type Purpose } from './connection.ts';
 import { removeObject } from './deletion.ts';
 import { openObject } from './download.ts';
-import { lookUp, plainEtag } from './objects.ts';
+import { listObjects } from './listing.ts';
+import { lookUp } from './objects.ts';
+import type { ConnectionOptions } from './settings.ts';
 import { uploadObject } from './upload.ts';
 
 export interface S3StoreOptions extends ConnectionOptions {
@@ -79,23 +81,11 @@ class S3Store implements Store {
   }
 
   async *list(prefix: string, { signal }: StoreOptions): AsyncIterable<EntryInfo> {
-    let token: string | undefined;
-    do {
-      const command = new ListObjectsV2Command({
-        Bucket: this.#connection.bucket,
-        Prefix: prefix,
-        ...(token === undefined ? {} : { ContinuationToken: token }),
-      });
-      const page = await this.#explained({ action: 's3:ListBucket', key: prefix, signal }, () =>
-        this.#connection.send((client) => client.send(command, { abortSignal: signal }), signal),
-      );
-      for (const { Key: key, Size: size = 0, LastModified: modified, ETag: etag = '' } of page.Contents ??
-        []) {
-        // Some servers show folders as empty objects.
-        if (key !== undefined && !key.endsWith('/')) yield { key, size, modified, etag: plainEtag(etag) };
-      }
-      token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
-    } while (token !== undefined);
+    try {
+      yield* listObjects(this.#connection, prefix, { signal });
+    } catch (error) {
+      throw this.#explain(error, { action: 's3:ListBucket', key: prefix, signal });
+    }
   }
 
   async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
@@ -106,22 +96,27 @@ class S3Store implements Store {
   }
 
   now(): number {
-    return Date.now();
+    return this.#connection.now();
   }
 
   close(): void {
     this.#connection.close();
   }
 
-  async #explained<T>(
-    { action, key, signal }: { action: string; key: string; signal: AbortSignal },
-    work: () => Promise<T>,
-  ): Promise<T> {
+  async #explained<T>(asked: Asked, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      signal.throwIfAborted();
-      throw this.#connection.explain(error, { action, key });
+      throw this.#explain(error, asked);
     }
   }
+
+  #explain(error: unknown, { action, key, signal }: Asked): CacheError {
+    signal.throwIfAborted();
+    return this.#connection.explain(error, { action, key });
+  }
+}
+
+interface Asked extends Purpose {
+  signal: AbortSignal;
 }

@@ -9,15 +9,19 @@ import { CacheError } from '../../errors.ts';
 import { readFailure } from '../../files/read-failure.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import { PlainAgent, TlsAgent } from './agents.ts';
+import type { Patience } from './patience.ts';
 import { TunnelAgent } from './tunnel.ts';
 
 export interface TransportOptions {
   /** Proxy variables, as they are. */
   proxy?: { https: string | undefined; no: string | undefined } | undefined;
+  /** The variable that names the proxy, for errors. */
+  proxyName: string;
   /** A PEM file with more certificate authorities. */
   caBundle?: string | undefined;
   /** Limit for the proxy's answer, milliseconds. */
   connectTimeoutMs: number;
+  patience: Patience;
 }
 
 export interface Transport {
@@ -32,14 +36,14 @@ const MAX_SOCKETS = 64;
 export function createTransport(options: TransportOptions): Transport {
   const ca = options.caBundle === undefined ? undefined : readAuthorities(options.caBundle);
   const agentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS, ...(ca === undefined ? {} : { ca }) };
-  const proxy = proxyUrl(options.proxy?.https);
-  const { connectTimeoutMs } = options;
+  const proxy = proxyUrl(options.proxy?.https, options.proxyName);
+  const { connectTimeoutMs, patience } = options;
   return {
-    httpAgent: new PlainAgent({ keepAlive: true, maxSockets: MAX_SOCKETS }),
+    httpAgent: new PlainAgent({ keepAlive: true, maxSockets: MAX_SOCKETS }, patience),
     httpsAgent:
       proxy === undefined
-        ? new TlsAgent(agentOptions)
-        : new TunnelAgent(agentOptions, { proxy, noProxy: options.proxy?.no, connectTimeoutMs }),
+        ? new TlsAgent(agentOptions, patience)
+        : new TunnelAgent(agentOptions, { proxy, noProxy: options.proxy?.no, connectTimeoutMs, patience }),
   };
 }
 
@@ -57,11 +61,11 @@ function readAuthorities(path: string): string[] {
 }
 
 /** Sample values: `http://proxy:3128`, `proxy:3128`, `https://user:secret@proxy`. */
-function proxyUrl(text: string | undefined): URL | undefined {
+function proxyUrl(text: string | undefined, name: string): URL | undefined {
   if (text === undefined || text === '') return undefined;
   const full = text.includes('://') ? text : `http://${text}`;
   if (URL.canParse(full) && /^https?:/i.test(full)) return new URL(full);
-  throw new CacheError('CONFIG_INVALID', 'HTTPS_PROXY is no usable address', {
+  throw new CacheError('CONFIG_INVALID', `${name} is no usable address`, {
     hint: 'It takes http://host:port or https://host:port.',
   });
 }

@@ -5,18 +5,21 @@ import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { TlsAgent, type Created } from './agents.ts';
+import { bypassesProxy } from './no-proxy.ts';
+import type { Patience } from './patience.ts';
 
 export interface TunnelOptions {
   proxy: URL;
   noProxy: string | undefined;
   connectTimeoutMs: number;
+  patience: Patience;
 }
 
 export class TunnelAgent extends TlsAgent {
   readonly #tunnel: TunnelOptions;
 
   constructor(options: AgentOptions, tunnel: TunnelOptions) {
-    super(options);
+    super(options, tunnel.patience);
     this.#tunnel = tunnel;
   }
 
@@ -32,19 +35,6 @@ export class TunnelAgent extends TlsAgent {
     );
     return undefined;
   }
-}
-
-/**
- * Whether `NO_PROXY` exempts a host, as curl reads it: a name matches itself and its subdomains, a leading dot makes no
- * difference, `*` matches all.
- */
-export function bypassesProxy(host: string, noProxy: string | undefined): boolean {
-  const wanted = host.toLowerCase();
-  const rules = (noProxy ?? '').toLowerCase().split(/[\s,]+/);
-  return rules.some((rule) => {
-    const name = rule.replace(/:\d+$/, '').replace(/^\*?\./, '');
-    return rule === '*' || (name !== '' && (wanted === name || wanted.endsWith(`.${name}`)));
-  });
 }
 
 function openTunnel({ proxy, connectTimeoutMs }: TunnelOptions, target: string): Promise<Duplex> {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CacheEvent } from '../../../src/events.ts';
 import { createS3Store, type S3StoreOptions } from '../../../src/store/s3/s3-store.ts';
-import { bypassesProxy } from '../../../src/store/s3/tunnel.ts';
+import { bypassesProxy } from '../../../src/store/s3/no-proxy.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import { describeStoreContract, pieces, present, readAll, sha256 } from '../contract.ts';
@@ -234,6 +234,16 @@ describe('the proxy', () => {
     ['notamazonaws.com', 'amazonaws.com', false],
     ['s3.amazonaws.com', '', false],
     ['s3.amazonaws.com', undefined, false],
+    ['10.1.2.3', '10.0.0.0/8', true],
+    ['11.1.2.3', '10.0.0.0/8', false],
+    ['10.1.2.3', '10.1.2.3:443', true],
+    ['10.1.2.3', '10.0.0.0/33,10/8,/8,x/y', false],
+    ['fd00::1', 'fd00::/8', true],
+    ['fe80::1', '[fd00::]/8', false],
+    ['fd00::1', '10.0.0.0/8', false],
+    ['::1', '::1', true],
+    ['::1', '[::1]:9000', true],
+    ['s3.amazonaws.com', '0.0.0.0/0', false],
   ])('for %s under NO_PROXY=%s: left out %s', (host, noProxy, expected) => {
     expect(bypassesProxy(host, noProxy)).toBe(expected);
   });

@@ -324,6 +324,24 @@ describe('the way there', () => {
     expect([error.code, error.hint]).toEqual(['STORE_TLS', expect.stringContaining('http://')]);
   });
 
+  it.each(['AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3'])('set by %s: the hint names that', async (name) => {
+    const names = { endpoint: name };
+    const lost = await failure({ endpoint: 'http://no-such-host.invalid:9000', names });
+    const plain = await failure({ endpoint: server.endpoint.replace('http:', 'https:'), names });
+    server.faults.add({ match: () => true, effect: { type: 'html', status: 200 } });
+    const page = await failure({ names });
+    for (const { hint } of [lost, plain, page]) expect(hint).toMatch(new RegExp(`${name}\\b`));
+  });
+
+  it('through a proxy that is refused: the hint names its variable', async () => {
+    const error = await failure({
+      endpoint: 'https://s3.invalid',
+      proxy: { https: 'http://127.0.0.1:1', no: undefined },
+      names: { proxy: 'https_proxy' },
+    });
+    expect([error.code, error.hint]).toEqual(['STORE_UNREACHABLE', expect.stringContaining('https_proxy')]);
+  });
+
   it.each(['127.0.0.1:9000', 'localhost:9000', 'not a url'])(
     'with "%s" for an endpoint',
     async (endpoint) => {

@@ -34,7 +34,8 @@ beforeEach(async () => {
     caBundle,
     rangeSize: MIB,
     partSize: 5 * MIB,
-    stallTimeoutMs: 500,
+    // Nothing here stalls; a handshake may take long on a busy machine.
+    stallTimeoutMs: 10_000,
     retryDelayMs: 1,
     emit: (event) => event.type === 'warning' && warnings.push(event.message),
   });

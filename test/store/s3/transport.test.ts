@@ -31,7 +31,12 @@ describe.each(['http', 'https'] as const)('over %s', (scheme) => {
         : createHttpsServer({ key: identity.key, cert: identity.certificate }, answer);
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
-    const { httpAgent, httpsAgent } = createTransport({ caBundle, connectTimeoutMs: 5000 });
+    const { httpAgent, httpsAgent } = createTransport({
+      caBundle,
+      proxyName: 'HTTPS_PROXY',
+      connectTimeoutMs: 5000,
+      patience: { answerMs: 5000 },
+    });
     const { port } = server.address() as AddressInfo;
     const url = `${scheme}://127.0.0.1:${port}/`;
     try {

@@ -48,6 +48,13 @@ export type FaultEffect =
   | { type: 'error'; status: number; code: string; message?: string; headers?: Record<string, string> }
   /** What CompleteMultipartUpload does when it fails late: status 200, an error in the body. */
   | { type: 'error-in-200'; code: string; message?: string }
+  /**
+   * In place of an answer of HTTP's making: `first` goes over the connection, then `again`, without end, every `everyMs` or as fast
+   * as it is taken. Without `again` the connection ends.
+   */
+  | { type: 'raw'; first: string | Buffer; again?: string; everyMs?: number }
+  /** Status 200, and this document of XML. */
+  | { type: 'document'; make: () => string }
   /** A proxy or a login page answers instead. */
   | { type: 'html'; status: number; html?: string }
   /** Content-Length is right, the connection ends cleanly after `bytes`. */

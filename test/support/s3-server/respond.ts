@@ -1,4 +1,5 @@
 /** Sends an answer over the real socket, with whatever fault was asked for on the way. */
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer } from './exchange.ts';
@@ -11,6 +12,25 @@ export class ConnectionFault extends Error {}
 export function strike(request: IncomingMessage, effect: { type: 'reset' | 'stall' }): ConnectionFault {
   if (effect.type === 'reset') request.socket.destroy();
   return new ConnectionFault(effect.type);
+}
+
+/** Says what no server of HTTP would let anybody say. Resolves when the connection has ended. */
+export async function babble(
+  { socket }: IncomingMessage,
+  { first, again, everyMs }: Extract<FaultEffect, { type: 'raw' }>,
+): Promise<void> {
+  socket.write(first);
+  if (again === undefined) {
+    socket.end();
+    return;
+  }
+  while (!socket.destroyed) {
+    const taken = socket.write(again);
+    if (everyMs !== undefined) await sleep(everyMs);
+    else if (!taken)
+      await Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => undefined);
+    else await sleep(0);
+  }
 }
 
 /** The request's body as it arrives; a fault at `requestBytes` stops the reading there. */

@@ -6,11 +6,12 @@ import type { Address } from './address.ts';
 import { receiveBody } from './body.ts';
 import type { ReceivedBody } from './body.ts';
 import { s3Error, S3Error } from './errors.ts';
+import { xmlAnswer } from './exchange.ts';
 import type { Answer, Exchange, RefusedCondition } from './exchange.ts';
 import type { FaultEffect, Faults, LoggedRequest } from './faults.ts';
 import { findOperation } from './operations.ts';
 import type { Operation } from './operations.ts';
-import { ConnectionFault, incoming, respond, strike } from './respond.ts';
+import { babble, ConnectionFault, incoming, respond, strike } from './respond.ts';
 import { authenticate } from './signature.ts';
 import type { Authentication, S3User } from './signature.ts';
 import { bucketNamed } from './storage.ts';
@@ -59,6 +60,7 @@ export async function serve(
       answer.headers = {
         'x-amz-request-id': requestId,
         'x-amz-id-2': `id2-${index}`,
+        date: serverTime(state).toUTCString(),
         server: 'AmazonS3',
         ...answer.headers,
       };
@@ -154,6 +156,11 @@ async function applyEarly(
       if (later === undefined) throw strike(request, effect);
       return undefined;
     }
+    case 'document':
+      return xmlAnswer(effect.make());
+    case 'raw':
+      await babble(request, effect);
+      throw new ConnectionFault('raw');
     case 'delay':
       await sleep(effect.ms);
       return undefined;
