@@ -2,10 +2,11 @@ import { CacheError } from '../errors.ts';
 import type { ListedMember } from '../archive/list.ts';
 import { strangeName } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
-import type { EntryInfo } from '../store/store.ts';
+import type { EntryInfo, OpenEntry } from '../store/store.ts';
 import { parseKey } from '../key.ts';
 import { fullKey } from './entries.ts';
 import { identify } from './identify.ts';
+import { readEntry } from './reading.ts';
 import { type Session, withDeadline } from './session.ts';
 
 export interface Inspection {
@@ -21,17 +22,19 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
   const compression = parseKey(key, session.config.prefix)!.compression;
   return withDeadline(session, `Inspecting ${key}`, async (signal) => {
     const store = await session.store();
-    const entry = await store.open(key, { signal });
-    if (entry === undefined) {
-      throw new CacheError('STORE_NO_ENTRY', `There is no entry ${store.url(key)}`, {
-        hint: 'sandbox-cache list shows the entries there are.',
-      });
-    }
     const { list } = await import('../archive/list.ts');
-    const members: ListedMember[] = [];
     const options = { compression, signal, limits: session.config.limits };
-    for await (const member of list(entry.body, options)) members.push(member);
-    return { info: entry.info, url: store.url(key), metadata: entry.metadata, members };
+    const inspectEntry = async ({ info, metadata, body }: OpenEntry): Promise<Inspection> => {
+      const members: ListedMember[] = [];
+      for await (const member of list(body, options)) members.push(member);
+      return { info, url: store.url(key), metadata, members };
+    };
+    const entry = await store.open(key, { signal });
+    const found = entry && (await readEntry({ session, store, signal }, entry, inspectEntry));
+    if (found !== undefined && found !== 'deleted') return found;
+    throw new CacheError('STORE_NO_ENTRY', `There is no entry ${store.url(key)}`, {
+      hint: 'sandbox-cache list shows the entries there are.',
+    });
   });
 }
 

@@ -1,9 +1,8 @@
-import { CacheError } from '../errors.ts';
 import { posix } from 'node:path';
 import type { UnpackRoot } from '../archive/types.ts';
 import type { Unpacker } from '../archive/unpack.ts';
 import type { Recipe } from '../recipes/recipe.ts';
-import type { OpenEntry, Store } from '../store/store.ts';
+import type { OpenEntry } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
 import { removeReceipts } from '../workspace/receipt.ts';
@@ -47,7 +46,6 @@ async function startWorkers({ config }: Session): Promise<Unpacker> {
 export interface Placing {
   session: Session;
   subject: Subject;
-  store: Store;
   preparation: Preparation;
   signal: AbortSignal;
   /** The digest that the entry must have been made for, or its first 16 digits. */
@@ -69,32 +67,8 @@ export interface Placed {
 /**
  * Unpacks an entry into staging, commits it, and then lets `settle` verify it and write the receipts, while nobody else may
  * restore the same targets. Until the commit nothing of them is touched.
- * A new object under the key half-way starts it again, once.
  */
 export async function place<T>(
-  placing: Placing,
-  entry: OpenEntry,
-  settle: (placed: Placed) => Promise<T>,
-): Promise<T | 'in place by another'> {
-  const { store, signal } = placing;
-  const url = store.url(entry.info.key);
-  try {
-    return await placeOnce(placing, entry, settle);
-  } catch (error) {
-    if (!(error instanceof CacheError) || error.code !== 'STORE_REPLACED') throw error;
-    placing.session.emit({ type: 'step', text: `${url} was replaced while being read: starting again` });
-  }
-  const fresh = await store.open(entry.info.key, { signal });
-  if (fresh === undefined) throw new CacheError('STORE_REPLACED', `${url} was deleted while being read`);
-  const preparation = prepare(placing.session);
-  try {
-    return await placeOnce({ ...placing, preparation }, fresh, settle);
-  } finally {
-    preparation.close();
-  }
-}
-
-async function placeOnce<T>(
   { session, subject, preparation, signal, digest }: Placing,
   entry: OpenEntry,
   settle: (placed: Placed) => Promise<T>,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { CacheError, type ErrorCode } from '../errors.ts';
+import { CacheError } from '../errors.ts';
 import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import type { Rejected } from '../workspace/rejected.ts';
@@ -9,6 +9,7 @@ import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { type Older, olderEntries } from './older-entries.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
+import { isEntryFault, readEntry } from './reading.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
 import { signer } from './signing.ts';
 import { verify } from './verify.ts';
@@ -19,15 +20,6 @@ export interface RestoreOptions {
   /** Delete an entry whose bytes or whose tree fail their checks. */
   evict?: boolean;
 }
-
-/** What is wrong with the entry itself, not with this machine or the network: the next save replaces it. */
-const ENTRY_FAULTS: readonly ErrorCode[] = [
-  'ARCHIVE_CORRUPT',
-  'ARCHIVE_TRUNCATED',
-  'ARCHIVE_REFUSED',
-  'ARCHIVE_MISMATCH',
-  'ARCHIVE_UNTRUSTED',
-];
 
 /** Puts the entry that the lockfile asks for in place, verified, or leaves everything as it was. */
 export async function restore(
@@ -123,29 +115,25 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   const { recipe, project, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
-  return rejectingFaulty(restoring, entry.info, async () => {
-    const outcome = await place(
-      { ...restoring, digest: subject.digest },
-      entry,
-      async (placed): Promise<OutcomeDetail> => {
-        session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
-        const verified = await verify(subject, restoring.signal);
-        if (!verified.ok) {
-          const { reason, blame } = verified;
-          const evicted = await rejectUnverified(restoring, entry.info, verified);
-          return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
-        }
-        confirm(subject, placed);
-        const elsewhere = recipe.lookElsewhere?.(project);
-        if (elsewhere !== undefined)
-          return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', ...where };
-        session.emit({ type: 'step', text: 'Cache restored successfully' });
-        const { installSeconds } = placed;
-        return { type: 'restored', from: entry.from, ...work(placed, began), installSeconds, ...where };
-      },
-    );
-    return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
-  });
+  const settle = async (placed: Placed, { info, from }: OpenEntry): Promise<OutcomeDetail> => {
+    session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
+    const verified = await verify(subject, restoring.signal);
+    if (!verified.ok) {
+      const { reason, blame } = verified;
+      const evicted = await rejectUnverified(restoring, info, verified);
+      return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
+    }
+    confirm(subject, placed);
+    const elsewhere = recipe.lookElsewhere?.(project);
+    if (elsewhere !== undefined)
+      return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', ...where };
+    session.emit({ type: 'step', text: 'Cache restored successfully' });
+    const { installSeconds } = placed;
+    return { type: 'restored', from, ...work(placed, began), installSeconds, ...where };
+  };
+  const outcome = await placeEntry({ ...restoring, digest: subject.digest }, entry, settle);
+  if (outcome === 'deleted') return missAfterAll(restoring);
+  return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
 }
 
 /** Entries that are tried, one after the other, where only signed ones count. */
@@ -191,16 +179,43 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   const where = { key: older.info.key, url: store.url(older.info.key) };
   session.emit({ type: 'step', text: `Falling back to ${where.url}` });
   const began = performance.now();
-  const outcome = await rejectingFaulty(restoring, entry.info, () =>
-    place({ ...restoring, digest: older.digest }, entry, async (placed): Promise<OutcomeDetail> => ({
-      type: 'fallback',
-      from: entry.from,
-      wanted: key,
-      ...work(placed, began),
-      ...where,
-    })),
-  );
+  const settle = async (placed: Placed, { from }: OpenEntry): Promise<OutcomeDetail> => ({
+    type: 'fallback',
+    from,
+    wanted: key,
+    ...work(placed, began),
+    ...where,
+  });
+  const outcome = await placeEntry({ ...restoring, digest: older.digest }, entry, settle);
+  if (outcome === 'deleted') return undefined;
   return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
+}
+
+/** Places an entry, and starts again where it has to be read again. */
+function placeEntry(
+  restoring: Restoring & { digest: string },
+  opened: OpenEntry,
+  settle: (placed: Placed, entry: OpenEntry) => Promise<OutcomeDetail>,
+): Promise<OutcomeDetail | 'in place by another' | 'deleted'> {
+  let { preparation } = restoring;
+  return readEntry(restoring, opened, async (entry) => {
+    if (entry !== opened) {
+      // What has taken its place may be nothing for this machine. To the restore it is gone then.
+      if ((await lackedHere(needsIn(entry.metadata), restoring.subject.project)) !== undefined) {
+        await giveUp(entry);
+        return 'deleted';
+      }
+      // A failure has ended the workers.
+      preparation = prepare(restoring.session);
+    }
+    try {
+      return await rejectingFaulty(restoring, entry, () =>
+        place({ ...restoring, preparation }, entry, (placed) => settle(placed, entry)),
+      );
+    } finally {
+      preparation.close();
+    }
+  });
 }
 
 function work({ bytes, files, storedBytes }: Placed, began: number): Work {
@@ -211,23 +226,30 @@ function hitLine({ from }: OpenEntry): string {
   return from === 's3' ? 'Cache hit! Downloading from S3...' : 'Cache hit! Reading from the local cache...';
 }
 
+/** The entry has gone since it was found; what was prepared for it has been used up. */
+async function missAfterAll(restoring: Restoring): Promise<OutcomeDetail> {
+  const preparation = prepare(restoring.session);
+  try {
+    return await restoreFrom({ ...restoring, preparation }, undefined);
+  } finally {
+    preparation.close();
+  }
+}
+
 async function rejectingFaulty<T>(
   restoring: Restoring,
-  entry: EntryInfo,
+  entry: OpenEntry,
   work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (!isEntryFault(error)) throw error;
+    // A damaged copy says nothing about its original.
+    if (entry.dropCopy !== undefined || !isEntryFault(error)) throw error;
     const { code, message, hint, cause } = error;
-    const evicted = await reject(restoring, entry, { reason: message });
+    const evicted = await reject(restoring, entry.info, { reason: message });
     throw new CacheError(code, `${message}${evicted}`, { ...(hint === undefined ? {} : { hint }), cause });
   }
-}
-
-function isEntryFault(error: unknown): error is CacheError {
-  return error instanceof CacheError && ENTRY_FAULTS.includes(error.code);
 }
 
 /** As `reject`, for a tree that did not pass its verification. */

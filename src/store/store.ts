@@ -67,6 +67,12 @@ export interface EntryInfo {
   modified: Date | undefined;
   /** Opaque; equal only for equal objects. */
   etag: string;
+  /**
+   * A random mark of the save that wrote it. Where two have one, it says whether they are the same object: a service that copies an
+   * object onto itself, to change its storage class for one, gives it another ETag. Unknown in listings, for entries that other
+   * programs wrote, and in a directory, which copies nothing.
+   */
+  writeId?: string | undefined;
 }
 
 export interface EntryDetails extends EntryInfo {
@@ -79,13 +85,16 @@ export interface OpenEntry {
   /** Where the bytes come from: with a directory in front of S3 it is known only now. */
   from: 's3' | 'local';
   metadata: Record<string, string>;
+  /** For a copy, ends with STORE_REPLACED when its original was deleted or replaced: the next `open` reads that. */
   body: AsyncIterable<Uint8Array>;
+  /** Only a copy has it: whoever found it damaged has it dropped, and the next `open` reads the original. */
+  dropCopy?: () => Promise<void>;
 }
 
 /** `absent`: nothing was under the key. `another`: what is there is not the object that was named, and stays. */
 export type RemoveOutcome = 'removed' | 'absent' | 'another';
 
 export type WriteOutcome =
-  | { type: 'saved'; size: number; etag: string }
+  | { type: 'saved'; size: number; etag: string; writeId?: string }
   /** Somebody else's entry is under the key; ours was dropped. */
   | { type: 'exists' };

@@ -2,10 +2,12 @@
  * A near store in front of a far one: a directory in front of S3. The far one is the truth: it says what exists, and a save
  * is saved when it is there. The near one is a copy that may be missing, old or broken without harm; its faults only warn.
  *
- * ETags of entries read from the copy name both: `near:<copy's>` or `near:<copy's>:<original's>`. So whoever found such an
- * entry bad replaces or removes the copy and, where it is known to be the same, the original.
+ * So a copy is checked while it is read: is its original still there, and still the same? The far store is asked when reading
+ * begins. The copy does not end before the answer, which is usually there by then. Without an answer it is used with a warning.
  */
 import type { Emit } from '../events.ts';
+import { checkCopy } from './copy-check.ts';
+import { originMetadata, splitMetadata } from './origin.ts';
 import { Relay } from './relay.ts';
 import type {
   EntryDetails,
@@ -28,15 +30,18 @@ export function createTieredStore(options: TieredStoreOptions): Store {
   return new TieredStore(options);
 }
 
-/** Metadata of a copy: the ETag of what it is a copy of. */
-const ORIGIN = 'origin-etag';
 const RELAY_BYTES = 8 * 1024 * 1024;
+/** The ETag of a copy that does not say what it is a copy of: no object's. */
+const UNKNOWN = '';
 
 class TieredStore implements Store {
   readonly kind;
   readonly #local: Store;
   readonly #remote: Store;
   readonly #emit: Emit;
+  /** Keys whose copies are not to be used: out of date, or damaged. The directory may not let us delete them. */
+  readonly #dropped = new Set<string>();
+  #warned = false;
 
   constructor({ local, remote, emit }: TieredStoreOptions) {
     this.#local = local;
@@ -58,13 +63,10 @@ class TieredStore implements Store {
   }
 
   async open(key: string, options: StoreOptions): Promise<OpenEntry | undefined> {
-    const copy = await this.#locally(() => this.#local.open(key, options), options.signal);
-    if (copy !== undefined) {
-      const { [ORIGIN]: origin, ...metadata } = copy.metadata;
-      const etag = ['near', copy.info.etag, ...(origin === undefined ? [] : [origin])].join(':');
-      this.#emit({ type: 'step', text: `Found a copy: ${this.#local.url(key)}` });
-      return { info: { ...copy.info, etag }, from: copy.from, metadata, body: copy.body };
-    }
+    const copy = this.#dropped.has(key)
+      ? undefined
+      : await this.#locally(() => this.#local.open(key, options), options.signal);
+    if (copy !== undefined) return this.#checked(copy, options);
     const entry = await this.#remote.open(key, options);
     return entry && { ...entry, body: this.#copying(entry, options) };
   }
@@ -73,11 +75,10 @@ class TieredStore implements Store {
     const metadata: Record<string, string> = { ...options.metadata };
     const copy = this.#startCopy(key, { ...options, metadata, ifExists: 'replace' });
     try {
-      const far = farCondition(options.ifExists);
-      const outcome = await this.#remote.write(key, passing(body, copy.relay), { ...options, ifExists: far });
+      const outcome = await this.#remote.write(key, passing(body, copy.relay), options);
       if (outcome.type === 'saved') {
         // In time: a directory writes down what travels with an entry when it has all of the entry.
-        metadata[ORIGIN] = outcome.etag;
+        Object.assign(metadata, originMetadata(outcome));
         copy.relay.end();
       }
       return outcome;
@@ -87,15 +88,10 @@ class TieredStore implements Store {
     }
   }
 
-  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
-    const { near, far } = etag === undefined ? {} : parseEtag(etag);
-    const copy = await this.#locally(
-      () => this.#local.remove(key, { signal, ...(near === undefined ? {} : { etag: near }) }),
-      signal,
-    );
-    // A bad copy of something unknown says nothing about the original.
-    if (near !== undefined && far === undefined) return copy ?? 'another';
-    return this.#remote.remove(key, { signal, ...(far === undefined ? {} : { etag: far }) });
+  async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
+    // Whatever becomes of the original: a copy can be made again.
+    await this.#locally(() => this.#local.remove(key, { signal: options.signal }), options.signal);
+    return this.#remote.remove(key, options);
   }
 
   now(): number {
@@ -105,6 +101,40 @@ class TieredStore implements Store {
   close(): void {
     this.#local.close();
     this.#remote.close();
+  }
+
+  /** A copy that is held against its original while it is read. Its `info` is that of the original. */
+  #checked(copy: OpenEntry, { signal }: StoreOptions): OpenEntry {
+    const { key, size } = copy.info;
+    const path = this.#local.url(key);
+    this.#emit({ type: 'step', text: `Found a copy: ${path}` });
+    const { origin, metadata } = splitMetadata(copy.metadata);
+    const info = { ...copy.info, etag: origin.etag ?? UNKNOWN, writeId: origin.writeId };
+    const drop = async (): Promise<void> => {
+      this.#dropped.add(key);
+      const { etag } = copy.info;
+      await this.#locally(() => this.#local.remove(key, { signal, etag }), signal);
+    };
+    const body = checkCopy(copy.body, {
+      origin: { ...origin, size },
+      original: { url: this.#remote.url(key), stat: (options) => this.#remote.stat(key, options) },
+      signal,
+      onSame: ({ etag }) => (info.etag = etag),
+      onStale: drop,
+      onUnknown: (reason) => this.#warnUnchecked(path, reason),
+    });
+    return { ...copy, info, metadata, body, dropCopy: drop };
+  }
+
+  /** Once a run: the next recipe's copy would say the same. */
+  #warnUnchecked(path: string, reason: string): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    this.#emit({
+      type: 'warning',
+      message: `The copy ${path} was used unchecked: ${reason}`,
+      hint: 'It may be out of date. Without CACHE_LOCAL_DIR there are no copies.',
+    });
   }
 
   /** Hands the entry on, and keeps a copy when all of it was taken. */
@@ -128,7 +158,7 @@ class TieredStore implements Store {
     body: AsyncIterable<Uint8Array>,
     { signal }: StoreOptions,
   ): AsyncGenerator<Uint8Array, undefined> {
-    const metadata = { ...entry.metadata, [ORIGIN]: entry.info.etag };
+    const metadata = { ...entry.metadata, ...originMetadata(entry.info) };
     const copy = this.#startCopy(entry.info.key, { signal, metadata, ifExists: 'replace' });
     try {
       for await (const chunk of body) {
@@ -173,17 +203,4 @@ async function* passing(body: AsyncIterable<Uint8Array>, relay: Relay): AsyncGen
     await relay.push(chunk);
     yield chunk;
   }
-}
-
-function farCondition(ifExists: WriteOptions['ifExists']): WriteOptions['ifExists'] {
-  if (typeof ifExists === 'string') return ifExists;
-  const { far } = parseEtag(ifExists.etag);
-  return far === undefined ? 'keep' : { etag: far };
-}
-
-/** `near:<copy's>:<original's>`, `near:<copy's>`, or the original's alone. */
-function parseEtag(etag: string): { near?: string; far?: string } {
-  const [kind, near, far] = etag.split(':');
-  if (kind !== 'near' || near === undefined) return { far: etag };
-  return far === undefined ? { near } : { near, far };
 }

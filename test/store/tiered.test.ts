@@ -8,8 +8,8 @@ import { createDirectoryStore } from '../../src/store/directory.ts';
 import { createS3Store } from '../../src/store/s3/s3-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createTieredStore } from '../../src/store/tiered.ts';
-import { startS3Server, type S3Server } from '../support/s3-server.ts';
-import { describeStoreContract, pieces, present, readAll, sha256 } from './contract.ts';
+import { startS3Server, type FaultEffect, type S3Server } from '../support/s3-server.ts';
+import { describeStoreContract, pieces, present, readAll, sha256, stoppable } from './contract.ts';
 import { s3Options } from './s3/subject.ts';
 
 const { signal } = new AbortController();
@@ -55,17 +55,18 @@ describe('the contract', () => {
 
 describe('the copy', () => {
   const data = randomBytes(9_000_000);
-  const requests = (): number => server.requests.length;
+  const ranges = (): unknown[] => server.requests.map(({ range }) => range);
 
-  it('made by a save serves the restore, without a request', async () => {
+  it('made by a save serves the restore; the original is only looked at', async () => {
     const store = await openStore();
-    await store.write(KEY, pieces(data, 100_000), keep);
-    const before = requests();
+    const saved = await store.write(KEY, pieces(data, 100_000), keep);
+    server.requests.length = 0;
     const entry = await present(store, KEY);
     expect(sha256(await readAll(entry))).toBe(sha256(data));
     expect(entry.metadata).toEqual(keep.metadata);
     expect(entry.from).toBe('local');
-    expect(requests()).toBe(before);
+    expect(saved).toMatchObject({ etag: entry.info.etag, writeId: entry.info.writeId });
+    expect(ranges()).toEqual(['bytes=0-0']);
     store.close();
   });
 
@@ -75,11 +76,11 @@ describe('the copy', () => {
     const original = await present(store, KEY);
     expect(original.from).toBe('s3');
     expect(sha256(await readAll(original))).toBe(sha256(data));
-    const before = requests();
+    server.requests.length = 0;
     const entry = await present(store, KEY);
     expect(sha256(await readAll(entry))).toBe(sha256(data));
     expect(entry.metadata).toEqual(keep.metadata);
-    expect(requests()).toBe(before);
+    expect(ranges()).toEqual(['bytes=0-0']);
     store.close();
   });
 
@@ -118,24 +119,16 @@ describe('the copy', () => {
     store.close();
   });
 
-  it('and its original are replaced together when the copy was found bad', async () => {
+  it('and its original are replaced together when they were found bad', async () => {
     const store = await openStore();
     await store.write(KEY, pieces(data, 100_000), keep);
-    await truncate(join(dir, KEY), 5000);
     const { etag } = (await present(store, KEY)).info;
-    // A truncated copy has lost what travelled with it: nothing is known of the original, which stays.
-    expect(await store.write(KEY, pieces(data, 100_000), { ...keep, ifExists: { etag } })).toEqual({
-      type: 'exists',
-    });
-    await store.remove(KEY, { signal, etag });
-    expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(data));
-
-    const good = (await present(store, KEY)).info.etag;
     const better = randomBytes(1000);
-    const outcome = await store.write(KEY, pieces(better, 1000), { ...keep, ifExists: { etag: good } });
+    const outcome = await store.write(KEY, pieces(better, 1000), { ...keep, ifExists: { etag } });
     expect(outcome.type).toBe('saved');
     expect(await readFile(join(dir, KEY))).toEqual(better);
     expect(server.read('test-bucket', KEY)).toEqual(better);
+    expect(await store.remove(KEY, { signal, etag })).toBe('another');
     store.close();
   });
 
@@ -155,5 +148,107 @@ describe('the copy', () => {
     for (const warning of warnings)
       expect(warning).toMatchObject({ hint: expect.stringContaining('CACHE_LOCAL_DIR') });
     store.close();
+  });
+});
+
+describe('a copy and its original', () => {
+  const data = randomBytes(300_000);
+  const other = randomBytes(300_000);
+  let store: Store;
+  beforeEach(async () => {
+    store = await openStore();
+    await store.write(KEY, pieces(data, 100_000), keep);
+  });
+  afterEach(() => store.close());
+
+  const warnings = (): unknown[] => events.filter(({ type }) => type === 'warning');
+  const copied = (): Promise<string | undefined> => readFile(join(dir, KEY)).then(sha256, () => undefined);
+  const object = (): { etag: string } => server.bucket('test-bucket').objects.get(KEY)!;
+
+  it.each([
+    ['deleted', () => server.bucket('test-bucket').objects.delete(KEY), undefined],
+    ['replaced', () => server.place('test-bucket', { key: KEY, body: other }), other],
+    [
+      'replaced by another save of the same bytes',
+      () => server.place('test-bucket', { key: KEY, body: data, metadata: { 'write-id': 'other' } }),
+      data,
+    ],
+  ])(
+    '%s since: the copy ends in an error and is dropped, the next open reads what is there',
+    async (_, change, next) => {
+      change();
+      const stale = await present(store, KEY);
+      await expect(readAll(stale)).rejects.toMatchObject({ code: 'STORE_REPLACED' });
+      expect(await copied()).toBeUndefined();
+      const fresh = await store.open(KEY, { signal });
+      expect(fresh?.from).toBe(next === undefined ? undefined : 's3');
+      expect(fresh === undefined ? undefined : sha256(await readAll(fresh))).toBe(next && sha256(next));
+      expect(warnings()).toEqual([]);
+    },
+  );
+
+  it('a stale copy that may not be deleted is not used either', async () => {
+    server.place('test-bucket', { key: KEY, body: other });
+    await rm(join(dir, '.sandbox-cache', 'temporary'), { recursive: true });
+    await writeFile(join(dir, '.sandbox-cache', 'temporary'), 'in the way');
+    await expect(readAll(await present(store, KEY))).rejects.toMatchObject({ code: 'STORE_REPLACED' });
+    expect(await copied()).toBe(sha256(data));
+    expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(other));
+  });
+
+  it('copied onto itself: another ETag, and the same object', async () => {
+    const { etag } = object();
+    object().etag = 'of-the-copy-onto-itself';
+    const entry = await present(store, KEY);
+    expect(entry.info.etag).toBe(etag);
+    expect(sha256(await readAll(entry))).toBe(sha256(data));
+    expect(entry.from).toBe('local');
+    // What is found to be wrong with it now is wrong with the object of this ETag.
+    expect(entry.info.etag).toBe('of-the-copy-onto-itself');
+    expect(await copied()).toBe(sha256(data));
+  });
+
+  it('of another program, without a write id: its ETag decides', async () => {
+    const body = randomBytes(1000);
+    server.place('test-bucket', { key: 'by/hand.tar', body });
+    await readAll(await present(store, 'by/hand.tar'));
+    expect(
+      await present(store, 'by/hand.tar').then(async (entry) => [entry.from, await readAll(entry)]),
+    ).toEqual(['local', body]);
+    server.bucket('test-bucket').objects.get('by/hand.tar')!.etag = 'another';
+    await expect(readAll(await present(store, 'by/hand.tar'))).rejects.toMatchObject({
+      code: 'STORE_REPLACED',
+    });
+  });
+
+  it('a copy that has lost what travelled with it is read from the far store instead', async () => {
+    await truncate(join(dir, KEY), 5000);
+    await expect(readAll(await present(store, KEY))).rejects.toMatchObject({ code: 'STORE_REPLACED' });
+    expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(data));
+  });
+
+  it.each<[string, FaultEffect]>([
+    ['refuses', { type: 'error', status: 403, code: 'AccessDenied' }],
+    ['resets every connection', { type: 'reset' }],
+    ['never answers', { type: 'stall' }],
+  ])('the far store %s: the copy is used, with one warning', async (_, effect) => {
+    server.faults.add({ match: () => true, times: 1000, effect });
+    for (let n = 0; n < 2; n++) expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(data));
+    expect(warnings()).toEqual([
+      {
+        type: 'warning',
+        message: expect.stringContaining('was used unchecked: ') as string,
+        hint: expect.stringContaining('CACHE_LOCAL_DIR') as string,
+      },
+    ]);
+  });
+
+  it('an abort while the end waits for the answer ends it with its reason', async () => {
+    const { signal: stopping, stop, reason } = stoppable();
+    server.faults.add({ match: () => true, times: 1000, effect: { type: 'stall' } });
+    const entry = await store.open(KEY, { signal: stopping });
+    const reading = readAll(entry!);
+    setImmediate(stop);
+    await expect(reading).rejects.toBe(reason);
   });
 });

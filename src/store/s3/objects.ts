@@ -7,14 +7,12 @@ import type { Connection } from './connection.ts';
 import { notS3 } from './failure.ts';
 import { inspect, TransferError } from './faults.ts';
 
-/** Metadata that tells two writers of the same bytes apart; never shown to callers. */
+/** Metadata that holds an entry's `writeId`; not among what callers see as metadata. */
 export const WRITE_ID = 'write-id';
 
 export interface ObjectInfo {
   info: EntryInfo;
   metadata: Record<string, string>;
-  /** The writer's own mark, when the object was written by this program. */
-  writeId: string | undefined;
 }
 
 export interface RangeRequest {
@@ -76,15 +74,11 @@ export async function lookUp(
   const retry = connection.retry(signal);
   for (;;) {
     try {
-      const { body, partial, info, metadata, writeId } = await getRange(
-        connection,
-        { key, start: 0, end: 1 },
-        signal,
-      );
+      const { body, partial, info, metadata } = await getRange(connection, { key, start: 0, end: 1 }, signal);
       // One byte is read, to keep the connection; a whole object is not.
       if (partial) body.resume();
       else body.destroy();
-      return { info, metadata, writeId };
+      return { info, metadata };
     } catch (error) {
       if (isMissing(error)) return undefined;
       if (inspect(error).name === 'InvalidRange') return lookUpEmpty(connection, key, signal);
@@ -119,9 +113,8 @@ function describe(connection: Connection, key: string, answer: GetObjectCommandO
     throw new TransferError('nonsense', `the answer does not say how long the object is`);
   const { [WRITE_ID]: writeId, ...metadata } = answer.Metadata ?? {};
   return {
-    info: { key, size, etag: plainEtag(etag), modified: answer.LastModified },
+    info: { key, size, etag: plainEtag(etag), writeId, modified: answer.LastModified },
     metadata,
-    writeId,
   };
 }
 

@@ -147,7 +147,7 @@ async function afterSuccess(etag: string, written: Written): Promise<WriteOutcom
     // Some may write and not read; some lose the network right now. The answer was a success; that is all there is to know.
     const { status } = inspect(error);
     if (status === undefined || status === 403 || classify(error) !== 'final')
-      return { type: 'saved', size: source.taken, etag };
+      return { type: 'saved', size: source.taken, etag, writeId };
     throw connection.explain(error, { action: 's3:GetObject', key });
   }
   const url = `s3://${connection.bucket}/${key}`;
@@ -157,13 +157,13 @@ async function afterSuccess(etag: string, written: Written): Promise<WriteOutcom
     });
   }
   const { size } = present.info;
-  if (present.writeId !== undefined && present.writeId !== writeId) return { type: 'exists' };
+  if (present.info.writeId !== undefined && present.info.writeId !== writeId) return { type: 'exists' };
   if (size !== source.taken) {
     throw new CacheError('STORE_FAILED', `${url} has ${size} bytes where ${source.taken} were sent`, {
       hint: 'Save again with --force; if it stays, suspect the service or a proxy.',
     });
   }
-  return { type: 'saved', size, etag: present.info.etag };
+  return { type: 'saved', size, etag: present.info.etag, writeId };
 }
 
 /** A refused condition is no failure; and after a lost answer the object may be there all the same. */
@@ -179,8 +179,8 @@ async function afterFailure(failure: unknown, written: Written): Promise<WriteOu
   const look = lookUp(connection, key, options.signal).catch(() => undefined);
   const present = await withinTime(look, LOOK_MS);
   options.signal.throwIfAborted();
-  if (present?.writeId === writeId && present.info.size === source.taken) {
-    return { type: 'saved', size: present.info.size, etag: present.info.etag };
+  if (present?.info.writeId === writeId && present.info.size === source.taken) {
+    return { type: 'saved', size: present.info.size, etag: present.info.etag, writeId };
   }
   if (present !== undefined && options.ifExists !== 'replace') return { type: 'exists' };
   // Refused because of an object that is not there: whoever put it has taken it away.

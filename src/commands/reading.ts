@@ -1,0 +1,51 @@
+import { CacheError, type ErrorCode } from '../errors.ts';
+import type { OpenEntry, Store } from '../store/store.ts';
+import type { Session } from './session.ts';
+
+/** What is wrong with the entry itself, not with this machine or the network: the next save replaces it. */
+const ENTRY_FAULTS: readonly ErrorCode[] = [
+  'ARCHIVE_CORRUPT',
+  'ARCHIVE_TRUNCATED',
+  'ARCHIVE_REFUSED',
+  'ARCHIVE_MISMATCH',
+  'ARCHIVE_UNTRUSTED',
+];
+
+export function isEntryFault(error: unknown): error is CacheError {
+  return error instanceof CacheError && ENTRY_FAULTS.includes(error.code);
+}
+
+export interface Reading {
+  session: Session;
+  store: Store;
+  signal: AbortSignal;
+}
+
+/**
+ * Does what reads an entry. Does it once more with what the store has then, where the entry was replaced half-way, or where it was
+ * a local copy that is out of date or damaged.
+ * @returns `deleted` when the store has nothing under the key any more
+ */
+export async function readEntry<T>(
+  { session, store, signal }: Reading,
+  entry: OpenEntry,
+  read: (entry: OpenEntry) => Promise<T>,
+): Promise<T | 'deleted'> {
+  const url = store.url(entry.info.key);
+  try {
+    return await read(entry);
+  } catch (error) {
+    if (error instanceof CacheError && error.code === 'STORE_REPLACED') {
+      const why = entry.dropCopy === undefined ? `${url} was replaced while being read` : error.message;
+      session.emit({ type: 'step', text: `${why}: starting again` });
+    } else if (entry.dropCopy !== undefined && isEntryFault(error)) {
+      await entry.dropCopy();
+      const message = `The local copy of ${url} is not used: ${error.message}`;
+      session.emit({ type: 'warning', message, hint: 'Its original is read in its place.' });
+    } else {
+      throw error;
+    }
+  }
+  const fresh = await store.open(entry.info.key, { signal });
+  return fresh === undefined ? 'deleted' : read(fresh);
+}
