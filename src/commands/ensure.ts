@@ -6,6 +6,7 @@ import { runCommand } from '../recipes/run.ts';
 import { findFitting } from './fit.ts';
 import { identify } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
+import { requireStoreApart } from './overlap.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
@@ -33,6 +34,7 @@ export async function ensure(
   // Said before minutes of installing. A command of the caller's may set right what is wrong.
   if (elsewhere !== undefined && options.command.length === 0)
     throw new CacheError('VERIFY_FAILED', `${recipe.name} was not installed: ${elsewhere.reason}`);
+  await requireStoreApartHere(session, recipe);
   const restored = await forgiving(session, () => restore(session, recipe));
   if (restored.type === 'restored')
     return { ...restored, type: 'ensured', by: 'cache', saved: 'exists', seconds: seconds() };
@@ -68,6 +70,7 @@ export function requireWritable({ config }: Session): void {
 export async function warm(session: Session, recipe: Recipe, options: EnsureOptions): Promise<OutcomeDetail> {
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  await requireStoreApart(session, recipe, subject.project);
   const store = await session.store();
   const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
     findFitting(session, subject, { look: (at) => store.stat(at, { signal }) }),
@@ -103,6 +106,12 @@ async function installAndSave(
   }
   const stored = await saveInstalled(session, recipe, installSeconds);
   return { type: 'ensured', by: 'install', ...stored, seconds: options.seconds() };
+}
+
+/** An installer would delete it as a restore does; without a lockfile nobody knows which directories it fills. */
+async function requireStoreApartHere(session: Session, recipe: Recipe): Promise<void> {
+  const project = projectOf(session, recipe);
+  if (findLockfile(project.dir, recipe) !== undefined) await requireStoreApart(session, recipe, project);
 }
 
 function projectOf({ config }: Session, recipe: Recipe): Project {

@@ -8,6 +8,7 @@ import { findFitting, lackedHere, needsIn } from './fit.ts';
 import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { type Older, olderEntries } from './older-entries.ts';
+import { requireStoreApart } from './overlap.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
 import { isEntryFault, readEntry } from './reading.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
@@ -49,6 +50,7 @@ export async function restore(
     return { type: 'in-place', key };
   }
 
+  await requireStoreApart(session, recipe, subject.project);
   return withDeadline(session, `Restoring ${recipe.name}`, async (signal) => {
     const [store, { containerFor }] = await Promise.all([
       session.store(),

@@ -10,6 +10,7 @@ import { clearRejected, readRejected } from '../workspace/rejected.ts';
 import { findFitting, needsIn, needsMetadata } from './fit.ts';
 import { confirm, identify, readIngredients, type Subject } from './identify.ts';
 import type { OutcomeDetail } from './outcome.ts';
+import { requireStoreApart } from './overlap.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
 import { savingMetadata } from './saving-time.ts';
 import { signer } from './signing.ts';
@@ -87,6 +88,7 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
   if (off !== undefined) return { type: 'off', reason: off };
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  await requireStoreApart(session, recipe, subject.project);
   const targets = await recipe.targets(subject.project);
   const present = targets.filter((target) => isInstalled(join(config.projectDir, target), recipe));
   if (present.length > 0) {

@@ -1,7 +1,15 @@
 /** Where entries may live and what they may be called: directories, tiers, compressions, recipes of one's own, fallbacks. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -54,6 +62,36 @@ describe('CACHE_LOCAL_DIR', () => {
       0,
     );
     expect(existsSync(join(local(), 'claude-sandbox-cache'))).toBe(true);
+  });
+
+  it.each([
+    ['in a target', 'deps/store', []],
+    ['a target', 'deps', []],
+    ['around a target', '.', []],
+    ['in a target, through links', 'link/store', ['deps', 'link']],
+    ['around a target that is a link', '../outside', ['../outside/deps', 'deps']],
+  ])('%s: refused before anything is restored, installed or saved', async (_, dir, link) => {
+    makeProject(sandbox.project);
+    const [to, from] = link;
+    if (from === 'deps') {
+      mkdirSync(join(sandbox.folder, 'outside'));
+      renameSync(join(sandbox.project, 'deps'), join(sandbox.folder, 'outside/deps'));
+    }
+    if (to !== undefined && from !== undefined) symlinkSync(to, join(sandbox.project, from));
+    const before = treeOf(sandbox.project);
+    const ensure = ['ensure', ...DEPS, '--', 'sh', '-c', 'rm -r deps/*'];
+    for (const s3 of [OFF, {}]) {
+      const env = { ...s3, CACHE_LOCAL_DIR: dir };
+      for (const args of [['save', ...DEPS], ['restore', ...DEPS], ensure, ['warm', ...DEPS]]) {
+        const { stderr, stdout } = expectExit(await sandbox.run(args, { env }), 2);
+        expect(stdout).toBe('');
+        expect(stderr).toMatch(
+          /^\[cache\] error: CACHE_LOCAL_DIR \([^\n]*\) (lies in|holds) deps, [^\n]* \[CONFIG_INVALID\]\n$/,
+        );
+      }
+    }
+    expect(treeOf(sandbox.project)).toEqual(before);
+    expect(sandbox.server.requests).toEqual([]);
   });
 
   it('in front of S3: a broken directory costs a warning, not the restore', async () => {
