@@ -1,8 +1,9 @@
 /** A real bundle with a C extension to a store and back. */
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { runCli, type CliResult } from '../support/cli.ts';
+import { CLI, runCli, type CliResult } from '../support/cli.ts';
 import { copyTree, describeFixture, sharedFixture } from '../support/fixtures.ts';
 import { bundleEnvironment } from '../support/gem-project.ts';
 import { availableServers, describeEachServer } from '../support/servers.ts';
@@ -206,6 +207,16 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
       configure();
       expectExit(await run(['restore', 'bundle'], local()), 0);
     }
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('works for a user who is a number without a home', async () => {
+    await copyTree(fixture.folder, dir());
+    chmodSync(folder.path, 0o755);
+    const [user, env] = [54_321, { PATH: process.env['PATH'] }];
+    const options = { cwd: dir(), env, uid: user, gid: user, encoding: 'utf8' } as const;
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'key', 'bundle'], options);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^claude-sandbox-cache\/bundle-/);
   });
 
   it('a gem whose compiled files are all gone is not saved', async () => {

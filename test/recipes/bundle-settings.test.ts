@@ -95,7 +95,7 @@ describe('the target', () => {
       { BUNDLE_PATH: 'vendor/bundle', BUNDLE_PATH__SYSTEM: 'true' },
       /own folder \(path\.system in the environment\)/,
     ],
-    ['a home', { BUNDLE_PATH: '~/gems' }, /in ~\/gems /],
+    ['a home', { BUNDLE_PATH: '~/gems', HOME: '/nowhere' }, /in ~\/gems /],
     [
       'an appraisal without a path of its own',
       { BUNDLE_GEMFILE: 'gemfiles/a.gemfile' },

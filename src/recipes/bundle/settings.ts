@@ -62,7 +62,7 @@ export function readBundlerSettings(place: Place): BundlerSettings {
     gemfile,
     lockfile: lockfile === undefined ? gemfile && lockfileOf(gemfile) : resolve(dir, lockfile),
     root,
-    path: gemPath(levels, root),
+    path: gemPath(levels, { root, home: homeOf(env) }),
     value: (name) => valueIn(levels, name),
   };
 }
@@ -87,8 +87,17 @@ function levelsOf({ env }: Place, root: string): Level[] {
 }
 
 function userConfig(env: Project['env']): string {
-  const folder = env['BUNDLE_USER_HOME'] ?? join(env['HOME'] ?? homedir(), '.bundle');
+  const folder = env['BUNDLE_USER_HOME'] ?? join(homeOf(env), '.bundle');
   return env['BUNDLE_CONFIG'] ?? env['BUNDLE_USER_CONFIG'] ?? join(folder, 'config');
+}
+
+/** A user who is known by a number alone, as in some containers, has no home: there is nothing to find below `/`. */
+function homeOf(env: Project['env']): string {
+  try {
+    return env['HOME'] ?? homedir();
+  } catch {
+    return '/';
+  }
 }
 
 /** Reads lines such as `BUNDLE_PATH: "vendor/bundle"`. The file may not be there. */
@@ -108,7 +117,10 @@ function valueIn(levels: readonly Level[], name: string): string | undefined {
 }
 
 /** As `Bundler::Settings#path`: the strongest source that mentions the path at all decides alone. */
-function gemPath(levels: readonly Level[], root: string): GemPath | undefined {
+function gemPath(
+  levels: readonly Level[],
+  { root, home }: { root: string; home: string },
+): GemPath | undefined {
   for (const { source, isLocal, values } of levels) {
     const deployed = isTrue(values['BUNDLE_DEPLOYMENT']) ? 'vendor/bundle' : undefined;
     const text = values['BUNDLE_PATH'] ?? deployed;
@@ -118,7 +130,7 @@ function gemPath(levels: readonly Level[], root: string): GemPath | undefined {
     const isSystem = isTrue(system) || (isShared !== undefined && !isTrue(isShared));
     if (isSystem) return { text: undefined, dir: undefined, source, isLocal };
     if (text === undefined) return undefined;
-    return { text, dir: resolve(root, text.replace(/^~(?=\/|$)/, homedir())), source, isLocal };
+    return { text, dir: resolve(root, text.replace(/^~(?=\/|$)/, home)), source, isLocal };
   }
   return undefined;
 }
