@@ -24,7 +24,7 @@ export interface Purpose {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /** The second chance of a service that has never answered: with it, a build waits `CACHE_STALL_TIMEOUT` and 10 s at most. */
-const SECOND_CHANCE_MS = 8000;
+const SECOND_CHANCE_MS = 6000;
 /** Single sign-on and credential processes may be slow; nothing configured shows within 3 s on its own. */
 const CREDENTIALS_TIMEOUT_MS = 15_000;
 const MAX_REDIRECTS = 2;
