@@ -1,7 +1,8 @@
 import { CacheError } from '../errors.ts';
+import { recipeEnvironment } from '../config/config.ts';
 import { customRecipe } from '../recipes/custom.ts';
 import { builtInRecipes, chooseRecipes } from '../recipes/index.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Project, Recipe } from '../recipes/recipe.ts';
 import type { Session } from './session.ts';
 
 export interface RecipeFlags {
@@ -15,9 +16,10 @@ export interface RecipeFlags {
  * @throws CacheError USAGE
  */
 export function choose(session: Session, names: readonly string[], flags: RecipeFlags): Recipe[] {
-  const { projectDir, env } = session.config;
+  const { projectDir } = session.config;
+  const environment = (recipe: Recipe): Project['env'] => recipeEnvironment(session.config, recipe);
   if (flags.lockfile === undefined && flags.path === undefined)
-    return chooseRecipes({ projectDir, env, names });
+    return chooseRecipes({ projectDir, environment, names });
   const [name, ...more] = names;
   if (name === undefined || more.length > 0) {
     throw new CacheError('USAGE', '--lockfile and --path go with the name of one recipe', {
@@ -28,7 +30,7 @@ export function choose(session: Session, names: readonly string[], flags: Recipe
   const custom = customRecipe({ projectDir, name, lockfiles, paths });
   const builtIn = builtInRecipes.find((recipe) => recipe.name === name);
   if (builtIn === undefined) return [custom];
-  return [placed(builtIn.at?.({ dir: projectDir, env }) ?? builtIn, custom, paths)];
+  return [placed(builtIn.at?.({ dir: projectDir, env: environment(builtIn) }) ?? builtIn, custom, paths)];
 }
 
 /**

@@ -1,6 +1,7 @@
 import { EXTENSIONS, type Compression } from '../archive/types.ts';
 import { type Config, recipeEnvironment } from '../config/config.ts';
 import { entryKey, keyDigest, type KeyIngredients } from '../key.ts';
+import { readKeyFiles } from '../recipes/key-files.ts';
 import { keyVariables, readLockfiles } from '../recipes/lockfile.ts';
 import type { Project, Recipe } from '../recipes/recipe.ts';
 import { runtimeOf } from '../recipes/runtime.ts';
@@ -65,9 +66,12 @@ export function runtimeHere(session: Session, recipe: Recipe, project: Project):
 
 /** What the digest is made of, read from the disk now. No files where the project has none of the lockfiles. */
 export function readIngredients(config: Config, recipe: Recipe): KeyIngredients {
+  const { projectDir: dir, keySalt: salt } = config;
+  const lockfiles = readLockfiles(dir, recipe);
+  if (lockfiles.length === 0) return { files: [], salt, variables: {} };
   return {
-    files: readLockfiles(config.projectDir, recipe),
-    salt: config.keySalt,
+    files: [...lockfiles, ...readKeyFiles(dir, recipe.keyFiles ?? [])],
+    salt,
     variables: keyVariables(recipe, recipeEnvironment(config, recipe)),
   };
 }

@@ -13,6 +13,8 @@ export interface CustomRecipeOptions {
   lockfiles: readonly string[];
   /** Directories and files, one or more, the main one first. */
   paths: readonly string[];
+  /** Further files that change what is installed, as `Recipe.keyFiles`. @default none */
+  files?: readonly string[] | undefined;
   /** Environment variables that change what is installed. @default none */
   variables?: readonly string[] | undefined;
   /** A program and its arguments, or a line for `sh -c`. */
@@ -45,6 +47,7 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     lockfiles,
     everyLockfile: true,
     keyVariables: options.variables ?? [],
+    keyFiles: checkKeyFiles(options.files ?? [], projectDir),
     fileTargets: true,
     mainTarget: main,
     marker: `${main}/.installed`,
@@ -108,6 +111,11 @@ function checkLockfile(path: string, projectDir: string): string {
   const relativePath = normalize(path, projectDir);
   if (relativePath === '.' || /[\p{Cc}]/u.test(path)) throw refuse(path, 'is no lockfile', 'Give a file.');
   return relativePath;
+}
+
+/** @throws CacheError USAGE */
+export function checkKeyFiles(patterns: readonly string[], projectDir: string): string[] {
+  return patterns.map((pattern) => checkLockfile(pattern, projectDir));
 }
 
 function checkPath(path: string, projectDir: string): string {

@@ -12,20 +12,21 @@ export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
 export interface RecipeChoice {
   /** Absolute. */
   projectDir: string;
-  /** Of child processes: package managers read their settings there. */
-  env: Project['env'];
+  /** The environment of a recipe: package managers read their settings there. */
+  environment(recipe: Recipe): Project['env'];
   /** As the user named them; none means every recipe whose lockfile is there. */
   names: readonly string[];
 }
 
 /**
- * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may take the place of a built-in
- * one by its name. A named one may have no lockfile: that is for its command to say.
+ * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may add to a built-in one or take
+ * its place by its name. A named one may have no lockfile: that is for its command to say.
  * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that does not parse.
  */
-export function chooseRecipes({ projectDir, env, names }: RecipeChoice): Recipe[] {
+export function chooseRecipes({ projectDir, environment, names }: RecipeChoice): Recipe[] {
   const known = knownRecipes(projectDir);
-  const here = (recipe: Recipe): Recipe => recipe.at?.({ dir: projectDir, env }) ?? recipe;
+  const here = (recipe: Recipe): Recipe =>
+    recipe.at?.({ dir: projectDir, env: environment(recipe) }) ?? recipe;
   if (names.length === 0)
     return known.map(here).filter((recipe) => findLockfile(projectDir, recipe) !== undefined);
   return [...new Set(names)].map((name) => {
@@ -57,7 +58,7 @@ export function strangeName(
 
 /** The built-in recipes and the project's own. @throws CacheError CONFIG_INVALID as `chooseRecipes` */
 export function knownRecipes(projectDir: string): Recipe[] {
-  const own = readProjectRecipes(projectDir);
+  const own = readProjectRecipes(projectDir, builtInRecipes);
   const replaced = new Set(own.map(({ name }) => name));
   return [...builtInRecipes.filter(({ name }) => !replaced.has(name)), ...own];
 }

@@ -1,13 +1,19 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError, reasonOf } from '../errors.ts';
+import { readSmallFile } from '../files/read-small-file.ts';
 import type { Recipe } from './recipe.ts';
+
+/** The largest lockfiles of public projects have some 10 MB. */
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /** SHA-256 of a file's bytes, 64 hex digits, as `sha256sum` prints it. Synchronous: lockfiles are small. */
 export function hashFile(path: string): string {
   try {
-    return createHash('sha256').update(readFileSync(path)).digest('hex');
+    return createHash('sha256')
+      .update(readSmallFile(path, { maxBytes: MAX_BYTES }).bytes)
+      .digest('hex');
   } catch (error) {
     throw new CacheError('SOURCE_UNREADABLE', `Cannot read ${path} (${reasonOf(error)})`, {
       hint: 'Check that it exists and that this user may read it.',
@@ -40,10 +46,7 @@ export function readLockfiles(
   return paths.map((path) => ({ path, sha256: hashFile(join(projectDir, path)) }));
 }
 
-/**
- * The recipe's variables that are set, by name, for the key. A name that is only set in capitals counts too: npm reads
- * `NPM_CONFIG_OMIT` as it reads `npm_config_omit`.
- */
+/** The recipe's variables that are set, and what else it counts, by name, for the key. */
 export function keyVariables(
   recipe: Pick<Recipe, 'keyVariables' | 'keyValues'>,
   env: Readonly<Record<string, string>>,
@@ -52,11 +55,12 @@ export function keyVariables(
   for (const variable of recipe.keyVariables) {
     const [pattern = '', only] = variable.split('=');
     for (const name of namesOf(pattern, env)) {
-      const value = env[name] ?? env[name.toUpperCase()] ?? '';
+      const value = env[name] ?? '';
       if (value !== '' && (only === undefined || only === value)) found[name] = value;
     }
   }
-  return { ...found, ...recipe.keyValues };
+  const all = Object.entries({ ...found, ...recipe.keyValues });
+  return Object.fromEntries(all.filter(([, value]) => value !== ''));
 }
 
 function namesOf(pattern: string, env: Readonly<Record<string, string>>): string[] {

@@ -1,8 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
+import { BUILD_CACHES } from './npm/build-caches.ts';
 import { moduleFolders, readLockfile } from './npm/lockfile.ts';
-import { verifyTree } from './npm/verify.ts';
+import { keySettings, SETTING_VARIABLES } from './npm/settings.ts';
 import type { Project, Recipe } from './recipe.ts';
 import { runCommand } from './run.ts';
 import { platformOf } from './runtime.ts';
@@ -14,18 +15,24 @@ export const npmRecipe: Recipe = {
   label: 'Node packages',
   // With both present npm reads the shrinkwrap only.
   lockfiles: ['npm-shrinkwrap.json', 'package-lock.json'],
-  keyVariables: ['NODE_ENV=production', 'npm_config_omit'],
+  keyVariables: ['NODE_ENV=production', ...SETTING_VARIABLES],
+  // What patch-package, called by the project's postinstall, changes in the tree.
+  keyFiles: ['patches/*.patch'],
   program: 'node',
   mainTarget: 'node_modules',
   marker: 'node_modules/.installed',
   verifiesLockfile: true,
+
+  at(place) {
+    return { ...npmRecipe, keyValues: keySettings(place) };
+  },
 
   async targets({ dir, lockfile }) {
     return moduleFolders(readLockfile(join(dir, lockfile)));
   },
 
   excludes(targets) {
-    return targets.map((target) => `${target}/.cache`);
+    return targets.flatMap((target) => BUILD_CACHES.map((name) => `${target}/.cache/${name}`));
   },
 
   async abi(project, signal) {
@@ -45,6 +52,7 @@ export const npmRecipe: Recipe = {
     const node = which('node', project);
     const isOurs = node === undefined || isThisNode(node);
     const host = { platform: platformOf(node), nodeVersion: isOurs ? process.versions.node : undefined };
+    const { verifyTree } = await import('./npm/verify.ts');
     try {
       return verifyTree(project, host);
     } catch (error) {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
 import { readFailure } from '../files/read-failure.ts';
 import { readSmallText } from '../files/read-small-file.ts';
-import { customRecipe, type CustomRecipeOptions } from './custom.ts';
+import { checkKeyFiles, customRecipe, type CustomRecipeOptions } from './custom.ts';
 import type { Recipe } from './recipe.ts';
 
 /** Recipes that a project brings along, committed with it. See docs/EXTENDING.md. */
@@ -14,6 +14,7 @@ const MAX_BYTES = 1024 * 1024;
 const FIELDS = {
   lockfiles: 'list',
   paths: 'list',
+  files: 'list',
   variables: 'list',
   install: 'command',
   verify: 'command',
@@ -21,17 +22,25 @@ const FIELDS = {
 } as const satisfies Partial<Record<keyof CustomRecipeOptions, 'list' | 'command'>>;
 
 /**
- * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`.
+ * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. What is under the name of a
+ * built-in recipe and names neither lockfiles nor paths adds to its key.
  * @returns none when the project has no such file
  * @throws CacheError CONFIG_INVALID, also for a name or a path that no recipe may have
  */
-export function readProjectRecipes(projectDir: string): Recipe[] {
+export function readProjectRecipes(projectDir: string, builtIn: readonly Recipe[]): Recipe[] {
   const recipes = parse(projectDir)['recipes'];
   if (recipes === undefined) return [];
   return Object.entries(object(recipes, 'recipes')).map(([name, value]) => {
     const fields = object(value, `recipes.${name}`);
     for (const [field, content] of Object.entries(fields)) checkField(`recipes.${name}`, field, content);
+    const extended = builtIn.find((recipe) => recipe.name === name);
+    const isAddition = extended !== undefined && !('lockfiles' in fields) && !('paths' in fields);
+    const other = Object.keys(fields).find((field) => field !== 'files' && field !== 'variables');
+    if (isAddition && other !== undefined) {
+      throw invalid(`has recipes.${name}.${other}, but a built-in recipe takes files and variables`);
+    }
     try {
+      if (isAddition) return withKeyParts(extended, fields, projectDir);
       return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
     } catch (error) {
       // Without its hint: that is about flags.
@@ -39,6 +48,19 @@ export function readProjectRecipes(projectDir: string): Recipe[] {
       throw error;
     }
   });
+}
+
+/** The same recipe, also where the project's settings make another of it. */
+function withKeyParts(recipe: Recipe, fields: Record<string, unknown>, projectDir: string): Recipe {
+  const { files = [], variables = [] } = fields as { files?: string[]; variables?: string[] };
+  const more = checkKeyFiles(files, projectDir);
+  const extend = (base: Recipe): Recipe => ({
+    ...base,
+    keyFiles: [...(base.keyFiles ?? []), ...more],
+    keyVariables: [...base.keyVariables, ...variables],
+    at: (place) => extend(recipe.at?.(place) ?? recipe),
+  });
+  return extend(recipe);
 }
 
 function parse(projectDir: string): Record<string, unknown> {

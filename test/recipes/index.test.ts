@@ -13,7 +13,7 @@ afterEach(() => rmSync(projectDir, { recursive: true }));
 
 const write = (name: string, text = ''): void => writeFileSync(join(projectDir, name), text);
 const chosen = (...names: string[]): string[] =>
-  chooseRecipes({ projectDir, env: {}, names }).map(({ name }) => name);
+  chooseRecipes({ projectDir, environment: () => ({}), names }).map(({ name }) => name);
 
 describe('chooseRecipes', () => {
   it('finds every recipe whose lockfile is there', () => {
@@ -53,7 +53,7 @@ describe('chooseRecipes', () => {
     expect(chosen()).toEqual(['npm', 'pip']);
     const yarn = { lockfiles: ['yarn.lock'], paths: ['node_modules'] };
     write('.sandbox-cache.json', JSON.stringify({ recipes: { npm: yarn } }));
-    const [npm] = chooseRecipes({ projectDir, env: {}, names: ['npm'] });
+    const [npm] = chooseRecipes({ projectDir, environment: () => ({}), names: ['npm'] });
     expect(npm?.lockfiles).toEqual(['yarn.lock']);
   });
 });
@@ -91,12 +91,5 @@ describe('keyVariables', () => {
     });
     expect(keyVariables(npmRecipe, { NODE_ENV: 'production' })).toEqual({ NODE_ENV: 'production' });
     expect(keyVariables(npmRecipe, { NODE_ENV: 'development' })).toEqual({});
-  });
-
-  it('takes npm’s settings in capitals too, under one name', () => {
-    expect(keyVariables(npmRecipe, { NPM_CONFIG_OMIT: 'dev' })).toEqual({ npm_config_omit: 'dev' });
-    expect(keyVariables(npmRecipe, { NPM_CONFIG_OMIT: 'dev', npm_config_omit: 'optional' })).toEqual({
-      npm_config_omit: 'optional',
-    });
   });
 });

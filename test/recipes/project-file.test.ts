@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { builtInRecipes } from '../../src/recipes/index.ts';
 import { keyVariables } from '../../src/recipes/lockfile.ts';
 import { readProjectRecipes } from '../../src/recipes/project-file.ts';
 
@@ -20,9 +21,9 @@ const pip = { lockfiles: ['requirements.txt'], paths: ['venv'] };
 
 describe('readProjectRecipes', () => {
   it('finds none where there is no file, or none in it', () => {
-    expect(readProjectRecipes(dir)).toEqual([]);
+    expect(readProjectRecipes(dir, builtInRecipes)).toEqual([]);
     write({});
-    expect(readProjectRecipes(dir)).toEqual([]);
+    expect(readProjectRecipes(dir, builtInRecipes)).toEqual([]);
   });
 
   it('makes a recipe of each', async () => {
@@ -37,7 +38,7 @@ describe('readProjectRecipes', () => {
         go: { lockfiles: ['go.sum'], paths: ['.cache/go'] },
       },
     });
-    const [first, second] = readProjectRecipes(dir);
+    const [first, second] = readProjectRecipes(dir, builtInRecipes);
     const project = { dir, lockfile: 'requirements.txt', env: { PATH: process.env['PATH'] ?? '' } };
     expect(first).toMatchObject({ name: 'pip', lockfiles: ['requirements.txt'], marker: 'venv/.installed' });
     expect(first!.install(project)?.argv).toEqual(['sh', '-c', 'pip install -r requirements.txt']);
@@ -67,7 +68,7 @@ describe('readProjectRecipes', () => {
     [{ recipes: { pip: { ...pip, projectDir: '/' } } }, /has recipes\.pip\.projectDir, but/],
   ])('refuses %j', (content, message) => {
     write(content);
-    expect(() => readProjectRecipes(dir)).toThrow(
+    expect(() => readProjectRecipes(dir, builtInRecipes)).toThrow(
       expect.objectContaining({
         code: 'CONFIG_INVALID',
         message: expect.stringMatching(message) as string,
@@ -78,7 +79,7 @@ describe('readProjectRecipes', () => {
   it('refuses what no recipe may be, as on the command line', () => {
     const refused = (recipes: unknown, text: string): void => {
       write({ recipes });
-      expect(() => readProjectRecipes(dir)).toThrow(
+      expect(() => readProjectRecipes(dir, builtInRecipes)).toThrow(
         expect.objectContaining({
           code: 'CONFIG_INVALID',
           message: `.sandbox-cache.json has recipes.${text}`,
@@ -91,8 +92,25 @@ describe('readProjectRecipes', () => {
     refused({ Pip: pip }, 'Pip: "Pip" is no recipe name');
   });
 
+  it('adds to the key of a built-in recipe, also where the project’s settings make another of it', () => {
+    write({ recipes: { npm: { files: ['schema.prisma'], variables: ['ENGINE'] } } });
+    const [npm] = readProjectRecipes(dir, builtInRecipes);
+    for (const recipe of [npm, npm!.at!({ dir, env: {} })]) {
+      expect(recipe).toMatchObject({ name: 'npm', keyFiles: ['patches/*.patch', 'schema.prisma'] });
+      expect(keyVariables(recipe!, { ENGINE: 'x' })).toEqual({ ENGINE: 'x' });
+    }
+    write({ recipes: { npm: { files: ['a'], install: 'make' } } });
+    expect(() => readProjectRecipes(dir, builtInRecipes)).toThrow(
+      /has recipes\.npm\.install, but a built-in recipe takes files and variables$/,
+    );
+    write({ recipes: { npm: { lockfiles: ['a'], paths: ['b'], files: ['c/*.txt'] } } });
+    expect(readProjectRecipes(dir, builtInRecipes)).toMatchObject([{ label: 'npm', keyFiles: ['c/*.txt'] }]);
+  });
+
   it('says when the file cannot be read', () => {
     mkdirSync(join(dir, '.sandbox-cache.json'));
-    expect(() => readProjectRecipes(dir)).toThrow('.sandbox-cache.json is not a regular file');
+    expect(() => readProjectRecipes(dir, builtInRecipes)).toThrow(
+      '.sandbox-cache.json is not a regular file',
+    );
   });
 });

@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
 import type { Project } from '../recipe.ts';
+import { type NpmConfig, readNpmConfig } from './config.ts';
 
 /** The npm settings that decide what an install leaves on disk. */
 export interface Settings {
@@ -9,75 +7,113 @@ export interface Settings {
   binLinks: boolean;
   /** Peers are then not installed by themselves. */
   legacyPeerDeps: boolean;
+  /** `file:` dependencies are copied, not linked. */
+  installLinks: boolean;
+  /** Names or folders of the workspaces that an install is narrowed down to; empty for all. */
+  workspaces: readonly string[];
+  /** `workspaces=false`: the root's dependencies alone. */
+  ignoreWorkspaces: boolean;
+  /** The root's dependencies in addition to those of `workspaces`. */
+  includeRoot: boolean;
   os: string | undefined;
   cpu: string | undefined;
   libc: string | undefined;
 }
 
-type Values = ReadonlyMap<string, readonly string[]>;
+const TYPES = ['dev', 'optional', 'peer'];
 
-/** Reads them as npm does: the environment wins over the project's .npmrc, that over the user's. */
-export function npmSettings({ dir, env }: Pick<Project, 'dir' | 'env'>): Settings {
-  const variables = fromEnvironment(env);
-  const userFile = variables.get('userconfig')?.[0] ?? join(env['HOME'] ?? homedir(), '.npmrc');
-  const sources = [variables, fromFile(join(dir, '.npmrc'), env), fromFile(resolve(dir, userFile), env)];
-  const all = (name: string): readonly string[] | undefined =>
-    sources.map((source) => source.get(name)).find((values) => values !== undefined);
-  const one = (name: string): string | undefined => all(name)?.at(-1);
+/**
+ * The settings that change what is installed, by npm's names (docs/keys.md), each with the value that does not count: a
+ * flag's or a text's default. A list has the values that npm takes, none for any.
+ */
+const KEY_SETTINGS = {
+  also: '',
+  'bin-links': true,
+  cpu: '',
+  dev: false,
+  'global-style': false,
+  'ignore-scripts': false,
+  include: ['prod', ...TYPES],
+  'include-workspace-root': false,
+  'install-links': false,
+  'install-strategy': 'hoisted',
+  'legacy-bundling': false,
+  'legacy-peer-deps': false,
+  libc: '',
+  omit: TYPES,
+  only: '',
+  optional: '',
+  os: '',
+  production: '',
+  'rebuild-bundle': true,
+  workspace: [],
+  workspaces: true,
+} as const satisfies Record<string, boolean | string | readonly string[]>;
+
+/** Their variables, e.g. `npm_config_omit`. */
+export const SETTING_VARIABLES = Object.keys(KEY_SETTINGS).map(variableOf);
+
+/** What they are set to, wherever that is, by their variables; empty where it is npm's default. */
+export function keySettings(project: Pick<Project, 'dir' | 'env'>): Record<string, string> {
+  const config = readNpmConfig(project);
+  return Object.fromEntries(
+    Object.entries(KEY_SETTINGS).map(([name, usual]) => {
+      const value = valueOf(config, name, usual) ?? '';
+      return [variableOf(name), value === String(usual) ? '' : value];
+    }),
+  );
+}
+
+function valueOf(
+  config: NpmConfig,
+  name: string,
+  usual: boolean | string | readonly string[],
+): string | undefined {
+  if (typeof usual === 'string') return config.text(name);
+  if (typeof usual === 'boolean') return config.flag(name)?.toString();
+  return config.list(name, usual.length === 0 ? undefined : usual)?.join(',');
+}
+
+function variableOf(setting: string): string {
+  return `npm_config_${setting.replaceAll('-', '_')}`;
+}
+
+export function npmSettings(project: Pick<Project, 'dir' | 'env'>): Settings {
+  const config = readNpmConfig(project);
   return {
-    omit: omitted(all, env['NODE_ENV']),
-    binLinks: one('bin-links') !== 'false',
-    legacyPeerDeps: one('legacy-peer-deps') === 'true',
-    os: one('os'),
-    cpu: one('cpu'),
-    libc: one('libc'),
+    omit: omitted(config, project.env['NODE_ENV']),
+    binLinks: config.flag('bin-links') !== false,
+    legacyPeerDeps: config.flag('legacy-peer-deps') === true,
+    installLinks: config.flag('install-links') === true,
+    workspaces: config.list('workspace') ?? [],
+    ignoreWorkspaces: config.flag('workspaces') === false,
+    includeRoot: config.flag('include-workspace-root') === true,
+    os: config.text('os'),
+    cpu: config.text('cpu'),
+    libc: config.text('libc'),
   };
 }
 
-/** As npm's `buildOmitList`, with the settings it has deprecated; `NODE_ENV` only decides what `omit` is by default. */
-function omitted(
-  all: (name: string) => readonly string[] | undefined,
-  nodeEnv: string | undefined,
-): ReadonlySet<string> {
-  const is = (name: string, pattern: RegExp): boolean => pattern.test(all(name)?.at(-1) ?? '');
-  const omit = new Set(all('omit') ?? (nodeEnv === 'production' ? ['dev'] : []));
-  const include = new Set(all('include'));
-  if (is('only', /^prod(uction)?$/) || is('production', /^true$/)) omit.add('dev');
-  else if (is('production', /^false$/)) include.add('dev');
-  if (is('also', /^dev/) || is('dev', /^true$/)) include.add('dev');
-  if (is('optional', /^false$/)) omit.add('optional');
-  if (is('optional', /^true$/)) include.add('optional');
-  return new Set([...omit].filter((type) => !include.has(type)));
-}
-
-function fromEnvironment(env: Readonly<Record<string, string>>): Values {
-  const values = new Map<string, string[]>();
-  for (const [name, value] of Object.entries(env)) {
-    const key = /^npm_config_(.+)$/i.exec(name)?.[1];
-    if (key !== undefined && value !== '') {
-      values.set(key.toLowerCase().replaceAll('_', '-'), value.split(/[\s,]+/));
-    }
+/**
+ * As npm's `buildOmitList`, with the settings it has deprecated. npm calls it for each source in turn, and a stronger one starts
+ * from what the weaker ones came to. `NODE_ENV` only decides what is left out by default.
+ */
+function omitted(config: NpmConfig, nodeEnv: string | undefined): ReadonlySet<string> {
+  let omit = new Set<string>(nodeEnv === 'production' ? ['dev'] : []);
+  let include = new Set<string>();
+  const old = { only: '', also: '', production: '', dev: '', optional: '' };
+  for (const source of config.sources()) {
+    omit = new Set(source.list('omit', KEY_SETTINGS.omit) ?? omit);
+    include = new Set(source.list('include', KEY_SETTINGS.include) ?? include);
+    for (const name of ['only', 'also'] as const) old[name] = source.text(name) ?? old[name];
+    for (const name of ['production', 'dev', 'optional'] as const)
+      old[name] = String(source.flag(name) ?? old[name]);
+    if (/^prod(uction)?$/.test(old.only) || old.production === 'true') omit.add('dev');
+    else if (old.production === 'false') include.add('dev');
+    if (old.also.startsWith('dev') || old.dev === 'true') include.add('dev');
+    if (old.optional === 'true') include.add('optional');
+    if (old.optional === 'false') omit.add('optional');
+    for (const type of include) omit.delete(type);
   }
-  return values;
-}
-
-/** .npmrc is an ini file: `omit=dev`, `omit[]=dev`, `bin-links=false`, `userconfig=${HOME}/x`. */
-function fromFile(path: string, env: Readonly<Record<string, string>>): Values {
-  const values = new Map<string, string[]>();
-  let text;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return values;
-  }
-  for (const line of text.split(/\r?\n/)) {
-    const found = /^\s*(?<name>[^=;#[\]\s]+)(?<list>\[\])?\s*(?:=\s*(?<value>.*?))?\s*$/.exec(line)?.groups;
-    if (found?.['name'] === undefined) continue;
-    const value = (found['value'] ?? 'true')
-      .replace(/^(["'])(.*)\1$/, '$2')
-      .replace(/\$\{([^}]+)\}/g, (_, name: string) => env[name] ?? '');
-    const earlier = found['list'] === undefined ? [] : (values.get(found['name']) ?? []);
-    values.set(found['name'], [...earlier, value]);
-  }
-  return values;
+  return omit;
 }
