@@ -127,7 +127,12 @@ function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): W
 
 async function requireVerified(subject: Subject, signal: AbortSignal): Promise<void> {
   const verified = await verify(subject, signal);
-  if (verified.ok) return;
+  if (verified.ok && verified.partial === undefined) return;
+  if (verified.ok) {
+    throw new CacheError('VERIFY_FAILED', `${subject.recipe.name} was not saved: ${verified.partial}`, {
+      hint: 'The installed packages are fine here, but others need more of them. Save from a whole checkout.',
+    });
+  }
   throw new CacheError('VERIFY_FAILED', `${subject.recipe.name} was not saved: ${verified.reason}`, {
     hint: 'Install again, or save it all the same with --no-verify.',
   });

@@ -22,8 +22,16 @@ export interface Recipe {
    * with that value only, and `NAME*` stands for all that begin with NAME.
    */
   readonly keyVariables: readonly string[];
-  /** What else changes the tree, by name: mixed into the hash as variables are. @default nothing */
+  /**
+   * What else changes the tree, by name: mixed into the hash as variables are, and in place of one of that name. An empty value
+   * does not count. @default nothing
+   */
   readonly keyValues?: Readonly<Record<string, string>>;
+  /**
+   * Further files that change what is installed, as far as they are there: relative to the project, with `*` for any run of
+   * characters but `/`, e.g. `patches/*.patch`.
+   */
+  readonly keyFiles?: readonly string[];
 
   /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
   readonly program?: string;
@@ -99,8 +107,11 @@ export interface Recipe {
  * - `machine`: everything else. A program is missing or cannot be started, a file may not be read, a setting sends the
  *   package manager elsewhere, sources are not copied yet. The same entry may be good on another machine, or here
  *   tomorrow. A recipe that cannot tell blames the machine: a sound entry must not be replaced.
+ *
+ * `partial` says why a usable tree holds less than its lockfile names, e.g. `packages/web is not in this checkout`. It must
+ * not be stored for others, who may need the rest.
  */
-export type Verdict = { ok: true } | { ok: false; reason: string; blame: Blame };
+export type Verdict = { ok: true; partial?: string } | { ok: false; reason: string; blame: Blame };
 
 export type Blame = 'entry' | 'settings' | 'machine';
 

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { posix } from 'node:path';
-import { CacheError, reasonOf } from '../../errors.ts';
+import { CacheError, reasonOf, systemCode } from '../../errors.ts';
+import { readSmallText } from '../../files/read-small-file.ts';
 
 /**
  * One entry of a lockfile's `packages`, keyed by location: `node_modules/ms`, `packages/a/node_modules/@scope/b`,
@@ -28,6 +28,11 @@ export interface Package {
   engines?: Record<string, string> | string[];
   dependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>;
+  /** Of the project, its workspaces and the targets of links. */
+  devDependencies?: Record<string, string>;
+  bundleDependencies?: string[] | boolean;
 }
 
 export type Packages = ReadonlyMap<string, Package>;
@@ -62,22 +67,35 @@ export function readLockfile(path: string): Packages {
   return packagesOf(lockfile);
 }
 
-/** npm's own record of what it installed. @returns undefined when it is missing or is not JSON. */
+/**
+ * npm's own record of what it installed.
+ * @returns undefined when it is missing or is not JSON, as npm passes over it then
+ * @throws a system error for anything but a file of a sane size: npm would never finish reading it
+ */
 export function readHiddenLockfile(path: string): Packages | undefined {
   try {
     const lockfile = readJson(path) as Lockfile;
     return lockfile.packages === undefined ? undefined : packagesOf(lockfile);
-  } catch {
-    return undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError || systemCode(error) === 'ENOENT') return undefined;
+    throw error;
   }
 }
+
+/** The largest lockfiles of public projects have some 10 MB. */
+const MAX_BYTES = 128 * 1024 * 1024;
 
 /** @throws SyntaxError or a system error */
 export function readJson(path: string): object {
   // Some published manifests begin with a byte order mark.
-  const value: unknown = JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
+  const value: unknown = JSON.parse(readSmallText(path, { maxBytes: MAX_BYTES }).replace(/^\ufeff/, ''));
   if (typeof value !== 'object' || value === null) throw new SyntaxError('not a JSON object');
   return value;
+}
+
+/** Whether npm puts a package there: `packages/a` is a workspace's source, `node_modules/.store/a@1.0.0` a mere folder. */
+export function isInstalledPlace(location: string): boolean {
+  return /(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/.test(location);
 }
 
 /** The `node_modules` directories that these packages can have, the root's first, the others in order. */
@@ -92,7 +110,7 @@ export function moduleFolders(packages: Packages): string[] {
 }
 
 /** `packages/a/node_modules/b` → `packages/a`; `packages/a` → itself; `node_modules/b` → empty. */
-function projectFolder(location: string): string {
+export function projectFolder(location: string): string {
   const at = `/${location}/`.indexOf('/node_modules/');
   return at === -1 ? location : location.slice(0, Math.max(at - 1, 0));
 }

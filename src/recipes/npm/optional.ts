@@ -1,11 +1,13 @@
 /**
  * Which optional packages have to be there. npm passes over an optional package that fails for any reason, a broken
  * download too, and still ends with status 0; a tree without its `@esbuild/linux-x64` must not become an entry. So an
- * optional package that names this platform, runs no script, fits this Node and is asked for by something installed is
- * required. Of all others npm knows best.
+ * optional package may only be missing where the lockfile shows why: it is for another platform, Node or npm, it runs a
+ * script, which may fail, or it is there only for one of those.
  */
 import type { Platform } from '../runtime.ts';
-import type { Package, Packages } from './lockfile.ts';
+import type { Evidence } from './evidence.ts';
+import type { Edge } from './graph.ts';
+import type { Package } from './lockfile.ts';
 
 export interface Host {
   platform: Platform;
@@ -13,35 +15,62 @@ export interface Host {
   nodeVersion: string | undefined;
 }
 
-/** Tells for an optional package that was not installed whether it should have been. */
-export function missedOptional(
-  packages: Packages,
-  installed: Packages,
-  host: Host,
-): (location: string, wanted: Package) => boolean {
-  const askers = new Map<string, string[]>();
-  for (const [location, { optionalDependencies }] of packages) {
-    if (location.includes('node_modules/') && !installed.has(location)) continue;
-    for (const name of Object.keys(optionalDependencies ?? {})) {
-      askers.set(name, [...(askers.get(name) ?? []), location]);
-    }
-  }
-  return (location, wanted) => {
-    const at = location.lastIndexOf('node_modules/');
-    const above = location.slice(0, at);
-    const name = location.slice(at + 'node_modules/'.length);
-    return (
-      isForPlatform(wanted, host.platform) &&
-      wanted.hasInstallScript !== true &&
-      fitsNode(wanted, host.nodeVersion) &&
-      (askers.get(name) ?? []).some((asker) => `${asker}/`.startsWith(above))
-    );
-  };
+/** @param missing locations of optional packages @returns those of them that npm may have left out */
+export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set<string> {
+  const { packages, host } = evidence;
+  // Version 1 tells neither platforms nor scripts.
+  if (!packages.has('')) return new Set(missing);
+  const names = new Set([...packages.keys()].map(nameOf));
+  const failed = [...missing].filter((location) =>
+    mayFail(location, packages.get(location)!, { names, host }),
+  );
+  return new Set(failed.flatMap((location) => [...optionalSet(evidence, location)]));
 }
 
-/** It says which platforms it is for, and this is one of them. */
+function mayFail(
+  location: string,
+  entry: Package,
+  { names, host }: { names: ReadonlySet<string>; host: Host },
+): boolean {
+  const { hasInstallScript, peer, resolved, engines } = entry;
+  return (
+    hasInstallScript === true ||
+    // npm keeps optional peers in the lockfile, and by its version installs them or not.
+    peer === true ||
+    // Built from a repository, by scripts.
+    resolved?.startsWith('git') === true ||
+    engineRange(engines, 'npm') !== undefined ||
+    !fitsNode(engineRange(engines, 'node'), host.nodeVersion) ||
+    !isForPlatform({ ...entry, libc: entry.libc ?? libcByName(nameOf(location), names) }, host.platform)
+  );
+}
+
+/** As arborist's `optionalSet`: what needs the failed package, up to where it is optional, and what nothing else needs then. */
+function optionalSet({ scope, settings }: Evidence, failed: string): Set<string> {
+  const { graph } = scope;
+  const isLive = ({ from, type }: Edge): boolean =>
+    from === '' ? type !== 'dev' || !settings.omit.has('dev') : scope.includes(from);
+  const askers = (location: string): Edge[] => graph.edgesTo(location).filter(isLive);
+  const needing = new Set([failed]);
+  for (const location of needing) {
+    for (const { type, from } of askers(location)) {
+      if (type !== 'optional' && type !== 'peerOptional' && from !== '') needing.add(from);
+    }
+  }
+  const all = new Set(needing);
+  for (const location of all) for (const { to } of graph.edgesFrom(location)) all.add(to);
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const location of all) {
+      if (needing.has(location) || askers(location).every(({ from }) => all.has(from))) continue;
+      all.delete(location);
+      changed = true;
+    }
+  }
+  return all;
+}
+
 function isForPlatform({ os, cpu, libc }: Package, platform: Platform): boolean {
-  if (os === undefined && cpu === undefined && libc === undefined) return false;
   return includes(os, platform.os) && includes(cpu, platform.arch) && includes(libc, platform.libc);
 }
 
@@ -56,10 +85,31 @@ function includes(list: string | string[] | undefined, value: string | undefined
   return negated.length === entries.length || entries.includes(value);
 }
 
+/**
+ * npm writes `libc` into lockfiles since 11.11. Before, `npm install` knows it from the registry and leaves the other
+ * twin out. Names tell: `@rollup/rollup-linux-x64-musl`, `lightningcss-linux-x64-gnu`, and `@img/sharp-linux-x64` beside
+ * `@img/sharp-linuxmusl-x64`.
+ */
+function libcByName(name: string, names: ReadonlySet<string>): string | undefined {
+  if (!name.includes('linux')) return undefined;
+  if (/musl/.test(name)) return 'musl';
+  if (/gnu|glibc/.test(name)) return 'glibc';
+  const twins = [name.replace('linux', 'linuxmusl'), name.replace('linux', 'linux-musl'), `${name}-musl`];
+  return twins.some((twin) => names.has(twin)) ? 'glibc' : undefined;
+}
+
+function nameOf(location: string): string {
+  return location.replace(/^.*node_modules\//, '');
+}
+
+function engineRange(engines: Package['engines'], name: 'node' | 'npm'): string | undefined {
+  const range = engines === undefined || Array.isArray(engines) ? undefined : engines[name];
+  return range === '*' || range === '' ? undefined : range;
+}
+
 /** False also when the range is one that we cannot judge. */
-function fitsNode({ engines }: Package, version: string | undefined): boolean {
-  const range = engines === undefined || Array.isArray(engines) ? undefined : engines['node'];
-  if (range === undefined || range === '*') return true;
+function fitsNode(range: string | undefined, version: string | undefined): boolean {
+  if (range === undefined) return true;
   return version !== undefined && range.split('||').some((part) => satisfies(version, part.trim()));
 }
 

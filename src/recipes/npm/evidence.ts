@@ -1,0 +1,26 @@
+import type { Packages } from './lockfile.ts';
+import type { Host } from './optional.ts';
+import type { Scope } from './scope.ts';
+import type { Settings } from './settings.ts';
+
+/** What a tree is judged by. */
+export interface Evidence {
+  dir: string;
+  /** Its name, for messages. */
+  lockfile: string;
+  packages: Packages;
+  /** npm's own record of what it installed. */
+  recorded: Packages | undefined;
+  settings: Settings;
+  scope: Scope;
+  host: Host;
+}
+
+/** One thing that is wrong with a tree. */
+export interface Fault {
+  text: string;
+  /** A dev dependency that is not there at all. */
+  isMissingDev?: boolean;
+  /** A package that is not there, and that only a workspace outside this checkout needs. */
+  isOrphan?: boolean;
+}

@@ -1,0 +1,91 @@
+/**
+ * A tree as npm lays it out by default: every package is where the lockfile says. Where npm would believe its own record
+ * of what it installed, the lockfile is held against that; else every package's manifest is read.
+ */
+import { isLinkOf, missingLinks } from './bins.ts';
+import { mismatch } from './compare.ts';
+import { isInstalledPlace, type Package, type Packages } from './lockfile.ts';
+import { excusable } from './optional.ts';
+import { flagsOf } from './scope.ts';
+import { diskFault, isUnchangedSince, readTree } from './tree.ts';
+import type { Evidence, Fault } from './evidence.ts';
+
+export function hoistedFaults(evidence: Evidence): Fault[] {
+  const { dir, packages, recorded } = evidence;
+  const installed =
+    recorded !== undefined && isUnchangedSince(dir, recorded)
+      ? recorded
+      : readTree(dir, [...packages.keys()].filter(isInstalledPlace));
+  return [...faultsOfLockfile(evidence, installed), ...faultsOnDisk(evidence, installed)];
+}
+
+/** What the lockfile asks for and is not installed, or differs. */
+function faultsOfLockfile(evidence: Evidence, installed: Packages): Fault[] {
+  const { packages, scope, settings, lockfile } = evidence;
+  const faults: Fault[] = [];
+  const optional = new Set<string>();
+  for (const [location, wanted] of packages) {
+    if (!isInstalledPlace(location) || !scope.includes(location)) continue;
+    const there = installed.get(location);
+    if (there === undefined) {
+      const flags = flagsOf(packages, wanted);
+      if (flags.optional === true || (flags.devOptional === true && settings.omit.has('dev')))
+        optional.add(location);
+      else if (flags.extraneous !== true)
+        faults.push(missingPackage(location, flags, scope.isOrphan(location)));
+      continue;
+    }
+    const text = isCopy(evidence, location) ? undefined : mismatch(wanted, there, lockfile);
+    if (text !== undefined) faults.push({ text: `${location} ${text}` });
+  }
+  if (optional.size === 0) return faults;
+  const excused = excusable(evidence, optional);
+  for (const location of optional) {
+    if (excused.has(location)) continue;
+    faults.push(
+      missingPackage(location, flagsOf(packages, packages.get(location)!), scope.isOrphan(location)),
+    );
+  }
+  return faults;
+}
+
+function missingPackage(location: string, { dev, devOptional }: Package, isOrphan: boolean): Fault {
+  return { text: `${location} is missing`, isMissingDev: (dev ?? devOptional) === true, isOrphan };
+}
+
+/** What is said to be installed and does not work. */
+function faultsOnDisk(evidence: Evidence, installed: Packages): Fault[] {
+  const { dir, packages, scope } = evidence;
+  const faults: Fault[] = [];
+  for (const [location, there] of installed) {
+    const wanted = packages.get(location);
+    if (wanted === undefined || !isInstalledPlace(location) || !scope.includes(location)) continue;
+    const text =
+      diskFault(dir, location, there.link === true ? wanted : there) ??
+      commandFault(evidence, installed, location);
+    if (text !== undefined) faults.push({ text });
+  }
+  return faults;
+}
+
+function commandFault(evidence: Evidence, installed: Packages, location: string): string | undefined {
+  const { dir, packages, settings } = evidence;
+  if (!settings.binLinks) return undefined;
+  const wanted = packages.get(location)!;
+  // A version 1 lockfile knows no commands, npm's record does.
+  const missing = missingLinks(dir, location, wanted.bin === undefined ? installed.get(location)! : wanted);
+  // With a package that it leaves out npm removes the links of its commands, though another has a command of that name.
+  const isLeftOut = (other: string): boolean =>
+    isInstalledPlace(other) &&
+    !installed.has(other) &&
+    (settings.omit.size > 0 || packages.get(other)?.optional === true);
+  const path = missing.find((link) => !isLinkOf(packages, link, isLeftOut));
+  return path === undefined ? undefined : `${path} is missing`;
+}
+
+/** With `install-links` npm copies a linked folder, but no workspace. */
+function isCopy({ packages, scope, settings }: Evidence, location: string): boolean {
+  return (
+    settings.installLinks && packages.get(location)?.link === true && !scope.graph.isWorkspaceLink(location)
+  );
+}

@@ -1,0 +1,126 @@
+/**
+ * A tree of `install-strategy=linked`: each package lives in node_modules/.store, in a folder of its own beside links to
+ * what it depends on, and the project and its workspaces have links to their own dependencies. Links are followed from
+ * the project on, as Node does, so that each package is looked at once whatever npm calls its folder.
+ */
+import { readlinkSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { missingLinks } from './bins.ts';
+import { mismatch } from './compare.ts';
+import type { Evidence, Fault } from './evidence.ts';
+import type { Edge } from './graph.ts';
+import type { Package, Packages } from './lockfile.ts';
+import { excusable } from './optional.ts';
+import { diskFault, isFile, readManifest, statOf } from './tree.ts';
+
+const STORE = 'node_modules/.store';
+
+/** Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it. */
+export function isLinked(dir: string, packages: Packages): boolean {
+  if (statOf(join(dir, STORE)) === undefined) return false;
+  return [...packages.keys()].some((location) => leadsTo(dir, location)?.startsWith(`${STORE}/`) === true);
+}
+
+/** A package, the project or a workspace, and the folder with what it depends on. */
+interface Instance {
+  location: string;
+  folder: string;
+}
+
+export function linkedFaults(evidence: Evidence): Fault[] {
+  const { dir, packages, scope } = evidence;
+  const faults: Fault[] = scope.absent.map((folder) => ({ text: `${folder} is not here`, isOrphan: true }));
+  const optional = new Map<string, string>();
+  const found = new Set<string>();
+  const queue = [{ location: '', folder: 'node_modules' }, ...localInstances(evidence)];
+  const seen = new Set<string>();
+  for (const instance of queue) {
+    if (seen.has(instance.folder)) continue;
+    seen.add(instance.folder);
+    for (const edge of wantedEdges(evidence, instance)) {
+      const place = `${instance.folder}/${edge.name}`;
+      const wanted = packages.get(edge.to)!;
+      if (wanted.link === true) {
+        const text = diskFault(dir, place, wanted);
+        if (text !== undefined) faults.push({ text });
+        continue;
+      }
+      if (wanted.inBundle === true) {
+        const text = bundledFault(dir, instance, edge);
+        if (text !== undefined) faults.push({ text });
+        continue;
+      }
+      const target = leadsTo(dir, place);
+      const manifest = target === undefined ? undefined : readManifest(join(dir, target));
+      if (target === undefined || manifest === undefined) {
+        const text = target === undefined ? `${place} is missing` : `${place} leads to no package`;
+        if (isOptional(edge)) optional.set(edge.to, text);
+        else faults.push({ text });
+        continue;
+      }
+      const difference = mismatch(wanted, manifest, evidence.lockfile);
+      if (difference !== undefined) faults.push({ text: `${place} ${difference}` });
+      if (evidence.settings.binLinks) {
+        faults.push(...missingLinks(dir, place, wanted).map((path) => ({ text: `${path} is missing` })));
+      }
+      found.add(edge.to);
+      queue.push({ location: edge.to, folder: folderAround(target) });
+    }
+  }
+  if (optional.size === 0) return faults;
+  // What only a package that is not there leads to is not there either.
+  const isAbsent = ([location, { optional }]: [string, Package]): boolean =>
+    optional === true && !found.has(location);
+  const excused = excusable(evidence, new Set([...packages].filter(isAbsent).map(([location]) => location)));
+  const missed = [...optional].filter(([location]) => !excused.has(location));
+  return [...faults, ...missed.map(([, text]) => ({ text }))];
+}
+
+/** Workspaces and linked folders that are in this checkout. */
+function localInstances({ dir, packages, scope }: Evidence): Instance[] {
+  return [...packages]
+    .filter(([location, { link }]) => link === true && scope.includes(location) && !scope.isOrphan(location))
+    .map(([, { resolved = '' }]) => ({ location: resolved, folder: posix.join(resolved, 'node_modules') }))
+    .filter(({ location }) => isFile(join(dir, location, 'package.json')));
+}
+
+/** As arborist's `IsolatedReifier`: what is left out is left out of the project and its workspaces, by kind. */
+function wantedEdges({ packages, scope, settings }: Evidence, { location }: Instance): Edge[] {
+  const { omit } = settings;
+  const isOurs = !location.includes('node_modules/');
+  const root = packages.get('') ?? {};
+  const declared = { ...root.dependencies, ...root.optionalDependencies, ...root.devDependencies };
+  return scope.graph.edgesFrom(location).filter((edge) => {
+    const { type, to, name } = edge;
+    if (!scope.includes(to) || scope.isOrphan(to)) return false;
+    // npm 11 links a workspace into the project only where the project asks for it by name.
+    if (type === 'workspace') return Object.hasOwn(declared, name);
+    if (type === 'peer' && isOurs && omit.has('peer')) return false;
+    return !isOurs || !((type === 'dev' && omit.has('dev')) || (isOptional(edge) && omit.has('optional')));
+  });
+}
+
+function isOptional({ type }: Edge): boolean {
+  return type === 'optional' || type === 'peerOptional';
+}
+
+/** What a package brings along is inside it; what the project itself bundles is an ordinary folder. */
+function bundledFault(dir: string, { location, folder }: Instance, { name, to }: Edge): string | undefined {
+  const own = location.replace(/^.*node_modules\//, '');
+  const place = location.includes('node_modules/') ? `${folder}/${own}/node_modules/${name}` : to;
+  return isFile(join(dir, place, 'package.json')) ? undefined : `${place} is missing`;
+}
+
+/** `node_modules/ms` → `node_modules/.store/ms@2.1.3-<hash>/node_modules/ms`; undefined when it is no link. */
+function leadsTo(dir: string, place: string): string | undefined {
+  try {
+    return posix.join(posix.dirname(place), readlinkSync(join(dir, place)));
+  } catch {
+    return undefined;
+  }
+}
+
+function folderAround(place: string): string {
+  const at = place.lastIndexOf('node_modules/');
+  return place.slice(0, at + 'node_modules'.length);
+}

@@ -1,0 +1,124 @@
+/**
+ * What of a lockfile an install puts on disk. Settings narrow it down (`omit`, `workspace`), and so does a checkout that
+ * lacks some of the workspaces: npm leaves out what nothing else needs.
+ */
+import { join, posix } from 'node:path';
+import { createGraph, type Graph } from './graph.ts';
+import { type Package, type Packages, projectFolder } from './lockfile.ts';
+import type { Settings } from './settings.ts';
+import { statOf } from './tree.ts';
+
+export interface Scope {
+  graph: Graph;
+  /** Whether npm installs it here, as far as settings say. */
+  includes(location: string): boolean;
+  /** Nothing that is in this checkout needs it. */
+  isOrphan(location: string): boolean;
+  /** The workspaces of the lockfile that are not in this checkout, e.g. `packages/web`. */
+  absent: readonly string[];
+}
+
+export function scopeOf(dir: string, packages: Packages, settings: Settings): Scope {
+  const graph = createGraph(packages, { withPeers: !settings.legacyPeerDeps });
+  const workspaces = [...packages].filter(([location]) => graph.isWorkspaceLink(location));
+  const absent = workspaces.filter(([, { resolved = '' }]) => !isProject(join(dir, resolved)));
+  const lost = new Set(absent.map(([location]) => location));
+  const here = lost.size === 0 ? undefined : reach(graph, [''], lost);
+  const chosen = filtered({ dir, packages, graph, settings, lost });
+  const isOmitted = omission(packages, graph, settings);
+  return {
+    graph,
+    includes: (location) => (chosen === undefined || chosen.has(location)) && !isOmitted(location),
+    isOrphan: (location) => here !== undefined && !here.has(location),
+    absent: absent.map(([, { resolved = '' }]) => resolved),
+  };
+}
+
+/** The mark of a workspace, for npm too. */
+function isProject(folder: string): boolean {
+  return statOf(join(folder, 'package.json')) !== undefined;
+}
+
+interface Filtering {
+  dir: string;
+  packages: Packages;
+  graph: Graph;
+  settings: Settings;
+  lost: ReadonlySet<string>;
+}
+
+/** As arborist's `Diff.calculate` with filter nodes. @returns undefined where all is installed */
+function filtered({ dir, packages, graph, settings, lost }: Filtering): Set<string> | undefined {
+  const starts: string[] = [];
+  const { workspaces, ignoreWorkspaces, includeRoot } = settings;
+  if (!ignoreWorkspaces && workspaces.length > 0) {
+    const links = [...packages].filter(
+      ([location]) => graph.isWorkspaceLink(location) && !lost.has(location),
+    );
+    starts.push(
+      ...links
+        .filter(([location, link]) => isNamed(dir, location, link, workspaces))
+        .map(([location]) => location),
+    );
+  }
+  if (ignoreWorkspaces || (includeRoot && workspaces.length > 0)) {
+    starts.push(...graph.edgesFrom('').flatMap(({ type, to }) => (type === 'workspace' ? [] : [to])));
+  }
+  // Version 1 does not tell what the project and its workspaces need.
+  if (!packages.has('') && (ignoreWorkspaces || workspaces.length > 0)) return new Set();
+  return starts.length === 0 ? undefined : reach(graph, starts, new Set());
+}
+
+/** By its name, its folder, or a folder above it. */
+function isNamed(
+  dir: string,
+  location: string,
+  { resolved = '' }: Package,
+  filters: readonly string[],
+): boolean {
+  return filters.some((filter) => {
+    const folder = posix.relative(dir, posix.resolve(dir, filter));
+    return location === `node_modules/${filter}` || resolved === folder || posix.dirname(resolved) === folder;
+  });
+}
+
+/** Everything that the starts lead to, and they themselves. */
+function reach(graph: Graph, starts: readonly string[], without: ReadonlySet<string>): Set<string> {
+  const found = new Set(starts);
+  for (const location of found) {
+    for (const { to } of graph.edgesFrom(location)) if (!without.has(to)) found.add(to);
+  }
+  return found;
+}
+
+/**
+ * As arborist's `Node.shouldOmit`: what lies below a linked folder that is no workspace is never left out. With
+ * `legacy-peer-deps` peers are nobody's business.
+ */
+function omission(
+  packages: Packages,
+  graph: Graph,
+  { omit, legacyPeerDeps }: Settings,
+): (location: string) => boolean {
+  if (omit.size === 0 && !legacyPeerDeps) return () => false;
+  const owners = new Set(['']);
+  for (const [location, { resolved = '' }] of packages)
+    if (graph.isWorkspaceLink(location)) owners.add(resolved);
+  return (location) => {
+    const { dev, optional, devOptional, peer } = flagsOf(packages, packages.get(location) ?? {});
+    if (peer === true && legacyPeerDeps) return true;
+    if (!owners.has(projectFolder(location))) return false;
+    return (
+      (dev === true && omit.has('dev')) ||
+      (optional === true && omit.has('optional')) ||
+      (devOptional === true && omit.has('dev') && omit.has('optional')) ||
+      (peer === true && omit.has('peer'))
+    );
+  };
+}
+
+/** A link's own entry says nothing but where it leads; the flags are with the target. */
+export function flagsOf(packages: Packages, entry: Package): Package {
+  if (entry.link !== true || entry.resolved === undefined) return entry;
+  return packages.get(entry.resolved) ?? entry;
+}
