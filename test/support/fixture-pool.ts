@@ -4,11 +4,13 @@ import { buildGemProject, rubyMissing } from './gem-project.ts';
 import type { GemProject } from './gem-project.ts';
 import { buildNpmProject } from './npm-project.ts';
 import type { NpmProject } from './npm-project.ts';
+import { buildNpmVersions, type NpmVersions } from './npm-versions.ts';
 import { makeTemporaryFolder } from './temporary.ts';
 
 export interface Fixtures {
   npm: NpmProject;
   gems: GemProject;
+  'npm-versions': NpmVersions;
 }
 
 export type FixtureName = keyof Fixtures;
@@ -28,6 +30,7 @@ export async function openFixturePool(env: NodeJS.ProcessEnv): Promise<FixturePo
   const built = new Map<string, Promise<FixtureState<FixtureName>>>();
   const builders: Record<FixtureName, () => Promise<FixtureState<FixtureName>>> = {
     npm: async () => ({ project: await buildNpmProject(root.path) }),
+    'npm-versions': async () => ({ project: await buildNpmVersions(root.path) }),
     async gems() {
       const skipped = await rubyMissing();
       return skipped === undefined
@@ -35,9 +38,10 @@ export async function openFixturePool(env: NodeJS.ProcessEnv): Promise<FixturePo
         : { skipped, required: isCi(env) };
     },
   };
+  const isFixture = (name: string): name is FixtureName => Object.hasOwn(builders, name);
   return {
     build(name) {
-      if (name !== 'npm' && name !== 'gems') throw new Error(`no fixture is called ${name}`);
+      if (!isFixture(name)) throw new Error(`no fixture is called ${name}`);
       const state =
         built.get(name) ??
         builders[name]().catch((error: unknown) => ({ skipped: String(error), required: isCi(env) }));
