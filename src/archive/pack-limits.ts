@@ -6,7 +6,7 @@
 import { CacheError } from '../errors.ts';
 import { MAX_DEPTH, MAX_INDEX_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, RATIO_FROM } from './bounds.ts';
 import { shown } from './faults.ts';
-import { indexedLength, type IndexedMember } from './format/record.ts';
+import { INDEX_HEAD_LENGTH, indexedLength, type IndexedMember } from './format/record.ts';
 import type { Limits } from './types.ts';
 import { MODE, S_IFDIR, S_IFLNK, S_IFREG, SHARED, SIZE, STAT_FIELDS, typeBits } from './walk.ts';
 
@@ -31,8 +31,6 @@ export interface Listed {
 
 /** A restore keeps names as absolute paths: room for those of its staging area. */
 const STAGING_LENGTH = 128;
-/** Of the head of an index record, for each member in it: names of 4 KiB leave 15 to a record. */
-const HEAD_SHARE = 4;
 
 /** @param memberLength bytes of tar in a member, at most */
 export function createPackLimits(limits: Limits, memberLength: number): PackLimits {
@@ -107,7 +105,8 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
       if (++members > MAX_MEMBERS) throw over(`more than ${MAX_MEMBERS} members`);
       tarBytes += member.tarLength;
       storedBytes += member.frameLength + member.storedLength;
-      indexBytes += member.firstPath.length + indexedLength(member) + HEAD_SHARE;
+      // A name of 4 KiB leaves a record to one member.
+      indexBytes += member.firstPath.length + indexedLength(member) + INDEX_HEAD_LENGTH;
       if (indexBytes > MAX_INDEX_BYTES) throw over(`more than ${MAX_INDEX_BYTES} bytes of index`);
       if (tarBytes > RATIO_FROM && tarBytes > limits.maxRatio * storedBytes)
         throw over(`more than ${limits.maxRatio} bytes for each one stored`, 'CACHE_MAX_RATIO');

@@ -40,14 +40,21 @@ export function createMemberPacker(): MemberPacker {
 
     const body = container.compress(tar, level);
     const record = seal(encodeRecord(describe(plan, body.length, compression)), body);
-    // Nothing may stand between the pieces of a file in a tar that is not compressed.
-    const frame = plan.kind === 'piece' && compression === 'none' ? EMPTY : container.encodeFrame(record);
+    const frame = isBare(plan, compression) ? EMPTY : container.encodeFrame(record);
     const bytes = Buffer.allocUnsafeSlow(frame.length + body.length);
     bytes.set(frame);
     bytes.set(body, frame.length);
     const digest = Uint8Array.from(record.subarray(2, 34));
     return { reply: { bytes, frameLength: frame.length, digest }, transfer: [bytes.buffer] };
   };
+}
+
+/**
+ * In a tar that is not compressed nothing may stand between the pieces of a file, and no global header before the blocks
+ * that end it: Python's tarfile wants an entry behind each.
+ */
+function isBare({ kind }: MemberPlan, compression: Compression): boolean {
+  return compression === 'none' && kind !== 'data';
 }
 
 function describe(plan: MemberPlan, storedLength: number, compression: Compression): Unsealed<MemberRecord> {

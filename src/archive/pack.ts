@@ -26,8 +26,8 @@ import type { ArchiveSummary, Packing, PackOptions } from './types.ts';
 
 /** Bytes of tar in a member. Measured, see docs/archive-format.md. */
 const MEMBER_LENGTH = 2 * 1024 * 1024;
-/** Bytes of an index record, at most. */
-const INDEX_LENGTH = 65_000;
+/** Bytes of an index record, at most: busybox refuses a gzip extra field that is much longer than 8 KiB. */
+const INDEX_LENGTH = 8000;
 
 /**
  * Packs directories into an archive. Nothing happens before the body is iterated.

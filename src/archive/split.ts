@@ -14,7 +14,7 @@ import {
   type Piece,
   type TrailerRecord,
 } from './format/record.ts';
-import { paddedLength } from './format/tar-header.ts';
+import { END_OF_TAR_LENGTH, paddedLength } from './format/tar-header.ts';
 
 export type Part = MemberPart | IndexPart | TrailerPart;
 
@@ -62,6 +62,10 @@ export async function* splitArchive(
   let indexed = false;
   for (;;) {
     const offset = reader.position;
+    if (!indexed && container.compression === 'none' && (await isEndOfTar(reader))) {
+      yield await readEnd(reader);
+      continue;
+    }
     const frame = await peekFrame(reader, container);
     if (frame === undefined) throw corrupt(`bytes that are no member, at ${offset}`);
     if (frame === 'cut off') throw truncated(`at byte ${offset}, before its trailer`);
@@ -86,6 +90,24 @@ export async function* splitArchive(
         if (record.kind === 'open') yield* readPieces(reader, record.piece, record.pieceLength);
     }
   }
+}
+
+async function isEndOfTar(reader: ByteReader): Promise<boolean> {
+  const bytes = await reader.peek(END_OF_TAR_LENGTH);
+  return bytes.length === END_OF_TAR_LENGTH && bytes.every((byte) => byte === 0);
+}
+
+/** The blocks that end a tar which is not compressed are a member without a frame. */
+async function readEnd(reader: ByteReader): Promise<MemberPart> {
+  const lengths = { storedLength: END_OF_TAR_LENGTH, tarLength: END_OF_TAR_LENGTH };
+  return {
+    kind: 'member',
+    record: new Uint8Array(encodeRecord({ kind: 'data', ...lengths })),
+    frameLength: 0,
+    tarLength: END_OF_TAR_LENGTH,
+    piece: undefined,
+    bytes: await readBytes(reader, { frameLength: 0, ...lengths }),
+  };
 }
 
 async function peekFrame(reader: ByteReader, container: Container): Promise<Frame | 'cut off' | undefined> {
