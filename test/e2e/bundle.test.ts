@@ -35,6 +35,9 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
       await tool('bundle', ['install', '--quiet'], { cwd: dir(), env: bundleEnvironment(dir()) });
       const before = gemTree(dir());
       expect(expectExit(await run(['save', 'bundle'], env), 0).stdout).toMatch(/^Ruby gems saved to s3:/);
+      const inspected = expectExit(await run(['--json', 'inspect', 'bundle'], env), 0);
+      // Of the gem with the C extension.
+      expect(inspected.stdout).toMatch(/"sandbox-cache-needs": "GLIBC_2\.\d+/);
 
       wipe(dir(), 'vendor', '.bundle');
       const restored = expectExit(await run(['restore', 'bundle'], env), 0);
