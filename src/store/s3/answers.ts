@@ -49,18 +49,14 @@ export function guardAnswers(client: S3Client, options: AnswerOptions): void {
         }
         if (commandName === 'GetObjectCommand' && answer.statusCode < 300) {
           answer.headers = objectHeaders(answer.headers);
-        } else {
-          const isListing = commandName === 'ListObjectsV2Command';
-          const maxBytes = isListing ? MAX_LISTING_BYTES : MAX_DOCUMENT_BYTES;
-          const document = await readDocument(answer, { maxBytes, stallTimeoutMs: options.stallTimeoutMs });
+        } else if (commandName === 'ListObjectsV2Command') {
+          const document = await readDocument(answer, MAX_LISTING_BYTES, options);
           // The SDK would take it for an empty bucket.
-          if (
-            isListing &&
-            answer.statusCode < 300 &&
-            !/<(\w+:)?(ListBucketResult|Error)\b/.test(document.toString())
-          )
+          if (answer.statusCode < 300 && !isListing(document))
             throw options.refuse('its answer to a listing is none');
-          answer.body = Readable.from([isListing ? withoutNonsense(document) : document]);
+          answer.body = Readable.from([withoutNonsense(document)]);
+        } else {
+          answer.body = Readable.from([await readDocument(answer, MAX_DOCUMENT_BYTES, options)]);
         }
         return result;
       },
@@ -104,7 +100,8 @@ const OBJECT_HEADERS = new Set([
 /** @throws TransferError, or what the connection ended with */
 async function readDocument(
   { statusCode, headers, body }: Answer,
-  { maxBytes, stallTimeoutMs }: { maxBytes: number; stallTimeoutMs: number },
+  maxBytes: number,
+  { stallTimeoutMs }: AnswerOptions,
 ): Promise<Buffer> {
   const encoding = foreignEncoding(headers['content-encoding']);
   if (encoding !== undefined) {
@@ -131,6 +128,10 @@ async function readDocument(
     clearTimeout(watchdog);
   }
   return Buffer.concat(chunks);
+}
+
+function isListing(document: Buffer): boolean {
+  return /<(\w+:)?(ListBucketResult|Error)\b/.test(document.toString());
 }
 
 /** A listing without dates that are none, and without empty sizes, which the SDK takes for 0. */
