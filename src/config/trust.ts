@@ -32,9 +32,11 @@ export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
       because: 'CACHE_SIGNING_KEY comes from elsewhere',
     });
   }
-  refuseFrom(sources, [firstSet(sources, 'CACHE_INSTALL_CREDENTIALS')], {
-    because: 'the credentials that installers would get are not its own',
-  });
+  if (boolean(sources.file.values, 'CACHE_INSTALL_CREDENTIALS', false)) {
+    refuseFrom(sources, [firstSet(sources, 'CACHE_INSTALL_CREDENTIALS')], {
+      because: 'the credentials that installers would get are not its own',
+    });
+  }
 }
 
 function refuseFrom(

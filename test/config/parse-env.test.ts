@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { EnvSyntaxError, parseEnv } from '../../src/config/parse-env.ts';
 
@@ -88,4 +89,30 @@ it('takes no longer for a long value than it has letters', () => {
   const long = '\\"'.repeat(60_000);
   expect(valueOf(`VAR="${long}"`)).toHaveLength(60_000);
   expect(() => parseEnv(`VAR="${long}`)).toThrow('has no closing quote');
+});
+
+it('gives back any value in quotes, between any comments', () => {
+  const value = fc.string({ unit: 'binary' }).map((text) => text.replace(/[\\\0]/g, ''));
+  fc.assert(
+    fc.property(value, value, (text, comment) => {
+      const before = comment.split('\n').map((line) => `# ${line}\n`);
+      const single = `VAR='${text.replaceAll("'", "\\'")}' # ${comment.replaceAll('\n', ' ')}`;
+      const double = `VAR="${text.replace(/["$]/g, '\\$&')}"`;
+      for (const line of [single, double]) expect(valueOf([...before, line].join(''))).toBe(text);
+    }),
+  );
+});
+
+it('reads or refuses any text', () => {
+  const part = fc.oneof(fc.constantFrom('A=', 'export ', '"', "'", '\\', ' #', '\n', '$', ':'), fc.string());
+  fc.assert(
+    fc.property(fc.array(part), (parts) => {
+      try {
+        parseEnv(parts.join(''));
+      } catch (error) {
+        expect(error).toBeInstanceOf(EnvSyntaxError);
+      }
+    }),
+    { numRuns: 2000 },
+  );
 });

@@ -161,6 +161,8 @@ describe('what child processes get', () => {
     const file = 'CACHE_INSTALL_CREDENTIALS=true\n';
     expect(refusal({}, file).message).toContain('.env.claude-sandbox line 1 sets CACHE_INSTALL_CREDENTIALS');
     expect(load({ ...SECRETS, CACHE_TRUST_ENV_FILE: 'true' }, file).withheld).toEqual([]);
+    expect(load({ CACHE_INSTALL_CREDENTIALS: 'false', ...SECRETS }, file).withheld).not.toEqual([]);
+    expect(load(SECRETS, 'CACHE_INSTALL_CREDENTIALS=false\n').withheld).not.toEqual([]);
   });
 
   it('holds nothing of the file', () => {
