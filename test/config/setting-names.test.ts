@@ -35,15 +35,12 @@ it.each(['CACHE_URL', 'CACHE_DIR', 'CACHE_TTL', 'CACHE_STORE', 'CCACHE_READONLY'
   },
 );
 
-it('knows every name that the sources and the example file have', () => {
+it('knows every name that configuration reads and that the example file has', () => {
   const root = new URL('../..', import.meta.url).pathname;
-  const sources = readdirSync(`${root}/src`, { recursive: true, encoding: 'utf8' });
-  const files = sources.filter((path) => path.endsWith('.ts')).map((path) => `src/${path}`);
-  files.push('.env.claude-sandbox.example');
-  const named = new Set(
-    files.flatMap(
-      (file) => readFileSync(`${root}/${file}`, 'utf8').match(/\bCACHE_[A-Z0-9]+(?:_[A-Z0-9]+)*\b/g) ?? [],
-    ),
+  const sources = readdirSync(`${root}/src/config`).filter((name) => name !== 'setting-names.ts');
+  const texts = [...sources.map((name) => `src/config/${name}`), '.env.claude-sandbox.example'].map((path) =>
+    readFileSync(`${root}/${path}`, 'utf8'),
   );
-  expect([...named].sort()).toEqual([...SETTINGS].sort());
+  const named = texts.flatMap((text) => text.match(/\bCACHE_[A-Z0-9]+(?:_[A-Z0-9]+)*\b/g) ?? []);
+  expect([...new Set(named)].sort()).toEqual([...SETTINGS].sort());
 });
