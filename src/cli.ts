@@ -195,6 +195,7 @@ function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: Cache
     case 'saved':
     case 'exists':
     case 'started':
+    case 'postponed':
     case 'ensured':
     case 'key':
     case 'explained':

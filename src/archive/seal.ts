@@ -7,15 +7,9 @@
  * | unsigned | accepted | refused | refused |
  * | signed | accepted (digests only) | accepted | refused |
  */
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  sign,
-  verify,
-  type KeyObject,
-} from 'node:crypto';
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { CacheError } from '../errors.ts';
+import { keyId, parseSigningKey, parseVerifyKey } from './signing-keys.ts';
 import type { CheckSignature, Seal, Sign } from './types.ts';
 
 /** What is signed: every line is one field, and no field can hold a line's end. */
@@ -42,7 +36,7 @@ export function savingStatement(
  * @throws CacheError CONFIG_INVALID naming CACHE_SIGNING_KEY
  */
 export function createSigner(pem: string): Sign {
-  const key = parseKey(pem, 'CACHE_SIGNING_KEY', 'private', createPrivateKey);
+  const key = parseSigningKey(pem);
   return (bytes) => sign(null, bytes, key);
 }
 
@@ -51,8 +45,7 @@ export function createSigner(pem: string): Sign {
  * @throws CacheError CONFIG_INVALID naming CACHE_VERIFY_KEY
  */
 export function createChecker(pem: string): CheckSignature {
-  if (/PRIVATE KEY/.test(pem)) throw wrongKey('CACHE_VERIFY_KEY', 'public');
-  const key = parseKey(pem, 'CACHE_VERIFY_KEY', 'public', createPublicKey);
+  const key = parseVerifyKey(pem);
   return (bytes, signature) => {
     if (signature === undefined)
       throw new CacheError(
@@ -71,8 +64,7 @@ export function createChecker(pem: string): CheckSignature {
 
 /** Whether the one verifies what the other signs. @throws CacheError CONFIG_INVALID as the two above */
 export function isPair({ signingKey, verifyKey }: { signingKey: string; verifyKey: string }): boolean {
-  const signs = createPublicKey(parseKey(signingKey, 'CACHE_SIGNING_KEY', 'private', createPrivateKey));
-  return signs.equals(parseKey(verifyKey, 'CACHE_VERIFY_KEY', 'public', createPublicKey));
+  return keyId(parseSigningKey(signingKey)) === keyId(parseVerifyKey(verifyKey));
 }
 
 /** A new pair for CACHE_SIGNING_KEY and CACHE_VERIFY_KEY, PEM. */
@@ -82,27 +74,4 @@ export function generateKeys(): { signingKey: string; verifyKey: string } {
     signingKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     verifyKey: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
   };
-}
-
-function parseKey(
-  pem: string,
-  variable: string,
-  kind: 'private' | 'public',
-  parse: (pem: string) => KeyObject,
-): KeyObject {
-  let key: KeyObject;
-  try {
-    key = parse(pem);
-  } catch {
-    // The cause may quote what it could not parse: it stays out.
-    throw wrongKey(variable, kind);
-  }
-  if (key.asymmetricKeyType !== 'ed25519') throw wrongKey(variable, kind);
-  return key;
-}
-
-function wrongKey(variable: string, kind: string): CacheError {
-  return new CacheError('CONFIG_INVALID', `${variable} is not an Ed25519 ${kind} key in PEM`, {
-    hint: 'sandbox-cache keygen makes a pair',
-  });
 }

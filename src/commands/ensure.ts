@@ -1,23 +1,16 @@
-import { recipeEnvironment } from '../config/config.ts';
 import { CacheError } from '../errors.ts';
-import { findLockfile } from '../recipes/lockfile.ts';
-import type { Command, Project, Recipe, Verdict } from '../recipes/recipe.ts';
-import { runCommand } from '../recipes/run.ts';
-import { findFitting } from './fit.ts';
-import { identify } from './identify.ts';
+import type { Recipe, Verdict } from '../recipes/recipe.ts';
+import { type Held, holding, projectOf } from './hold.ts';
+import { identify, type Subject } from './identify.ts';
+import { isConfirmed, isUseless } from './in-place.ts';
+import { install, type InstallOptions } from './install.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { requireStoreApart } from './overlap.ts';
+import { settleLeftovers } from './place.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
 import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
 import { verify } from './verify.ts';
-
-export interface EnsureOptions {
-  /** The command after `--`, in place of the recipe's own. */
-  command: readonly string[];
-  /** With `--json` the installer's output goes to stderr: stdout is for the document alone. */
-  installerOutput: 'inherit' | 'stderr';
-}
 
 /**
  * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the dependencies
@@ -26,75 +19,67 @@ export interface EnsureOptions {
 export async function ensure(
   session: Session,
   recipe: Recipe,
-  options: EnsureOptions,
+  options: InstallOptions,
 ): Promise<OutcomeDetail> {
   const began = performance.now();
-  const seconds = (): number => (performance.now() - began) / 1000;
   const elsewhere = recipe.lookElsewhere?.(projectOf(session, recipe));
   // Said before minutes of installing. A command of the caller's may set right what is wrong.
   if (elsewhere !== undefined && options.command.length === 0)
     throw new CacheError('VERIFY_FAILED', `${recipe.name} was not installed: ${elsewhere.reason}`);
   await requireStoreApartHere(session, recipe);
-  const restored = await forgiving(session, () => restore(session, recipe));
-  if (restored.type === 'restored')
-    return { ...restored, type: 'ensured', by: 'cache', saved: 'exists', seconds: seconds() };
-  if (restored.type === 'in-place' && (await isVerified(session, recipe)).ok) {
-    const url = entryUrl(session.config, restored.key);
-    return { ...restored, type: 'ensured', by: 'receipt', saved: 'exists', seconds: seconds(), url };
-  }
-  if (restored.type === 'unverified') {
-    session.emit({
-      type: 'warning',
-      message: `The restored ${recipe.name} tree is not usable: ${restored.reason}`,
-    });
-  }
-  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help nobody.
-  else if (recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
-    return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
-  return installAndSave(session, recipe, { ...options, seconds });
-}
-
-/** @throws CacheError CONFIG_INVALID when no cache can be warmed */
-export function requireWritable({ config }: Session): void {
-  const off = whyOff(config, 'write');
-  if (off === undefined) return;
-  throw new CacheError('CONFIG_INVALID', `There is no cache to warm: ${off}`, {
-    hint:
-      config.store.type === 'off'
-        ? 'Set it to the bucket to fill.'
-        : 'Unset it for the job that warms the cache.',
+  const ensuring: Ensuring = {
+    recipe,
+    options,
+    isElsewhere: elsewhere !== undefined,
+    seconds: () => (performance.now() - began) / 1000,
+  };
+  // Most starts have nothing to do, and nobody to keep out.
+  const found = await lookInPlace(session, recipe);
+  if (found.type === 'ready') return ready(session, found.key, ensuring);
+  return holding({ session, recipe, patient: true }, async (held) => {
+    const now = held.hold?.waited === true ? await lookInPlace(held.session, recipe) : found;
+    if (now.type === 'ready') return ready(session, now.key, ensuring);
+    return restoreOrInstall(held, ensuring, now.type === 'broken');
   });
 }
 
-/** For CI: nothing is downloaded; where the entry is missing, install, verify, save. */
-export async function warm(session: Session, recipe: Recipe, options: EnsureOptions): Promise<OutcomeDetail> {
-  const subject = await identify(session, recipe);
-  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
-  await requireStoreApart(session, recipe, subject.project);
-  const store = await session.store();
-  const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
-    findFitting(session, subject, { look: (at) => store.stat(at, { signal }) }),
-  );
-  const { key } = found.subject;
-  if ((found.entry ?? found.misfit) !== undefined) {
-    session.emit({ type: 'step', text: `Cache already exists: ${store.url(key)}` });
-    return { type: 'exists', key, url: store.url(key) };
+interface Ensuring {
+  recipe: Recipe;
+  options: InstallOptions;
+  /** Whether the package manager looked elsewhere when we came. */
+  isElsewhere: boolean;
+  seconds: () => number;
+}
+
+async function restoreOrInstall(held: Held, ensuring: Ensuring, again: boolean): Promise<OutcomeDetail> {
+  const { session, hold } = held;
+  const { recipe, seconds } = ensuring;
+  const restored = await forgiving(session, () => restore(session, recipe, { again }));
+  if (restored.type === 'restored')
+    return { ...restored, type: 'ensured', by: 'cache', saved: 'exists', seconds: seconds() };
+  if (restored.type === 'unverified') {
+    const message = `The restored ${recipe.name} tree is not usable: ${restored.reason}`;
+    session.emit({ type: 'warning', message });
+    const isSound = ensuring.isElsewhere || restored.blame === 'settings';
+    return installAndSave(held, ensuring, !isSound);
   }
-  session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
-  const began = performance.now();
-  const installed = await install(session, recipe, options);
-  if (installed !== undefined) return installed;
-  return save(session, recipe, { installSeconds: (performance.now() - began) / 1000 });
+  const useless = await isUseless(session.config, { recipe, project: projectOf(session, recipe) });
+  const isWhole = (hold?.marked ?? 'none') === 'none' && !useless;
+  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help nobody.
+  if (isWhole && recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
+    return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
+  return installAndSave(held, ensuring, useless || hold?.marked === 'left');
 }
 
 async function installAndSave(
-  session: Session,
-  recipe: Recipe,
-  options: EnsureOptions & { seconds: () => number },
+  held: Held,
+  { recipe, options, seconds }: Ensuring,
+  isClean: boolean,
 ): Promise<OutcomeDetail> {
+  const { session } = held;
   const began = performance.now();
-  const installed = await install(session, recipe, options);
-  if (installed !== undefined) return installed;
+  const failed = await install(held, recipe, { ...options, isClean });
+  if (failed !== undefined) return failed;
   const installSeconds = (performance.now() - began) / 1000;
 
   const verified = await isVerified(session, recipe);
@@ -105,19 +90,13 @@ async function installAndSave(
     );
   }
   const stored = await saveInstalled(session, recipe, installSeconds);
-  return { type: 'ensured', by: 'install', ...stored, seconds: options.seconds() };
+  return { type: 'ensured', by: 'install', ...stored, seconds: seconds() };
 }
 
 /** An installer would delete it as a restore does; without a lockfile nobody knows which directories it fills. */
 async function requireStoreApartHere(session: Session, recipe: Recipe): Promise<void> {
   const project = projectOf(session, recipe);
-  if (findLockfile(project.dir, recipe) !== undefined) await requireStoreApart(session, recipe, project);
-}
-
-function projectOf({ config }: Session, recipe: Recipe): Project {
-  const { projectDir: dir } = config;
-  const lockfile = findLockfile(dir, recipe) ?? recipe.lockfiles[0] ?? '';
-  return { dir, lockfile, env: recipeEnvironment(config, recipe) };
+  if (project.hasLockfile) await requireStoreApart(session, recipe, project);
 }
 
 async function saveInstalled(
@@ -133,39 +112,45 @@ async function saveInstalled(
   };
 }
 
-/** @returns undefined when the installer ended with status 0. */
-async function install(
-  session: Session,
-  recipe: Recipe,
-  options: EnsureOptions,
-): Promise<OutcomeDetail | undefined> {
-  const command = installCommand(session, recipe, options);
-  const text = command.argv.join(' ');
-  session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
-  const { status } = await runCommand(command, {
-    project: projectOf(session, recipe),
-    output: options.installerOutput,
-    signal: session.signal,
-  });
-  return status === 0 ? undefined : { type: 'install-failed', status, command: text };
+type InPlace =
+  | { type: 'ready'; key: string }
+  /** The receipt is there, what it speaks of is not. */
+  | { type: 'broken' }
+  | { type: 'absent' };
+
+async function lookInPlace(session: Session, recipe: Recipe): Promise<InPlace> {
+  try {
+    const subject =
+      whyOff(session.config, 'read') === undefined ? await identify(session, recipe) : undefined;
+    if (subject === undefined || !(await isConfirmed(session.config, subject))) return { type: 'absent' };
+    if (!(await verifyHere(session, subject)).ok) return { type: 'broken' };
+    await withDeadline(session, `Clearing up for ${recipe.name}`, (signal) =>
+      settleLeftovers(session, subject, signal),
+    );
+    return { type: 'ready', key: subject.key };
+  } catch (error) {
+    // The restore meets it again, and tells it.
+    if (session.signal.aborted || !(error instanceof CacheError)) throw error;
+    return { type: 'absent' };
+  }
 }
 
-function installCommand(session: Session, recipe: Recipe, { command }: EnsureOptions): Command {
-  const own = recipe.install(projectOf(session, recipe));
-  const [program, ...rest] = command;
-  if (program !== undefined) return { argv: [program, ...rest], env: own?.env ?? {} };
-  if (own !== undefined) return own;
-  throw new CacheError('USAGE', `${recipe.name} has no install command of its own`, {
-    hint: `Give one after --, e.g. sandbox-cache ensure ${recipe.name} … -- make deps`,
-  });
+function ready({ config, emit }: Session, key: string, { seconds }: Ensuring): OutcomeDetail {
+  emit({ type: 'step', text: `Already in place: ${key}` });
+  const url = entryUrl(config, key);
+  return { type: 'ensured', by: 'receipt', saved: 'exists', seconds: seconds(), key, url };
+}
+
+async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {
+  const project = projectOf(session, recipe);
+  if (project.hasLockfile) return verifyHere(session, { recipe, project });
+  return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}`, blame: 'machine' };
 }
 
 /** Whether the tree is whole, and is the one that the package manager uses in the caller's environment. */
-async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {
-  const subject = await identify(session, recipe);
-  if (subject === undefined)
-    return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}`, blame: 'machine' };
-  const elsewhere = recipe.lookElsewhere?.(subject.project);
+async function verifyHere(session: Session, subject: Pick<Subject, 'recipe' | 'project'>): Promise<Verdict> {
+  const { recipe, project } = subject;
+  const elsewhere = recipe.lookElsewhere?.(project);
   if (elsewhere !== undefined) return { ok: false, reason: elsewhere.reason, blame: 'machine' };
   return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal));
 }

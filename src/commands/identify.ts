@@ -5,10 +5,6 @@ import { readKeyFiles } from '../recipes/key-files.ts';
 import { keyVariables, readLockfiles } from '../recipes/lockfile.ts';
 import type { Project, Recipe } from '../recipes/recipe.ts';
 import { runtimeOf } from '../recipes/runtime.ts';
-import { readReceipt, writeReceipts } from '../workspace/receipt.ts';
-import type { Receipt } from '../workspace/types.ts';
-import { isFitHere } from './fit.ts';
-import { witness } from './witness.ts';
 import { type Session, withDeadline } from './session.ts';
 
 /** One recipe in one project, and the entry that its lockfile names. */
@@ -74,30 +70,4 @@ export function readIngredients(config: Config, recipe: Recipe): KeyIngredients 
     salt,
     variables: keyVariables(recipe, recipeEnvironment(config, recipe)),
   };
-}
-
-/** Whether the receipts say that this very entry is in place, and nobody has installed over it since. */
-export async function alreadyInPlace(subject: Subject): Promise<boolean> {
-  const receipt = readReceipt(subject.project.dir, subject.recipe.mainTarget);
-  if (receipt === undefined || receipt.witness !== witness(subject, receipt.targets)) return false;
-  return isFitHere(receipt, subject);
-}
-
-/** Records that the tree in place is verified and is what the key names. */
-export function confirm(subject: Subject, found: Omit<Receipt, 'key' | 'witness'>): void {
-  const { project, recipe, key, lockfileDigest } = subject;
-  const { targets, installSeconds, bytes, files, needs = '' } = found;
-  writeReceipts(
-    project.dir,
-    {
-      key,
-      targets,
-      witness: witness(subject, targets),
-      installSeconds,
-      bytes,
-      files,
-      ...(needs === '' ? {} : { needs }),
-    },
-    { path: recipe.marker, sha256: lockfileDigest },
-  );
 }

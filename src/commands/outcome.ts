@@ -23,6 +23,8 @@ export type OutcomeDetail =
   | ({ type: 'unverified'; reason: string; blame: Blame } & Entry)
   | ({ type: 'saved'; replaced: boolean } & Entry & Work)
   | ({ type: 'exists' } & Entry)
+  /** `save` in a program that `ensure` or `warm` has started to install: they save when it has ended. */
+  | { type: 'postponed' }
   /** `save --background`: another process saves. */
   | { type: 'started'; pid: number }
   /** `ensure`: present and verified; `by` says how. */

@@ -7,7 +7,8 @@ import { hasLeftovers } from '../workspace/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
 import { removeReceipts } from '../workspace/receipt.ts';
 import { needsIn } from './fit.ts';
-import { alreadyInPlace, type Subject } from './identify.ts';
+import { type Held, tokensOf } from './hold.ts';
+import type { Subject } from './identify.ts';
 import type { Session } from './session.ts';
 import { checker } from './signing.ts';
 
@@ -43,8 +44,7 @@ async function startWorkers({ config }: Session): Promise<Unpacker> {
   return startUnpacker(config.workers ?? availableCpus());
 }
 
-export interface Placing {
-  session: Session;
+export interface Placing extends Held {
   subject: Subject;
   preparation: Preparation;
   signal: AbortSignal;
@@ -69,17 +69,15 @@ export interface Placed {
  * restore the same targets. Until the commit nothing of them is touched.
  */
 export async function place<T>(
-  { session, subject, preparation, signal, digest }: Placing,
+  { session, hold, subject, preparation, signal, digest }: Placing,
   entry: OpenEntry,
   settle: (placed: Placed) => Promise<T>,
-): Promise<T | 'in place by another'> {
+): Promise<T> {
   const { recipe, project } = subject;
   const [unpacker, { openStaging }] = await Promise.all([preparation.unpacker, preparation.staging]);
   const options = await stagingOptions(session, subject, signal);
   const staging = await openStaging(options);
   try {
-    // The one waited for may have done our work.
-    if (staging.waited && (await alreadyInPlace(subject))) return 'in place by another';
     const roots = unpackRoots(session, recipe, staging.roots);
     const checkSignature = await checker(session.config);
     const summary = await unpacker.unpack(entry.body, {
@@ -103,6 +101,8 @@ export async function place<T>(
     const targets = present.map(({ prefix }) => prefix);
     removeReceipts(project.dir, options.targets, recipe.marker);
     await staging.commit(targets);
+    // Nothing is left of what an installer has begun. One that has started us goes on.
+    if (hold?.marked === 'left') hold.unmark();
     return await settle({ ...summary, targets, needs: needsIn(entry.metadata) });
   } finally {
     session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
@@ -132,6 +132,7 @@ async function stagingOptions(
     targets,
     mayBeFiles: subject.recipe.fileTargets === true,
     signal,
+    tokens: tokensOf(session),
     onWait: (owner) =>
       session.emit({
         type: 'warning',

@@ -5,7 +5,9 @@ import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import type { Rejected } from '../workspace/rejected.ts';
 import { findFitting, lackedHere, needsIn } from './fit.ts';
-import { alreadyInPlace, confirm, identify, type Subject } from './identify.ts';
+import { type Held, holding } from './hold.ts';
+import { identify, type Subject } from './identify.ts';
+import { confirm, isInPlace, restoredOrigin } from './in-place.ts';
 import type { OutcomeDetail, Work } from './outcome.ts';
 import { type Older, olderEntries } from './older-entries.ts';
 import { requireStoreApart } from './overlap.ts';
@@ -20,6 +22,8 @@ export interface RestoreOptions {
   fallback?: boolean;
   /** Delete an entry whose bytes or whose tree fail their checks. */
   evict?: boolean;
+  /** Restore it even where the receipts say that it is in place. */
+  again?: boolean;
 }
 
 /** Puts the entry that the lockfile asks for in place, verified, or leaves everything as it was. */
@@ -35,22 +39,39 @@ export async function restore(
   if (isLikelyToFetch(session, recipe)) loadStore(session);
   const subject = await identifying;
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
-  const { key } = subject;
-
-  if (await alreadyInPlace(subject)) {
-    await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
-      settleLeftovers(session, subject, signal),
-    );
-    const elsewhere = recipe.lookElsewhere?.(subject.project);
-    if (elsewhere !== undefined) {
-      const url = entryUrl(session.config, key);
-      return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', key, url };
-    }
-    session.emit({ type: 'step', text: `Already in place: ${key}` });
-    return { type: 'in-place', key };
-  }
-
+  if (options.again !== true && (await isInPlace(session, subject))) return leaveInPlace(session, subject);
+  loadStore(session);
   await requireStoreApart(session, recipe, subject.project);
+  return holding({ session, recipe }, async (held) => {
+    if (held.hold?.waited !== true) return fetch(held, subject, options);
+    // The one waited for may have restored or installed, and changed the lockfile as well.
+    const now = await identify(held.session, recipe);
+    if (now === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+    if (await isInPlace(held.session, now)) return leaveInPlace(held.session, now);
+    return fetch(held, now, options);
+  });
+}
+
+async function leaveInPlace(session: Session, subject: Subject): Promise<OutcomeDetail> {
+  const { recipe, key } = subject;
+  await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
+    settleLeftovers(session, subject, signal),
+  );
+  const elsewhere = recipe.lookElsewhere?.(subject.project);
+  if (elsewhere !== undefined) {
+    const url = entryUrl(session.config, key);
+    return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', key, url };
+  }
+  session.emit({ type: 'step', text: `Already in place: ${key}` });
+  return { type: 'in-place', key };
+}
+
+async function fetch(
+  { session, hold }: Held,
+  subject: Subject,
+  options: RestoreOptions,
+): Promise<OutcomeDetail> {
+  const { recipe, key } = subject;
   return withDeadline(session, `Restoring ${recipe.name}`, async (signal) => {
     const [store, { containerFor }] = await Promise.all([
       session.store(),
@@ -63,7 +84,7 @@ export async function restore(
     const preparation = prepare(session);
     try {
       const { subject: here, entry } = await opening;
-      return await restoreFrom({ session, subject: here, store, preparation, signal, options }, entry);
+      return await restoreFrom({ session, hold, subject: here, store, preparation, signal, options }, entry);
     } finally {
       preparation.close();
     }
@@ -103,8 +124,7 @@ function loadStore(session: Session): void {
   session.store().catch(() => {});
 }
 
-interface Restoring {
-  session: Session;
+interface Restoring extends Held {
   subject: Subject;
   store: Store;
   preparation: Preparation;
@@ -125,7 +145,9 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
       const evicted = await rejectUnverified(restoring, info, verified);
       return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
     }
-    confirm(subject, placed);
+    // An installer that has started us is still to change the tree.
+    if (restoring.hold?.marked !== 'under way')
+      confirm(subject, { ...placed, origin: await restoredOrigin(session.config) });
     const elsewhere = recipe.lookElsewhere?.(project);
     if (elsewhere !== undefined)
       return { type: 'unverified', reason: elsewhere.reason, blame: 'machine', ...where };
@@ -134,8 +156,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
     return { type: 'restored', from, ...work(placed, began), installSeconds, ...where };
   };
   const outcome = await placeEntry({ ...restoring, digest: subject.digest }, entry, settle);
-  if (outcome === 'deleted') return missAfterAll(restoring);
-  return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
+  return outcome === 'deleted' ? missAfterAll(restoring) : outcome;
 }
 
 /** Entries that are tried, one after the other, where only signed ones count. */
@@ -189,8 +210,7 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
     ...where,
   });
   const outcome = await placeEntry({ ...restoring, digest: older.digest }, entry, settle);
-  if (outcome === 'deleted') return undefined;
-  return outcome === 'in place by another' ? { type: 'in-place', key } : outcome;
+  return outcome === 'deleted' ? undefined : outcome;
 }
 
 /** Places an entry, and starts again where it has to be read again. */
@@ -198,7 +218,7 @@ function placeEntry(
   restoring: Restoring & { digest: string },
   opened: OpenEntry,
   settle: (placed: Placed, entry: OpenEntry) => Promise<OutcomeDetail>,
-): Promise<OutcomeDetail | 'in place by another' | 'deleted'> {
+): Promise<OutcomeDetail | 'deleted'> {
   let { preparation } = restoring;
   return readEntry(restoring, opened, async (entry) => {
     if (entry !== opened) {

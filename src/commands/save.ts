@@ -8,7 +8,9 @@ import type { Recipe } from '../recipes/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/rejected.ts';
 import { findFitting, needsIn, needsMetadata } from './fit.ts';
-import { confirm, identify, readIngredients, type Subject } from './identify.ts';
+import { type Held, holding } from './hold.ts';
+import { identify, readIngredients, type Subject } from './identify.ts';
+import { confirm, isDistrusted, savedOrigin } from './in-place.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { requireStoreApart } from './overlap.ts';
 import { type Session, whyOff, withDeadline } from './session.ts';
@@ -31,10 +33,24 @@ export async function save(
   recipe: Recipe,
   options: SaveOptions = {},
 ): Promise<OutcomeDetail> {
-  const { config } = session;
   const found = await findInstalled(session, recipe);
   if (found.type !== 'installed') return found;
+  return holding({ session, recipe }, async (held) => {
+    const now = held.hold?.waited === true ? await findInstalled(held.session, recipe) : found;
+    return now.type === 'installed' ? saveInstalled(held, now, options) : now;
+  });
+}
+
+async function saveInstalled(
+  { session, hold }: Held,
+  found: Installed,
+  options: SaveOptions,
+): Promise<OutcomeDetail> {
+  const { config } = session;
+  const { recipe } = found.subject;
   const { present } = found;
+  // It has not made all that the run which started it is going to save.
+  if (hold?.marked === 'under way') return { type: 'postponed' };
   const sign = await signer(config);
 
   return withDeadline(session, `Saving ${recipe.name}`, async (signal) => {
@@ -49,7 +65,7 @@ export async function save(
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
       return { type: 'exists', ...where };
     }
-    if (options.verify !== false) await requireVerified(subject, signal);
+    if (options.verify !== false) await requireVerified({ session, hold }, subject, signal);
 
     const replaced = ifExists !== 'keep' && (await store.stat(key, { signal })) !== undefined;
     session.emit({ type: 'step', text: `Saving to cache: ${where.url}` });
@@ -63,10 +79,12 @@ export async function save(
       return { type: 'exists', ...where };
     }
     const { needs, ...work } = packed;
+    const origin = await savedOrigin(config, subject);
     forgivingDisk(session, where.url, () => {
       clearRejected(config.projectDir, recipe.name);
-      if (options.verify !== false)
-        confirm(subject, { ...work, targets: present, installSeconds: options.installSeconds ?? 0, needs });
+      if (options.verify === false) return hold?.unmark();
+      const { installSeconds = 0 } = options;
+      confirm(subject, { ...work, origin, targets: present, installSeconds, needs });
     });
     session.emit({ type: 'step', text: 'Cache saved successfully' });
     const seconds = (performance.now() - began) / 1000;
@@ -125,15 +143,29 @@ function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): W
   return differs ? 'keep' : { etag: rejected.etag };
 }
 
-async function requireVerified(subject: Subject, signal: AbortSignal): Promise<void> {
+async function requireVerified(
+  { session, hold }: Held,
+  subject: Subject,
+  signal: AbortSignal,
+): Promise<void> {
+  const { recipe } = subject;
+  if (hold?.marked === 'left' || (await isDistrusted(session.config, recipe))) {
+    const why =
+      hold?.marked === 'left'
+        ? 'its last install did not end well'
+        : 'it was restored from an entry that CACHE_VERIFY_KEY does not accept';
+    throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${why}`, {
+      hint: `Run sandbox-cache ensure ${recipe.name}, which installs from nothing. After an install by hand: save --no-verify.`,
+    });
+  }
   const verified = await verify(subject, signal);
   if (verified.ok && verified.partial === undefined) return;
   if (verified.ok) {
-    throw new CacheError('VERIFY_FAILED', `${subject.recipe.name} was not saved: ${verified.partial}`, {
+    throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${verified.partial}`, {
       hint: 'The installed packages are fine here, but others need more of them. Save from a whole checkout.',
     });
   }
-  throw new CacheError('VERIFY_FAILED', `${subject.recipe.name} was not saved: ${verified.reason}`, {
+  throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${verified.reason}`, {
     hint: 'Install again, or save it all the same with --no-verify.',
   });
 }

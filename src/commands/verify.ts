@@ -18,6 +18,6 @@ export async function verify(
     return await recipe.verify(project, signal);
   } catch (error) {
     if (!(error instanceof CacheError) || error.code !== 'RUNTIME_MISSING') throw error;
-    return { ok: false, reason: error.message, blame: 'machine' };
+    return { ok: false, reason: `cannot be verified: ${error.message}`, blame: 'machine' };
   }
 }

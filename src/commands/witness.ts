@@ -1,18 +1,17 @@
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Subject } from './identify.ts';
 
-/** Differs once an installer has worked in the targets. */
+/** Differs once an installer has worked in the targets. Empty where nothing could tell. */
 export function witness(
   { recipe, project }: Pick<Subject, 'recipe' | 'project'>,
   targets: readonly string[],
 ): string {
-  return recipe
-    .witnesses(project, targets)
-    .map((path) => {
-      const stat = statSync(join(project.dir, path), { throwIfNoEntry: false, bigint: true });
-      // Whole microseconds: what a restore puts back.
-      return stat === undefined ? '-' : String(stat.mtimeNs / 1000n);
-    })
-    .join(' ');
+  const lines = recipe.witnesses(project, targets).map((path) => {
+    const stat = statSync(join(project.dir, path), { throwIfNoEntry: false, bigint: true });
+    // Whole microseconds: what a restore puts back.
+    return `${path} ${stat === undefined ? '-' : stat.mtimeNs / 1000n}\n`;
+  });
+  return lines.length === 0 ? '' : createHash('sha256').update(lines.join('')).digest('hex');
 }

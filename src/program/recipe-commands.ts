@@ -2,11 +2,12 @@
 import { type Command, Option } from 'commander';
 import { saveInBackground } from '../commands/background.ts';
 import type { RecipeFlags } from '../commands/choose.ts';
-import { ensure, requireWritable, warm } from '../commands/ensure.ts';
+import { ensure } from '../commands/ensure.ts';
 import { explain, key, keyOfHash } from '../commands/key.ts';
 import { restore } from '../commands/restore.ts';
 import { save } from '../commands/save.ts';
 import type { Session } from '../commands/session.ts';
+import { requireWritable, warm } from '../commands/warm.ts';
 import { CacheError } from '../errors.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import { each } from './each.ts';

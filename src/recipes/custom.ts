@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join, posix, relative } from 'node:path';
 import { CacheError } from '../errors.ts';
 import type { Command, Recipe } from './recipe.ts';
@@ -54,7 +54,7 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     verifiesLockfile: verify !== undefined,
     targets: async () => [...paths],
     excludes: () => [],
-    witnesses: ({ dir }, targets) => targets.filter((target) => isFile(join(dir, target))),
+    witnesses: ({ dir }, targets) => targets.flatMap((target) => witnessesOf(dir, target)),
     install: () => install,
 
     async abi(project, signal) {
@@ -146,6 +146,21 @@ function checkOverlap(paths: readonly string[]): void {
 function normalize(path: string, projectDir: string): string {
   const inside = isAbsolute(path) ? relative(projectDir, path) || '.' : path;
   return posix.normalize(inside).replace(/(?<=.)\/+$/, '');
+}
+
+/**
+ * A file itself, and what lies directly in a directory. Not hidden names there: tools keep caches of their own under them, such
+ * as `.cache`, which change while nobody installs.
+ */
+function witnessesOf(dir: string, target: string): string[] {
+  const path = join(dir, target);
+  if (isFile(path)) return [target];
+  try {
+    const names = readdirSync(path).filter((name) => !name.startsWith('.'));
+    return names.sort().map((name) => `${target}/${name}`);
+  } catch {
+    return [];
+  }
 }
 
 function asCommand(command: readonly string[] | string | undefined): Command | undefined {

@@ -22,6 +22,7 @@ export const npmRecipe: Recipe = {
   mainTarget: 'node_modules',
   marker: 'node_modules/.installed',
   verifiesLockfile: true,
+  verifiesQuickly: true,
 
   at(place) {
     return { ...npmRecipe, keyValues: keySettings(place) };

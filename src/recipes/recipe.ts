@@ -91,6 +91,9 @@ export interface Recipe {
    */
   leftOut?(project: Project): string;
 
+  /** Whether `verify` starts no process and takes some milliseconds: then it is also asked where a receipt is in place. */
+  readonly verifiesQuickly?: boolean;
+
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
   readonly verifiesLockfile: boolean;
 

@@ -32,6 +32,8 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
       return `${label} saved to ${outcome.url} (${work(outcome)}${outcome.replaced ? '; replaced' : ''})`;
     case 'exists':
       return `${label} already cached at ${outcome.url}`;
+    case 'postponed':
+      return `${label} not saved yet: the run that this install is part of saves them`;
     case 'started':
       return `${label} being saved in the background (process ${outcome.pid})`;
     case 'ensured':

@@ -1,5 +1,5 @@
 /**
- * One restore at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who touches it
+ * One run at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who touches it
  * every two seconds. A dead owner is succeeded by creating the next generation: O_EXCL lets one win.
  *
  * Between judging an owner dead and creating the next generation, others may have done the same and even finished. So the
@@ -7,8 +7,8 @@
  * suspended can do no harm: every path it moves from or to is in the directory of its own run, which is gone.
  */
 import { randomBytes } from 'node:crypto';
-import { closeSync, rmSync, unlinkSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, rmSync, unlinkSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CacheError, systemCode } from '../errors.ts';
 import { targetError } from './failure.ts';
@@ -28,6 +28,8 @@ import { currentOwner, type Owner } from './owner.ts';
 export interface Lease {
   /** Differs for every run there ever was: names the run's own directories. */
   readonly id: string;
+  /** Whoever is given this may work under the same lease: see `LeaseOptions.tokens`. */
+  readonly token: string;
   /** Whether somebody else held it when we came. */
   readonly waited: boolean;
   /** Whether nobody has taken it over while this process was suspended. */
@@ -41,7 +43,12 @@ export interface LeaseOptions {
   /** Called once when a live owner has to be waited for. */
   onWait?: ((owner: string) => void) | undefined;
   /** Reject with TARGET_BUSY in place of waiting. @default true */
-  wait?: boolean;
+  wait?: boolean | undefined;
+  /**
+   * Of leases that we work under: those of a run whose installer started this one, and those that this run holds itself.
+   * Where one of them is held there is nothing to wait for, and nothing to release.
+   */
+  tokens?: readonly string[] | undefined;
   /** How long an owner that pids tell nothing about may be silent, milliseconds. @default 30000 */
   staleMs?: number;
 }
@@ -73,15 +80,19 @@ export async function acquireLease(home: string, options: LeaseOptions): Promise
         await pause(10 + Math.random() * 40, signal);
         continue;
       }
+      if (alive.token !== undefined && options.tokens?.includes(alive.token) === true)
+        return share(home, alive);
       const owner = describe(alive.owner);
       if (options.wait === false) throw busy(home, owner);
       if (waitedFor === undefined) onWait?.(owner);
       waitedFor = owner;
     } catch (error) {
       // Its last owner has just removed it.
-      if (systemCode(error) === 'ENOENT') continue;
-      removeHidden(home);
-      throw targetError(error, `set up ${home}`);
+      const isOver = systemCode(error) === 'ENOENT' && existsSync(dirname(home));
+      if (!isOver) {
+        removeHidden(home);
+        throw targetError(error, `set up ${home}`);
+      }
     }
     await pause(POLL_MS, signal).catch((reason: unknown) => {
       if (reason instanceof CacheError && reason.code === 'TIMEOUT')
@@ -130,17 +141,9 @@ async function succeed(
   let released = false;
   return {
     id: `${generation}-${token}`,
+    token,
     waited,
-    isHeld: async () => {
-      // A rival that is about to step back may be seen for a moment.
-      for (let attempt = 0; attempt < 5; attempt++) {
-        const newest = released ? undefined : newestLease(home);
-        if (newest === undefined) return false;
-        if (newest.content === content) return true;
-        await sleep(50);
-      }
-      return false;
-    },
+    isHeld: async () => !released && isNewest(home, content),
     release: () => {
       if (released) return;
       released = true;
@@ -148,6 +151,28 @@ async function succeed(
       drop();
     },
   };
+}
+
+/** The lease of somebody else whose token we have. */
+function share(home: string, { generation, token = '', content }: SeenLease): Lease {
+  return {
+    id: `${generation}-${token}-${randomBytes(4).toString('hex')}`,
+    token,
+    waited: false,
+    isHeld: () => isNewest(home, content),
+    release: () => {},
+  };
+}
+
+async function isNewest(home: string, content: string): Promise<boolean> {
+  // A rival that is about to step back may be seen for a moment.
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const newest = newestLease(home);
+    if (newest === undefined) return false;
+    if (newest.content === content) return true;
+    await sleep(50);
+  }
+  return false;
 }
 
 /** Only real leases have a part in the order, but the names of others are taken too. */

@@ -141,12 +141,13 @@ function readText(path: string): string | undefined {
 function parseReceipt(text: string): Receipt | undefined {
   try {
     const value = JSON.parse(text) as Partial<Receipt> | null;
-    const { key, targets, witness, installSeconds, bytes, files, needs } = value ?? {};
-    if (typeof key !== 'string' || typeof witness !== 'string' || !Array.isArray(targets)) return undefined;
-    if (!targets.every((target) => typeof target === 'string')) return undefined;
+    const { key, targets, witness, origin, installSeconds, bytes, files, needs } = value ?? {};
+    if (typeof key !== 'string' || typeof witness !== 'string' || typeof origin !== 'string')
+      return undefined;
+    if (!Array.isArray(targets) || !targets.every((target) => typeof target === 'string')) return undefined;
     if (typeof installSeconds !== 'number' || typeof bytes !== 'number' || typeof files !== 'number')
       return undefined;
-    const known = { key, targets, witness, installSeconds, bytes, files };
+    const known = { key, targets, witness, origin, installSeconds, bytes, files };
     return typeof needs === 'string' ? { ...known, needs } : known;
   } catch {
     return undefined;

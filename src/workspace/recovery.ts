@@ -5,6 +5,7 @@ import { bayDir } from './bays.ts';
 import { readJournal, removeJournal, type Journal, type TreeChange } from './journal.ts';
 import { IGNORE_FILE, removeHidden } from './hidden.ts';
 import { clearTree } from './leftovers.ts';
+import { MARK } from './mark.ts';
 import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
 import { isLeaseName, newestLease } from './lease-file.ts';
 import type { Layout } from './places.ts';
@@ -21,14 +22,28 @@ export function runName(leaseId: string): string {
  * @throws system errors of a commit that can be neither undone nor finished
  */
 export async function recover({ home, places }: Layout, options: Warned): Promise<void> {
-  for (const name of readdirSync(home).filter(isRun)) await settle({ home, places }, name);
+  const isDead = deadRuns(home);
+  for (const name of readdirSync(home).filter(isDead)) await settle({ home, places }, name);
   const clear: Clear = (path) => clearTree(path, { onWarning: options.onWarning });
   for (const { path } of places) {
-    for (const bay of ['beside', 'inside'] as const) await clearBay(bayDir(home, path, bay), home, clear);
+    for (const bay of ['beside', 'inside'] as const) {
+      const dir = bayDir(home, path, bay);
+      if (dir !== home) await clearBay(dir, isDead, clear);
+    }
   }
-  // Leases are for their owners and successors to remove.
-  const isKept = (name: string): boolean => isLeaseName(name) || name === IGNORE_FILE;
+  // Leases are for their owners and successors to remove, a mark for whoever installs.
+  const isKept = (name: string): boolean =>
+    [IGNORE_FILE, MARK].includes(name) || isLeaseName(name) || (isRun(name) && !isDead(name));
   for (const name of readdirSync(home)) if (!isKept(name)) await clear(join(home, name));
+}
+
+type IsDead = (name: string) => boolean;
+
+/** Under one lease there may be several runs: an installer may have started them. */
+function deadRuns(home: string): IsDead {
+  const { generation, token } = newestLease(home) ?? {};
+  const ours = runName(`${generation}-${token}`);
+  return (name) => isRun(name) && !name.startsWith(ours);
 }
 
 type Warned = Pick<StagingOptions, 'onWarning'>;
@@ -82,9 +97,9 @@ function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
 }
 
 /** Leaves a bay alone that is the home of another run. */
-async function clearBay(dir: string, home: string, clear: Clear): Promise<void> {
-  if (dir === home || !isDirectory(dir) || newestLease(dir) !== undefined) return;
-  for (const name of readdirSync(dir)) if (isRun(name) || isLeaseName(name)) await clear(join(dir, name));
+async function clearBay(dir: string, isDead: IsDead, clear: Clear): Promise<void> {
+  if (!isDirectory(dir) || newestLease(dir) !== undefined) return;
+  for (const name of readdirSync(dir)) if (isDead(name) || isLeaseName(name)) await clear(join(dir, name));
   removeHidden(dir);
 }
 

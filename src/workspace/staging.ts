@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
-import { lstatSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CacheError } from '../errors.ts';
 import { targetError } from './failure.ts';
 import { IGNORE_FILE, makeHidden, removeHidden } from './hidden.ts';
+import { type HeldHome, holdLayout, isAnythingThere, leave, takeHold } from './hold.ts';
 import { removeJournal, writeJournal, type Journal } from './journal.ts';
-import { acquireLease, type Lease } from './lease.ts';
+import type { Lease } from './lease.ts';
 import { clearTree } from './leftovers.ts';
 import { finish, prepareToFinish, swap, undo, unmark, type Tree } from './moves.ts';
 import { makeParents, removeParents } from './parents.ts';
@@ -22,17 +23,15 @@ import type { Staging, StagingOptions } from './types.ts';
 export async function openStaging(options: StagingOptions): Promise<Staging> {
   const { projectDir, targets } = options;
   try {
-    const { lease, layout, parents } = await takeHold(options);
+    const held = await holdLayout(options);
     try {
-      await recover(layout, options);
+      await recover(held.layout, options);
       // What was undone just now is there again.
-      const run = new Run(layOut(options), { lease, parents }, options);
+      const run = new Run(layOut(options), held, options);
       await run.makeBays();
       return run;
     } catch (error) {
-      lease.release();
-      removeHidden(layout.home);
-      removeParents(parents);
+      leave(held);
       throw error;
     }
   } catch (error) {
@@ -45,46 +44,17 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
  * where there is nothing, and does nothing where another run is at work.
  */
 export async function clearLeftovers(options: StagingOptions): Promise<void> {
-  const layout = layOut(options);
-  const bays = [layout.home, ...layout.places.map(({ bayDir }) => bayDir)];
-  if (!bays.some((bay) => lstatSync(bay, { throwIfNoEntry: false }) !== undefined)) return;
+  if (!isAnythingThere(options)) return;
   try {
-    const { lease, parents } = await takeHold(options, { wait: false });
+    const hold = await takeHold({ ...options, wait: false });
     try {
-      await recover(layout, options);
+      await recover(hold.layout, options);
     } finally {
-      lease.release();
-      removeHidden(layout.home);
-      removeParents(parents);
+      hold.release();
     }
   } catch (error) {
     if (error instanceof CacheError && error.code === 'TARGET_BUSY') return;
-    throw targetError(error, `clear ${layout.home}`);
-  }
-}
-
-interface Held {
-  lease: Lease;
-  /** Made for the home. */
-  parents: string[];
-}
-
-async function takeHold(options: StagingOptions, { wait = true } = {}): Promise<Held & { layout: Layout }> {
-  for (;;) {
-    const { home } = layOut(options);
-    const parents = makeParents(dirname(home));
-    try {
-      const lease = await acquireLease(home, { signal: options.signal, onWait: options.onWait, wait });
-      // The one we waited for may have left other mounts or rights behind.
-      const layout = layOut(options);
-      if (layout.home === home) return { lease, parents, layout };
-      lease.release();
-      removeHidden(home);
-      removeParents(parents);
-    } catch (error) {
-      removeParents(parents);
-      throw error;
-    }
+    throw targetError(error, `clear what was left beside ${options.targets[0] ?? ''}`);
   }
 }
 
@@ -100,7 +70,7 @@ class Run implements Staging {
   #unsettled = false;
   #closing: Promise<void> | undefined;
 
-  constructor(layout: Layout, { lease, parents }: Held, options: StagingOptions) {
+  constructor(layout: Layout, { lease, parents }: HeldHome, options: StagingOptions) {
     this.#layout = layout;
     this.#lease = lease;
     this.#parents = parents;

@@ -7,6 +7,8 @@ import type { Targets } from './places.ts';
 export interface StagingOptions extends Targets {
   /** Aborts waiting for another restore of the same target, and everything after. */
   signal: AbortSignal;
+  /** Of leases that this run works under already. See lease.ts. @default none */
+  tokens?: readonly string[];
   /** Called once when another live restore holds the target and this one waits for it. */
   onWait?: (owner: string) => void;
   /** Called when something of an old tree could not be removed; the restore itself is not in danger. */
@@ -32,14 +34,23 @@ export interface Staging {
   close(): Promise<void>;
 }
 
+/**
+ * - `installed`: an installer made it here.
+ * - `unchecked`: it is of an entry whose signature nobody has asked for.
+ * - 64 hex digits: it is of an entry that this key has signed. See signing-keys.ts.
+ */
+export type Origin = 'installed' | 'unchecked' | (string & {});
+
 /** Written into every target after commit and verification. See receipt.ts. */
 export interface Receipt {
   /** The full key of the entry. */
   key: string;
   /** All targets of the entry, relative to the project. */
   targets: string[];
-  /** Opaque; differs once an installer has worked in the targets. */
+  /** Opaque; differs once an installer has worked in the targets. Empty where nothing could tell. */
   witness: string;
+  /** Where the tree comes from. */
+  origin: Origin;
   /** Seconds, for result lines. 0 when unknown. */
   installSeconds: number;
   /** Bytes of tar and number of tree entries. */

@@ -108,31 +108,24 @@ describe('savers of different trees', () => {
 });
 
 describe('restores', () => {
-  it('two at once of the same target: both end well, with the tree in place and nothing left', async () => {
+  it('two at once of the same target: one fetches it, the other waits, and nothing is left', async () => {
     makeProject(sandbox.project, { bigBytes: 3_000_000 });
     expectExit(await sandbox.run(['save', ...DEPS]), 0);
     const before = treeOf(join(sandbox.project, 'deps'));
     wipe(sandbox.project, 'deps');
-    // Neither gets an answer before both have asked.
-    let arrived = 0;
+    // The first gets no answer before the second waits for it.
     let open: () => void;
     const gate = new Promise<void>((resolve) => (open = resolve));
-    sandbox.server.faults.add({
-      match: ({ operation }) => operation === 'GetObject',
-      times: 2,
-      effect: {
-        type: 'before',
-        run: () => {
-          if (++arrived === 2) open();
-          return gate;
-        },
-      },
-    });
-    const results = await Promise.all([1, 2].map(() => sandbox.run(['restore', ...DEPS])));
-    for (const result of results) {
-      expectExit(result, 0);
-      expect(result.stderr).toBe('');
-    }
+    const isLookup = ({ operation }: LoggedRequest): boolean => operation === 'GetObject';
+    sandbox.server.faults.add({ match: isLookup, effect: { type: 'before', run: () => gate } });
+    sandbox.server.requests.length = 0;
+    const first = await sandbox.start(['restore', ...DEPS]);
+    await expect.poll(() => sandbox.server.requests.some(isLookup), { timeout: 20_000 }).toBe(true);
+    const second = await sandbox.start(['restore', ...DEPS]);
+    await second.printed('Waiting for another run at work on deps');
+    open!();
+    expect(expectExit(await first.done, 0).stderr).toBe('');
+    expect(expectExit(await second.done, 0).stdout).toMatch(/^deps already in place/);
     expect(treeOf(join(sandbox.project, 'deps'))).toEqual(before);
     expect(debris(sandbox.project)).toEqual([]);
     sandbox.server.requests.length = 0;

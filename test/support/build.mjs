@@ -37,7 +37,7 @@ const withoutChildProcess = {
  */
 const together = [
   ...['cpus', 'list', 'pack', 'seal', 'unpack', 'format/container'].map((name) => `archive/${name}.ts`),
-  ...['receipt', 'rejected', 'staging'].map((name) => `workspace/${name}.ts`),
+  ...['empty', 'hold', 'receipt', 'rejected', 'staging'].map((name) => `workspace/${name}.ts`),
 ];
 const shared = [
   'errors.ts',

@@ -160,7 +160,15 @@ describe.each(DISKS)('$name', ({ words, why, mount }) => {
     stageVersion(staging, restore);
     await staging.commit(present);
     fill();
-    const receipt = { key: 'new', targets: [...present], witness: '', installSeconds: 0, bytes: 0, files: 0 };
+    const receipt = {
+      key: 'new',
+      targets: [...present],
+      witness: '',
+      origin: 'unchecked',
+      installSeconds: 0,
+      bytes: 0,
+      files: 0,
+    };
     const marker = { path: 'node_modules/.installed', sha256: 'abc' };
     expect(() => writeReceipts(project, receipt, marker)).toThrow(words);
     await staging.close();

@@ -105,6 +105,13 @@ describe('one restore at a time', () => {
     expect(readdirSync(project)).toEqual([]);
   });
 
+  it('gives up when the directory that the home is in is removed while it waits', async () => {
+    const first = await open();
+    const second = open(never, () => rmSync(project, { recursive: true }));
+    await expect(second).rejects.toMatchObject({ code: 'TARGET_UNWRITABLE' });
+    await first.close();
+  });
+
   it('shows every two seconds that it lives', async () => {
     const staging = await open();
     const [name] = readdirSync(home).filter((file) => file.startsWith('lease-'));

@@ -257,7 +257,15 @@ function lockfile(packages: Record<string, object>): string {
 function makeOld(project: string, workspace: boolean): void {
   makeTrees(project, workspace, 'old');
   const targets = targetsOf(workspace);
-  const receipt = { key: 'old', targets, witness: '', installSeconds: 0, bytes: 0, files: 0 };
+  const receipt = {
+    key: 'old',
+    targets,
+    witness: '',
+    origin: 'unchecked',
+    installSeconds: 0,
+    bytes: 0,
+    files: 0,
+  };
   writeReceipts(project, receipt, { path: 'node_modules/.installed', sha256: 'old' });
 }
 

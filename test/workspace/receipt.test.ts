@@ -27,6 +27,7 @@ const RECEIPT_OF_BOTH: Receipt = {
   key: 'prefix/npm-0123456789abcdef-linux-x64-node115.tar.gz',
   targets: [MAIN, OTHER],
   witness: '1 2',
+  origin: 'unchecked',
   installSeconds: 12.5,
   bytes: 1000,
   files: 10,

@@ -142,7 +142,15 @@ export function stageVersion(staging: Staging, { present, version, files, rootMo
 }
 
 export function confirmVersion({ project, targets, present, version }: Restore): void {
-  const receipt = { key: version, targets: [...present], witness: '', installSeconds: 0, bytes: 0, files: 0 };
+  const receipt = {
+    key: version,
+    targets: [...present],
+    witness: '',
+    origin: 'unchecked',
+    installSeconds: 0,
+    bytes: 0,
+    files: 0,
+  };
   writeReceipts(project, receipt, { path: marker(targets), sha256: version });
 }
 

@@ -1,0 +1,61 @@
+import { CacheError } from '../errors.ts';
+import type { Recipe } from '../recipes/recipe.ts';
+import { findFitting } from './fit.ts';
+import { holding } from './hold.ts';
+import { identify, type Subject } from './identify.ts';
+import { isUseless } from './in-place.ts';
+import { install, type InstallOptions } from './install.ts';
+import type { OutcomeDetail } from './outcome.ts';
+import { requireStoreApart } from './overlap.ts';
+import { save } from './save.ts';
+import { type Session, whyOff, withDeadline } from './session.ts';
+
+/** @throws CacheError CONFIG_INVALID when no cache can be warmed */
+export function requireWritable({ config }: Session): void {
+  const off = whyOff(config, 'write');
+  if (off === undefined) return;
+  throw new CacheError('CONFIG_INVALID', `There is no cache to warm: ${off}`, {
+    hint:
+      config.store.type === 'off'
+        ? 'Set it to the bucket to fill.'
+        : 'Unset it for the job that warms the cache.',
+  });
+}
+
+/** For CI: nothing is downloaded. Where the entry is missing, installs, verifies and saves. */
+export async function warm(
+  session: Session,
+  recipe: Recipe,
+  options: InstallOptions,
+): Promise<OutcomeDetail> {
+  const subject = await identify(session, recipe);
+  if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
+  await requireStoreApart(session, recipe, subject.project);
+  const found = await lookUp(session, subject);
+  if (found !== undefined) return found;
+  return holding({ session, recipe, patient: true }, async (held) => {
+    const saved = held.hold?.waited === true ? await lookUp(session, subject) : undefined;
+    if (saved !== undefined) return saved;
+    session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
+    const began = performance.now();
+    const isClean = held.hold?.marked === 'left' || (await isUseless(session.config, subject));
+    const failed = await install(held, recipe, { ...options, isClean });
+    if (failed !== undefined) return failed;
+    return save(held.session, recipe, { installSeconds: (performance.now() - began) / 1000 });
+  });
+}
+
+async function lookUp(
+  session: Session,
+  subject: Subject,
+): Promise<(OutcomeDetail & { type: 'exists' }) | undefined> {
+  const { recipe } = subject;
+  const store = await session.store();
+  const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
+    findFitting(session, subject, { look: (at) => store.stat(at, { signal }) }),
+  );
+  if ((found.entry ?? found.misfit) === undefined) return undefined;
+  const { key } = found.subject;
+  session.emit({ type: 'step', text: `Cache already exists: ${store.url(key)}` });
+  return { type: 'exists', key, url: store.url(key) };
+}

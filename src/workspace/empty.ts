@@ -1,0 +1,32 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { INSIDE } from './bays.ts';
+import { targetError } from './failure.ts';
+import type { Layout, Place } from './places.ts';
+import { childPath, removeTree } from './removal.ts';
+
+/**
+ * Removes all that is in the targets, for an install from nothing. Directories stay themselves: they may be volumes, or where a
+ * symlink leads. So does what is mounted in them.
+ * @throws CacheError TARGET_UNWRITABLE
+ */
+export async function emptyTargets({ places }: Pick<Layout, 'places'>): Promise<void> {
+  for (const place of places) {
+    try {
+      await empty(place);
+    } catch (error) {
+      throw targetError(error, `empty ${place.target}`);
+    }
+  }
+}
+
+async function empty({ path, keep }: Place): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    await removeTree(path);
+    return;
+  }
+  // As bytes: not every name is UTF-8.
+  for (const name of readdirSync(path, 'latin1')) {
+    if (name !== INSIDE && !keep.includes(name))
+      await removeTree(childPath(path, Buffer.from(name, 'latin1')));
+  }
+}
