@@ -5,6 +5,7 @@ import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry } from '../store/store.ts';
 import { parseKey } from '../key.ts';
 import { fullKey } from './entries.ts';
+import { findFitting } from './fit.ts';
 import { identify } from './identify.ts';
 import { readEntry } from './reading.ts';
 import { type Session, withDeadline } from './session.ts';
@@ -50,9 +51,16 @@ function keyNamed(session: Session, text: string): string {
   return fullKey(session, text);
 }
 
+/** The key of the entry that a restore would take. */
 async function keyOf(session: Session, recipe: Recipe): Promise<string> {
   const subject = await identify(session, recipe);
-  if (subject !== undefined) return subject.key;
+  if (subject !== undefined) {
+    return withDeadline(session, `Looking up ${recipe.name}`, async (signal) => {
+      const store = await session.store();
+      const found = await findFitting(session, subject, { look: (key) => store.stat(key, { signal }) });
+      return found.subject.key;
+    });
+  }
   throw new CacheError(
     'USAGE',
     `There is no ${recipe.lockfiles.join(' or ')} in ${session.config.projectDir}`,

@@ -53,10 +53,11 @@ export function addEntries(program: Command, run: Run): void {
     )
     .action((what: string, flags: RecipeFlags, command: Command) =>
       run(command, async (session) => {
-        const described = flags.lockfile !== undefined || flags.path !== undefined;
-        const recipe = described
-          ? choose(session, [what], flags)[0]
-          : findRecipe(session.config.projectDir, what);
+        const isRecipe =
+          flags.lockfile !== undefined ||
+          flags.path !== undefined ||
+          findRecipe(session.config.projectDir, what) !== undefined;
+        const recipe = isRecipe ? choose(session, [what], flags)[0] : undefined;
         return inspectDocument(await inspect(session, recipe ?? what));
       }),
     );

@@ -178,6 +178,7 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
     writeFiles(dir(), { Gemfile: 'raise "not this one"\n', 'Gemfile.lock': 'not this one\n' });
     expectExit(await run(['ensure', 'bundle'], local()), 0);
     expect(await exec({ BUNDLE_PATH: 'vendor/bundle' })).toBe(GREETING);
+    expectExit(await run(['inspect', 'bundle'], local()), 0);
   });
 
   it('is not replaced for lack of a group that is left out after every restore, as entrypoints do', async () => {

@@ -76,6 +76,7 @@ describe.skipIf(!hasCompiler)('a machine that lacks a library', () => {
     expect(expectExit(await run('restore'), 0).stderr).toBe('');
     expect(expectExit(await run('save'), 0).stdout).toMatch(/already cached/);
     expect(expectExit(await run('warm'), 0).stdout).toContain(ownKey());
+    expect(expectExit(await run('inspect', {}, '--json'), 0).stdout).toContain(`"key": "${ownKey()}"`);
     wipe(sandbox.project, 'deps');
     expectExit(await run('restore', rich), 0);
     expect(readFileSync(library()).length).toBeGreaterThan(0);
