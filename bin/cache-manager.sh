@@ -21,8 +21,12 @@ cache_is_enabled() { [ -n "${CACHE_S3_BUCKET:-}" ] || [ -n "${CACHE_LOCAL_DIR:-}
 cache_hash() { [ -f "${1:-}" ] && node -e 'const { createHash } = require("crypto");
   process.stdout.write(createHash("sha256").update(require("fs").readFileSync(process.argv[1])).digest("hex").slice(0, 16) + "\n")' "$1"; }
 
-# cache_key TYPE HASH: the URL of the entry.
-cache_key() { _sandbox_cache key "$1" --hash "$2" --url || return 1; }
+# cache_key TYPE HASH: the URL of the entry. Any hash will do, as it did in the old library.
+cache_key() {
+  local url any=0000000000000000
+  url="$(_sandbox_cache key "$1" --hash "$any" --url)" || return 1
+  printf '%s\n' "${url%-"$any"*}-$2${url##*-"$any"}"
+}
 
 # cache_exists URL: silent about an entry that is not there, and about nothing else.
 cache_exists() {

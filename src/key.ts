@@ -85,6 +85,22 @@ export function entryKey({ prefix, recipe, digest, runtime, extension }: KeyPart
 }
 
 /**
+ * Where the old shell library put the same entry, in a folder for the kind of packages, e.g.
+ * `claude-sandbox-cache/ruby/bundle-3f1c9a0b7d2e4f65.tar.gz`.
+ */
+export function oldLibraryKey({ prefix, recipe, digest, extension }: Omit<KeyParts, 'runtime'>): string {
+  return entryKey({ prefix: `${prefix}/${OLD_FOLDERS[recipe] ?? recipe}`, recipe, digest, extension });
+}
+
+const OLD_FOLDERS: Readonly<Record<string, string>> = {
+  bundle: 'ruby',
+  npm: 'node',
+  pip: 'python',
+  cargo: 'rust',
+  gomod: 'go',
+};
+
+/**
  * Reads a full key back.
  * @returns undefined for anything that `entryKey` does not make under this prefix, such as other people's objects.
  */

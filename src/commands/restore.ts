@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { EXTENSIONS } from '../archive/types.ts';
 import { CacheError } from '../errors.ts';
+import { oldLibraryKey } from '../key.ts';
 import type { Recipe, Verdict } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
 import type { Rejected } from '../workspace/rejected.ts';
@@ -96,10 +98,11 @@ async function giveUp({ body }: OpenEntry): Promise<void> {
   await body[Symbol.asyncIterator]().return?.();
 }
 
-/** @param entry under the exact key; undefined: a miss */
-async function restoreFrom(restoring: Restoring, entry: OpenEntry | undefined): Promise<OutcomeDetail> {
+/** @param exact the entry under the exact key; undefined: there is none */
+async function restoreFrom(restoring: Restoring, exact: OpenEntry | undefined): Promise<OutcomeDetail> {
   const { session, subject, store, signal, options } = restoring;
   const { recipe, key } = subject;
+  const entry = exact ?? (await openOld(restoring));
   if (entry !== undefined) {
     session.emit({ type: 'step', text: hitLine(entry) });
     return restoreEntry(restoring, entry);
@@ -111,6 +114,17 @@ async function restoreFrom(restoring: Restoring, entry: OpenEntry | undefined): 
   const advice = recipe.advice?.(subject.project);
   if (advice !== undefined) session.emit({ type: 'warning', ...advice });
   return { type: 'miss', key, url: store.url(key) };
+}
+
+/** What the old shell library saved: it put its entries elsewhere under the prefix. Only where keys are its keys. */
+async function openOld({ session, subject, store, signal }: Restoring): Promise<OpenEntry | undefined> {
+  const { keyRuntime, prefix } = session.config;
+  if (keyRuntime) return undefined;
+  const { recipe, digest, compression } = subject;
+  const extension = EXTENSIONS[compression];
+  const key = oldLibraryKey({ prefix, recipe: recipe.name, digest, extension });
+  session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
+  return store.open(key, { signal });
 }
 
 /** Said without asking an interpreter for its version, which takes as long as loading the store. */

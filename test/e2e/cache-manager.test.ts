@@ -76,7 +76,17 @@ describe.each([
     );
     const old = { CACHE_KEY_RUNTIME: 'false' };
     expect(expectExit(await script(text, old), 0).stdout).toBe(`${prefix}/deps-0123456789abcdef.tar.gz\n`);
-    const wrong = expectExit(await script('if cache_key deps xyz; then echo yes; else echo "no $?"; fi'), 0);
+    const full = 'AB'.repeat(32);
+    for (const hash of ['abc123', full, '0000000000000000', 'v1.2'])
+      expect(expectExit(await script(`cache_key deps ${hash}`, old), 0).stdout).toBe(
+        `${prefix}/deps-${hash}.tar.gz\n`,
+      );
+    const wrong = expectExit(
+      await script('if cache_key deps 1; then echo yes; else echo "no $?"; fi', {
+        CACHE_S3_PREFIX: '..',
+      }),
+      0,
+    );
     expect(wrong.stdout).toBe('no 1\n');
   });
 
@@ -199,10 +209,32 @@ it('a directory in place of a bucket does as well', async () => {
   expectExit(await sandbox.script(text, { env }), 0);
 });
 
+it("the old library's entry of any other type restores from its place, only under its keys", async () => {
+  makeProject(sandbox.project);
+  const body = execFileSync('tar', ['-czf', '-', '-C', sandbox.project, 'deps']);
+  const hash = hashOf(readFileSync(join(sandbox.project, 'deps.lock'), 'utf8'));
+  sandbox.server.place(sandbox.bucket, { key: `claude-sandbox-cache/deps/deps-${hash}.tar.gz`, body });
+  const before = treeOf(join(sandbox.project, 'deps'));
+  wipe(sandbox.project, 'deps');
+  expectExit(await sandbox.run(['restore', ...DEPS]), 1);
+  const env = { CACHE_KEY_RUNTIME: 'false' };
+  expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0);
+  expect(Object.keys(treeOf(join(sandbox.project, 'deps')))).toEqual(Object.keys(before));
+  expect(expectExit(await sandbox.run(['restore', ...DEPS], { env }), 0).stdout).toContain(
+    'already in place',
+  );
+  // What is saved goes to the key without the folder, and is found there first.
+  expectExit(await sandbox.run(['save', ...DEPS], { env }), 0);
+  expect(sandbox.keys).toContain(`claude-sandbox-cache/deps-${hash}.tar.gz`);
+});
+
 it("the old library's node_modules restores, and is verified as npm's", async () => {
   makeNpmProject(sandbox.project);
   const env = { CACHE_KEY_RUNTIME: 'false' };
-  const key = expectExit(await sandbox.run(['key', 'npm'], { env }), 0).stdout.trim();
+  // Where the old library put it, not where keys without a runtime are now.
+  const key = expectExit(await sandbox.run(['key', 'npm'], { env }), 0)
+    .stdout.trim()
+    .replace('/npm-', '/node/npm-');
   const place = (): void => {
     const body = execFileSync('tar', ['-czf', '-', '-C', sandbox.project, 'node_modules']);
     sandbox.server.place(sandbox.bucket, { key, body });
@@ -222,7 +254,7 @@ describeFixture("the old library's archives", await sharedFixture('gems'), (fixt
   /** As lib/cache-manager.sh made them: `tar -czf - -C vendor bundle`, under a key that is the hash alone. */
   function placeOld(gzip: 'gzip' | 'none' = 'gzip'): string {
     const hash = hashOf(readFileSync(join(fixture.folder, 'Gemfile.lock'), 'utf8'));
-    const key = `claude-sandbox-cache/bundle-${hash}.tar${gzip === 'gzip' ? '.gz' : ''}`;
+    const key = `claude-sandbox-cache/ruby/bundle-${hash}.tar${gzip === 'gzip' ? '.gz' : ''}`;
     const flags = gzip === 'gzip' ? '-czf' : '-cf';
     const body = execFileSync('tar', [flags, '-', '-C', join(fixture.folder, 'vendor'), 'bundle']);
     sandbox.server.place(sandbox.bucket, { key, body });
