@@ -45,6 +45,11 @@ export async function olderEntries(looking: Looking): Promise<Older[]> {
       const dated = await Promise.all(candidates.slice(from, from + PARALLEL).map(date));
       found.push(...dated.flat());
     }
+    const unsigned = candidates.length - found.length;
+    if (unsigned > 0) {
+      const text = `${unsigned} of ${candidates.length} older entries have no time of saving signed for CACHE_VERIFY_KEY`;
+      looking.session.emit({ type: 'step', text });
+    }
   }
   return found.sort((a, b) => b.ms - a.ms);
 }

@@ -173,7 +173,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   return outcome === 'deleted' ? missAfterAll(restoring) : outcome;
 }
 
-/** Entries that are tried, one after the other, where only signed ones count. */
+/** Older entries that are tried, one after the other. */
 const MOST_BASES = 3;
 
 /**
@@ -185,7 +185,7 @@ async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | un
   const { session } = restoring;
   const { verifyKey } = session.config;
   const older = await olderEntries(restoring);
-  for (const [n, candidate] of older.slice(0, verifyKey === undefined ? 1 : MOST_BASES).entries()) {
+  for (const [n, candidate] of older.slice(0, MOST_BASES).entries()) {
     // Workers are of no use after a failure.
     const preparation = n === 0 ? restoring.preparation : prepare(session);
     try {

@@ -147,6 +147,9 @@ describe.each(['S3', 'a directory'])('the base of --fallback, from %s', (place) 
     await prepare();
     await save('one\n', env);
     expect(await fallBack()).toMatch(/^deps not in the cache/);
+    const run = { env: { ...env, CACHE_VERIFY_KEY: keys.CACHE_VERIFY_KEY, CACHE_VERBOSE: 'true' } };
+    const { stderr } = expectExit(await sandbox.run(['restore', ...DEPS, '--fallback'], run), 1);
+    expect(stderr).toContain('1 of 1 older entries have no time of saving signed for CACHE_VERIFY_KEY');
   });
 });
 
