@@ -96,6 +96,15 @@ describe.skipIf(!hasCompiler)('a machine that lacks a library', () => {
     expectExit(await run('restore', rich), 0);
   });
 
+  it('has its tree installed anew, not built upon, by ensure', async () => {
+    const rich = makeLibraries();
+    expectExit(await run('save', rich), 0);
+    const installer = 'mkdir -p deps; test -e deps/tool/user.so && exit 9; echo fresh > deps/fresh.txt';
+    const ensured = expectExit(await run('ensure', {}, '--', 'sh', '-c', installer), 0);
+    expect(ensured.stdout).toMatch(/ready: installed and saved/);
+    expect(sandbox.keys).toEqual([ownKey(), sharedKey()]);
+  });
+
   it('has its own also under keys without a runtime', async () => {
     const old = { CACHE_KEY_RUNTIME: 'false' };
     expectExit(await run('save', { ...makeLibraries(), ...old }), 0);
