@@ -24,3 +24,10 @@ export interface Fault {
   /** A package that is not there, and that only a workspace outside this checkout needs. */
   isOrphan?: boolean;
 }
+
+/** With `install-links` npm copies a linked folder, but no workspace. */
+export function isCopied({ packages, scope, settings }: Evidence, location: string): boolean {
+  return (
+    settings.installLinks && packages.get(location)?.link === true && !scope.graph.isWorkspaceLink(location)
+  );
+}

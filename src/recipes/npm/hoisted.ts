@@ -8,7 +8,7 @@ import { isInstalledPlace, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
 import { flagsOf } from './scope.ts';
 import { diskFault, isUnchangedSince, readTree } from './tree.ts';
-import type { Evidence, Fault } from './evidence.ts';
+import { type Evidence, type Fault, isCopied } from './evidence.ts';
 
 export function hoistedFaults(evidence: Evidence): Fault[] {
   const { dir, packages, recorded } = evidence;
@@ -35,7 +35,7 @@ function faultsOfLockfile(evidence: Evidence, installed: Packages): Fault[] {
         faults.push(missingPackage(location, flags, scope.isOrphan(location)));
       continue;
     }
-    const text = isCopy(evidence, location) ? undefined : mismatch(wanted, there, lockfile);
+    const text = isCopied(evidence, location) ? undefined : mismatch(wanted, there, lockfile);
     if (text !== undefined) faults.push({ text: `${location} ${text}` });
   }
   if (optional.size === 0) return faults;
@@ -81,11 +81,4 @@ function commandFault(evidence: Evidence, installed: Packages, location: string)
     (settings.omit.size > 0 || packages.get(other)?.optional === true);
   const path = missing.find((link) => !isLinkOf(packages, link, isLeftOut));
   return path === undefined ? undefined : `${path} is missing`;
-}
-
-/** With `install-links` npm copies a linked folder, but no workspace. */
-function isCopy({ packages, scope, settings }: Evidence, location: string): boolean {
-  return (
-    settings.installLinks && packages.get(location)?.link === true && !scope.graph.isWorkspaceLink(location)
-  );
 }

@@ -3,13 +3,13 @@
  * what it depends on, and the project and its workspaces have links to their own dependencies. Links are followed from
  * the project on, as Node does, so that each package is looked at once whatever npm calls its folder.
  */
-import { readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
-import type { Evidence, Fault } from './evidence.ts';
+import { type Evidence, type Fault, isCopied } from './evidence.ts';
 import type { Edge } from './graph.ts';
-import type { Package, Packages } from './lockfile.ts';
+import { moduleFolders, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
 import { diskFault, isFile, readManifest, statOf } from './tree.ts';
 
@@ -18,7 +18,17 @@ const STORE = 'node_modules/.store';
 /** Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it. */
 export function isLinked(dir: string, packages: Packages): boolean {
   if (statOf(join(dir, STORE)) === undefined) return false;
-  return [...packages.keys()].some((location) => leadsTo(dir, location)?.startsWith(`${STORE}/`) === true);
+  return moduleFolders(packages).some((folder) =>
+    entriesOf(dir, folder).some((place) => leadsTo(dir, place)?.startsWith(`${STORE}/`) === true),
+  );
+}
+
+/** `node_modules/a`, `node_modules/@scope/b`. */
+function entriesOf(dir: string, folder: string): string[] {
+  if (statOf(join(dir, folder))?.isDirectory() !== true) return [];
+  return readdirSync(join(dir, folder)).flatMap((name) =>
+    name.startsWith('@') ? entriesOf(dir, `${folder}/${name}`) : [`${folder}/${name}`],
+  );
 }
 
 /** A package, the project or a workspace, and the folder with what it depends on. */
@@ -32,7 +42,8 @@ export function linkedFaults(evidence: Evidence): Fault[] {
   const faults: Fault[] = scope.absent.map((folder) => ({ text: `${folder} is not here`, isOrphan: true }));
   const optional = new Map<string, string>();
   const found = new Set<string>();
-  const queue = [{ location: '', folder: 'node_modules' }, ...localInstances(evidence)];
+  const root = scope.includesRoot ? [{ location: '', folder: 'node_modules' }] : [];
+  const queue: Instance[] = [...root, ...localInstances(evidence)];
   const seen = new Set<string>();
   for (const instance of queue) {
     if (seen.has(instance.folder)) continue;
@@ -41,7 +52,7 @@ export function linkedFaults(evidence: Evidence): Fault[] {
       const place = `${instance.folder}/${edge.name}`;
       const wanted = packages.get(edge.to)!;
       if (wanted.link === true) {
-        const text = diskFault(dir, place, wanted);
+        const text = isCopied(evidence, edge.to) ? diskFault(dir, place, {}) : diskFault(dir, place, wanted);
         if (text !== undefined) faults.push({ text });
         continue;
       }
@@ -77,9 +88,16 @@ export function linkedFaults(evidence: Evidence): Fault[] {
 }
 
 /** Workspaces and linked folders that are in this checkout. */
-function localInstances({ dir, packages, scope }: Evidence): Instance[] {
+function localInstances(evidence: Evidence): Instance[] {
+  const { dir, packages, scope } = evidence;
   return [...packages]
-    .filter(([location, { link }]) => link === true && scope.includes(location) && !scope.isOrphan(location))
+    .filter(
+      ([location, { link }]) =>
+        link === true &&
+        scope.includes(location) &&
+        !scope.isOrphan(location) &&
+        !isCopied(evidence, location),
+    )
     .map(([, { resolved = '' }]) => ({ location: resolved, folder: posix.join(resolved, 'node_modules') }))
     .filter(({ location }) => isFile(join(dir, location, 'package.json')));
 }
@@ -104,11 +122,13 @@ function isOptional({ type }: Edge): boolean {
   return type === 'optional' || type === 'peerOptional';
 }
 
-/** What a package brings along is inside it; what the project itself bundles is an ordinary folder. */
+/** What a package brings along is inside it; what the project itself bundles is where the lockfile says. */
 function bundledFault(dir: string, { location, folder }: Instance, { name, to }: Edge): string | undefined {
   const own = location.replace(/^.*node_modules\//, '');
-  const place = location.includes('node_modules/') ? `${folder}/${own}/node_modules/${name}` : to;
-  return isFile(join(dir, place, 'package.json')) ? undefined : `${place} is missing`;
+  const places = [to, `${folder}/${own}/node_modules/${name}`];
+  return places.some((place) => isFile(join(dir, place, 'package.json')))
+    ? undefined
+    : `${places[1]} is missing`;
 }
 
 /** `node_modules/ms` → `node_modules/.store/ms@2.1.3-<hash>/node_modules/ms`; undefined when it is no link. */

@@ -24,7 +24,7 @@ export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set
   const failed = [...missing].filter((location) =>
     mayFail(location, packages.get(location)!, { names, host }),
   );
-  return new Set(failed.flatMap((location) => [...optionalSet(evidence, location)]));
+  return optionalSet(evidence, failed);
 }
 
 function mayFail(
@@ -45,13 +45,15 @@ function mayFail(
   );
 }
 
-/** As arborist's `optionalSet`: what needs the failed package, up to where it is optional, and what nothing else needs then. */
-function optionalSet({ scope, settings }: Evidence, failed: string): Set<string> {
+/**
+ * As arborist's `optionalSet`: what needs the failed packages, up to where they are optional, and what nothing else needs then.
+ */
+function optionalSet({ scope, settings }: Evidence, failed: readonly string[]): Set<string> {
   const { graph } = scope;
   const isLive = ({ from, type }: Edge): boolean =>
     from === '' ? type !== 'dev' || !settings.omit.has('dev') : scope.includes(from);
   const askers = (location: string): Edge[] => graph.edgesTo(location).filter(isLive);
-  const needing = new Set([failed]);
+  const needing = new Set(failed);
   for (const location of needing) {
     for (const { type, from } of askers(location)) {
       if (type !== 'optional' && type !== 'peerOptional' && from !== '') needing.add(from);

@@ -3,7 +3,7 @@
  * lacks some of the workspaces: npm leaves out what nothing else needs.
  */
 import { join, posix } from 'node:path';
-import { createGraph, type Graph } from './graph.ts';
+import { createGraph, type Edge, type Graph } from './graph.ts';
 import { type Package, type Packages, projectFolder } from './lockfile.ts';
 import type { Settings } from './settings.ts';
 import { statOf } from './tree.ts';
@@ -12,6 +12,8 @@ export interface Scope {
   graph: Graph;
   /** Whether npm installs it here, as far as settings say. */
   includes(location: string): boolean;
+  /** Whether it installs what the project itself depends on, or only what chosen workspaces do. */
+  includesRoot: boolean;
   /** Nothing that is in this checkout needs it. */
   isOrphan(location: string): boolean;
   /** The workspaces of the lockfile that are not in this checkout, e.g. `packages/web`. */
@@ -23,12 +25,18 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
   const workspaces = [...packages].filter(([location]) => graph.isWorkspaceLink(location));
   const absent = workspaces.filter(([, { resolved = '' }]) => !isProject(join(dir, resolved)));
   const lost = new Set(absent.map(([location]) => location));
-  const here = lost.size === 0 ? undefined : reach(graph, [''], lost);
+  const { dependencies, devDependencies, optionalDependencies } = packages.get('') ?? {};
+  const named = { ...dependencies, ...devDependencies, ...optionalDependencies };
+  // Of a workspace that is not here npm knows no more, unless something else asks for it by its name.
+  const isKnown = ({ type, to, name }: Edge): boolean =>
+    type !== 'peerOptional' && (type !== 'workspace' || !lost.has(to) || Object.hasOwn(named, name));
+  const here = lost.size === 0 ? undefined : reach(graph, [''], isKnown);
   const chosen = filtered({ dir, packages, graph, settings, lost });
   const isOmitted = omission(packages, graph, settings);
   return {
     graph,
     includes: (location) => (chosen === undefined || chosen.has(location)) && !isOmitted(location),
+    includesRoot: chosen === undefined || settings.ignoreWorkspaces || settings.includeRoot,
     isOrphan: (location) => here !== undefined && !here.has(location),
     absent: absent.map(([, { resolved = '' }]) => resolved),
   };
@@ -66,7 +74,7 @@ function filtered({ dir, packages, graph, settings, lost }: Filtering): Set<stri
   }
   // Version 1 does not tell what the project and its workspaces need.
   if (!packages.has('') && (ignoreWorkspaces || workspaces.length > 0)) return new Set();
-  return starts.length === 0 ? undefined : reach(graph, starts, new Set());
+  return starts.length === 0 ? undefined : reach(graph, starts, () => true);
 }
 
 /** By its name, its folder, or a folder above it. */
@@ -83,10 +91,10 @@ function isNamed(
 }
 
 /** Everything that the starts lead to, and they themselves. */
-function reach(graph: Graph, starts: readonly string[], without: ReadonlySet<string>): Set<string> {
+function reach(graph: Graph, starts: readonly string[], isFollowed: (edge: Edge) => boolean): Set<string> {
   const found = new Set(starts);
   for (const location of found) {
-    for (const { to } of graph.edgesFrom(location)) if (!without.has(to)) found.add(to);
+    for (const edge of graph.edgesFrom(location)) if (isFollowed(edge)) found.add(edge.to);
   }
   return found;
 }

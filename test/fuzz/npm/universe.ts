@@ -6,6 +6,8 @@ const { platform, arch } = process;
 const OTHER_OS = platform === 'linux' ? 'darwin' : 'linux';
 const SCRIPT = '#!/usr/bin/env node\n';
 
+const TWINS = { 'sharp-linux-x': '*', 'sharp-linuxmusl-x': '*' };
+
 /** Only as optional dependencies: as required ones most would make npm refuse the whole project. */
 export const SPECIAL: readonly Published[] = [
   { manifest: { name: 'native-here', version: '1.0.0', os: [platform], cpu: [arch] } },
@@ -14,8 +16,8 @@ export const SPECIAL: readonly Published[] = [
   { manifest: { name: 'native-arm', version: '1.0.0', cpu: ['arm64'] } },
   { manifest: { name: 'native-linux-gnu', version: '1.0.0', os: [platform], cpu: [arch], libc: ['glibc'] } },
   { manifest: { name: 'native-linux-musl', version: '1.0.0', os: [platform], cpu: [arch], libc: ['musl'] } },
-  { manifest: { name: 'sharp-linux-x', version: '1.0.0', os: [platform], libc: ['glibc'] } },
-  { manifest: { name: 'sharp-linuxmusl-x', version: '1.0.0', os: [platform], libc: ['musl'] } },
+  { manifest: { name: 'sharp', version: '1.0.0', optionalDependencies: TWINS } },
+  { manifest: { name: 'sharp-too', version: '1.0.0', optionalDependencies: TWINS } },
   { manifest: { name: 'newer-node', version: '1.0.0', engines: { node: '>=99' } } },
   { manifest: { name: 'this-node', version: '1.0.0', engines: { node: '^18.0.0 || >=20' } } },
   { manifest: { name: 'odd-node', version: '1.0.0', engines: { node: '18.x || 20 - 99' } } },
@@ -81,6 +83,11 @@ const ORDINARY_SPECIAL: readonly Published[] = [
   },
 ];
 
+const BOTH_TWINS: readonly Published[] = [
+  { manifest: { name: 'sharp-linux-x', version: '1.0.0', os: [platform], libc: ['glibc'] } },
+  { manifest: { name: 'sharp-linuxmusl-x', version: '1.0.0', os: [platform], libc: ['musl'] } },
+];
+
 const ORDINARY_COUNT = 12;
 
 export interface Universe {
@@ -91,7 +98,7 @@ export interface Universe {
 
 export function makeUniverse(random: RandomSource): Universe {
   const ordinary = Array.from({ length: ORDINARY_COUNT }, (_, n) => versionsOf(random, n)).flat();
-  const packages = [...ordinary, ...SPECIAL, ...ORDINARY_SPECIAL];
+  const packages = [...ordinary, ...SPECIAL, ...BOTH_TWINS, ...ORDINARY_SPECIAL];
   const names = [...new Set([...ordinary, ...ORDINARY_SPECIAL].map(({ manifest }) => manifest.name))];
   return { packages, names };
 }
