@@ -7,7 +7,6 @@ import { prune } from '../commands/prune.ts';
 import { CacheError } from '../errors.ts';
 import { findRecipe } from '../recipes/index.ts';
 import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
-import { askPerson } from './ask-person.ts';
 import { examples } from './help-text.ts';
 import { recipeOptions } from './recipe-options.ts';
 import type { Run } from './types.ts';
@@ -107,6 +106,8 @@ export function addEntries(program: Command, run: Run): void {
 }
 
 async function mayDelete(what: string, signal: AbortSignal): Promise<boolean> {
+  // Not imported above: every start would load Node's readline.
+  const { askPerson } = await import('./ask-person.ts');
   const agreed = await askPerson(`Delete ${what}?`, signal);
   if (agreed !== undefined) return agreed;
   throw new CacheError('USAGE', `This would delete ${what}`, {
