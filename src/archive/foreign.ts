@@ -23,6 +23,7 @@ export async function unpackForeign(
   const tail = createTail(container.trailerFrameLength);
   let opened: Promise<OpenFile | undefined> = Promise.resolve(undefined);
   let tarBytes = 0;
+  let jobs = 0;
 
   async function* tar(): AsyncGenerator<Buffer> {
     for await (const chunk of decompressed(tail.follow(reader.chunks()), container.compression)) {
@@ -33,14 +34,17 @@ export async function unpackForeign(
   }
 
   try {
-    for await (const cut of cutTar(tar(), { ...setup, checksums: true, memory })) {
+    const mayEndBare = container.compression !== 'none';
+    for await (const cut of cutTar(tar(), { ...setup, checksums: true, memory, mayEndBare })) {
       const job = { type: 'unpack', setup, bytes: cut.bytes, length: cut.length } as const;
       if (cut.kind === 'entries') {
         let settle: (open: OpenFile | undefined) => void;
         opened = new Promise((resolve) => (settle = resolve));
+        const order = jobs++;
         await crew.submit(
           () => job,
           (reply) => {
+            for (const directory of reply.directories) directory.order = order;
             run.add(reply);
             settle(reply.open);
           },
@@ -79,7 +83,11 @@ const SLAB = 1024 * 1024;
  */
 export async function* cutTar(
   source: AsyncIterable<Buffer>,
-  options: ReadOptions & { memory: Memory },
+  options: ReadOptions & {
+    memory: Memory;
+    /** Whether the stream may end after an entry, without the blocks that end a tar: something else vouches for its end. */
+    mayEndBare?: boolean;
+  },
 ): AsyncGenerator<Cut, void, void> {
   const { memory } = options;
   let slab = memory.get(SLAB);
@@ -91,11 +99,14 @@ export async function* cutTar(
   /** The part of a large file that is in pieces by now. */
   let large: { size: number; offset: number; end: number } | undefined;
   let ended = false;
+  /** A stream of nothing is no tar. */
+  let cutBefore = false;
 
   /** Starts a new slab with what of this one comes after `from`, where an entry begins. */
   function renew(from: number, size = SLAB): Buffer<ArrayBuffer> {
     const full = slab;
     slab = memory.get(size);
+    cutBefore ||= from > 0;
     full.copy(slab, 0, from, used);
     used -= from;
     at = 0;
@@ -160,7 +171,10 @@ export async function* cutTar(
       if (!ended && used === slab.length) yield* cutFull();
     }
   }
-  if (!ended) throw truncated('before the end of its tar');
+  if (ended) return;
+  if (options.mayEndBare !== true || large !== undefined || at !== used || (at === 0 && !cutBefore))
+    throw truncated('before the end of its tar');
+  if (at > 0) yield { kind: 'entries', bytes: slab, length: at };
 }
 
 function checkZeros(bytes: Uint8Array): void {

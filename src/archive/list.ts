@@ -1,13 +1,14 @@
 /** What an archive holds, without writing any of it. */
 import { createByteReader } from './byte-reader.ts';
-import { corrupt, truncated } from './faults.ts';
+import { corrupt, refuse, truncated } from './faults.ts';
 import { decompressed } from './foreign.ts';
 import { containerFor, type Container } from './format/container.ts';
 import { digestOf } from './format/record.ts';
 import { createMemory } from './memory.ts';
 import { beginsWithFrame, splitArchive } from './split.ts';
 import { stoppable } from './stoppable.ts';
-import { contentLength, nextEntry, type ReadOptions } from './tar-entries.ts';
+import { checkedName } from './paths.ts';
+import { contentLength, nextEntry, type ReadEntry, type ReadOptions } from './tar-entries.ts';
 import { createTally } from './tally.ts';
 import type { Compression, Limits } from './types.ts';
 
@@ -54,7 +55,8 @@ export async function* list(
   const tar = sealed
     ? memberTars(splitArchive(reader, container), container)
     : decompressed(reader.chunks(), compression);
-  yield* entriesOf(measured(tar), { checksums: !sealed, ...limits });
+  const mayEndBare = !sealed && compression !== 'none';
+  yield* entriesOf(measured(tar), { checksums: !sealed, ...limits, mayEndBare });
 }
 
 /** The tar of one member after the other. */
@@ -73,10 +75,15 @@ async function* memberTars(
 }
 
 /** Headers are kept until they are whole; content is passed over. */
-async function* entriesOf(slices: AsyncIterable<Buffer>, options: ReadOptions): AsyncGenerator<ListedMember> {
+async function* entriesOf(
+  slices: AsyncIterable<Buffer>,
+  options: ReadOptions & { mayEndBare: boolean },
+): AsyncGenerator<ListedMember> {
   let rest = Buffer.alloc(0);
   let skip = 0;
   let ended = false;
+  let isEmpty = true;
+  const names = createNames({ isOurs: !options.checksums });
   for await (const slice of slices) {
     if (ended) continue;
     const passed = Math.min(skip, slice.length);
@@ -91,8 +98,10 @@ async function* entriesOf(slices: AsyncIterable<Buffer>, options: ReadOptions): 
         break;
       }
       at = entry.at + contentLength(entry);
+      isEmpty = false;
       const { kind, path, linkPath, size, mode, mtimeUs } = entry;
       if (kind === 'global') continue;
+      names.add(entry);
       const linkname = linkPath === '' ? {} : { linkname: text(linkPath) };
       yield {
         path: text(path),
@@ -106,7 +115,35 @@ async function* entriesOf(slices: AsyncIterable<Buffer>, options: ReadOptions): 
     skip += Math.max(0, at - tar.length);
     rest = at < tar.length && !ended ? Buffer.from(tar.subarray(at)) : Buffer.alloc(0);
   }
-  if (!ended) throw truncated('before the end of its tar');
+  const endsBare = options.mayEndBare && !isEmpty && skip === 0 && rest.length === 0;
+  if (!ended && !endsBare) throw truncated('before the end of its tar');
+}
+
+/** Which names there are, held against what a restore refuses of them. Where they belong, the recipe knows alone. */
+function createNames({ isOurs }: { isOurs: boolean }) {
+  const kinds = new Map<string, 'directory' | 'implied' | 'other'>();
+  return {
+    /** @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
+    add({ kind, path, linkPath }: ReadEntry): void {
+      const name = checkedName(path);
+      if (kind === 'hardlink') checkedName(linkPath);
+      const known = kinds.get(name);
+      const isDirectory = kind === 'directory';
+      const isAgain = known === 'other' || !isDirectory || (isOurs && known === 'directory');
+      if (known !== undefined && isAgain)
+        throw refuse(
+          path,
+          (known === 'other') === isDirectory ? 'is both a file and a directory' : 'is there twice',
+        );
+      kinds.set(name, isDirectory ? 'directory' : 'other');
+      for (let cut = name.lastIndexOf('/'); cut > 0; cut = name.lastIndexOf('/', cut - 1)) {
+        const above = name.slice(0, cut);
+        if (kinds.get(above) === 'other') throw refuse(path, 'is both a file and a directory');
+        if (kinds.has(above)) break;
+        kinds.set(above, 'implied');
+      }
+    },
+  };
 }
 
 function text(binary: string): string {

@@ -78,6 +78,8 @@ export interface Settling {
   target: string;
   mode: number;
   mtimeUs: number;
+  /** Of the job it comes from, in an archive that others wrote: of two entries of one directory the later counts. */
+  order?: number;
 }
 
 export interface Link {

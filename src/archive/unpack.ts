@@ -14,10 +14,10 @@ import { createPool, type Pool } from './pool.ts';
 import { unpackSealed } from './sealed.ts';
 import { beginsWithFrame } from './split.ts';
 import { stoppable } from './stoppable.ts';
-import { createTally, refuseTwice, type Tally } from './tally.ts';
+import { createTally, lastOfEach, refuseTwice, type Tally } from './tally.ts';
 import type { UnpackOptions, UnpackSummary } from './types.ts';
 import type { SettleJob } from './settle.ts';
-import type { UnpackReply, UnpackSetup } from './unpack-member.ts';
+import type { Settling, UnpackReply, UnpackSetup } from './unpack-member.ts';
 
 /** What the paths of one run share. */
 export interface Run {
@@ -119,7 +119,7 @@ async function unpackAll(
       : await unpackForeign(run, container);
     if (trailer === undefined) options.checkSignature?.(new Uint8Array(0), undefined);
     else checkSeal(trailer, options);
-    await settleAll(run);
+    await settleAll(run, sealed ? tally.settlings : lastOfEach(tally.settlings));
     return {
       files: tally.entries,
       bytes: tarBytes,
@@ -143,8 +143,10 @@ function setupOf({ roots, limits }: UnpackOptions): UnpackSetup {
 }
 
 /** Links, then modes and times, see settle.ts: each step needs the one before it to be done. */
-async function settleAll({ crew, tally, setup: { roots } }: Run): Promise<void> {
-  const { hardlinks, symlinks, settlings } = tally;
+async function settleAll(
+  { crew, tally: { hardlinks, symlinks }, setup: { roots } }: Run,
+  settlings: readonly Settling[],
+): Promise<void> {
   refuseTwice(settlings, roots);
   const run = async (steps: Omit<SettleJob, 'type' | 'roots'>[]): Promise<void> => {
     for (const step of steps)

@@ -32,8 +32,15 @@ export async function readEntry<T>(
   read: (entry: OpenEntry) => Promise<T>,
 ): Promise<T | 'deleted'> {
   const url = store.url(entry.info.key);
+  const named = async (one: OpenEntry): Promise<T> => {
+    try {
+      return await read(one);
+    } catch (error) {
+      throw withKey(error, one.info.key);
+    }
+  };
   try {
-    return await read(entry);
+    return await named(entry);
   } catch (error) {
     if (error instanceof CacheError && error.code === 'STORE_REPLACED') {
       const why = entry.dropCopy === undefined ? `${url} was replaced while being read` : error.message;
@@ -47,5 +54,12 @@ export async function readEntry<T>(
     }
   }
   const fresh = await store.open(entry.info.key, { signal });
-  return fresh === undefined ? 'deleted' : read(fresh);
+  return fresh === undefined ? 'deleted' : named(fresh);
+}
+
+/** Which archive it is, where that is what is wrong: a run may read several. */
+function withKey(error: unknown, key: string): unknown {
+  if (!(error instanceof CacheError) || !error.code.startsWith('ARCHIVE_')) return error;
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  return new CacheError(error.code, `${error.message} (${key})`, { ...hint, cause: error });
 }

@@ -121,6 +121,43 @@ describe('other ways of writing one', () => {
     expect(seconds(snapshotTree(dir), false)).toEqual(seconds(snapshotTree(join(base, ROOT)), false));
   });
 
+  it.each(COMPRESSIONS)('no blocks at its end, with %s', async (compression) => {
+    const dir = join(temporaryDir(), 'out');
+    const tar = rawTar(
+      { path: 'node_modules/a', data: 'x'.repeat(700) },
+      { path: 'node_modules/b', data: 'y' },
+    ).subarray(0, -1024);
+    const bytes =
+      compression === 'gzip'
+        ? gzipSync(tar)
+        : compression === 'zstd'
+          ? execFileSync('zstd', ['-c'], { input: tar })
+          : tar;
+    const unpacked = unpackBytes(bytes, { compression, dir });
+    // Nothing vouches for the end of a plain tar.
+    if (compression === 'none') return expect(unpacked).rejects.toMatchObject({ code: 'ARCHIVE_TRUNCATED' });
+    await unpacked;
+    expect(Object.keys(snapshotTree(dir))).toEqual(['a', 'b']);
+  });
+
+  it('a directory twice, as appending makes it: the later entry counts', async () => {
+    const dir = join(temporaryDir(), 'out');
+    const archive = rawTar(
+      { type: '5', path: 'node_modules/a', mode: 0o755, mtime: 1_500_000_000 },
+      { path: 'node_modules/a/b', data: 'x' },
+      { type: '5', path: 'node_modules/a', mode: 0o711, mtime: 1_600_000_000 },
+    );
+    await unpackBytes(archive, { compression: 'none', dir });
+    expect(snapshotTree(dir)['a']).toMatchObject({ mode: '711', mtimeUs: '1600000000000000' });
+  });
+
+  it('one tar after another is refused: tar programs read the first alone, or both', async () => {
+    const one = rawTar({ path: 'node_modules/a', data: 'x' });
+    const archive = Buffer.concat([gzipSync(one), gzipSync(rawTar({ path: 'node_modules/b', data: 'y' }))]);
+    const unpacked = unpackBytes(archive, { compression: 'gzip', dir: join(temporaryDir(), 'out') });
+    await expect(unpacked).rejects.toMatchObject({ code: 'ARCHIVE_CORRUPT' });
+  });
+
   it('no entry for the directories', async () => {
     const dir = join(temporaryDir(), 'out');
     await unpackBytes(rawTar({ path: 'node_modules/a/b/c.js', data: 'x' }), { compression: 'none', dir });

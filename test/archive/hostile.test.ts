@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { snapshotTree } from '../support/tree.ts';
 import { expectContained, expectRefused, inRoot, makeTarget, type Target } from './attack.ts';
+import { asMembers, forge, readableEntries } from './forge.ts';
 import { gnuLong, paxEntry, paxRecord, rawEntry, rawHeader, rawTar, type RawEntry } from './tar-blocks.ts';
 import { LIMITS, unpackBytes } from './unpacking.ts';
 
@@ -152,12 +153,24 @@ describe('names that are there twice', () => {
     ['a directory and a file', [directory(inRoot('a/')), file(inRoot('a'))]],
     ['a file where a directory is implied', [file(inRoot('a/b')), file(inRoot('a'))]],
     ['a file and something below it', [file(inRoot('a')), file(inRoot('a/b'))]],
-    ['two directories', [directory(inRoot('a/')), directory(inRoot('a/'), 0o777)]],
-    ['two directories, one without a slash', [directory(inRoot('a/')), directory(inRoot('a'), 0o777)]],
     ['a file and a symlink', [file(inRoot('a')), symlink(inRoot('a'), 'b')]],
     ['a file and a hard link', [file(inRoot('a')), hardlink(inRoot('a'), inRoot('a'))]],
   ])('%s: refused', (_what, parts) =>
     expectRefused(() => parts, { code: 'ARCHIVE_REFUSED', message: inRoot('a') }),
+  );
+
+  it.each([inRoot('a/'), inRoot('a')])(
+    'two directories: refused in an archive of ours (%s)',
+    async (second) => {
+      const tar = rawTar(directory(inRoot('a/')), directory(second, 0o777));
+      const { entries, firstPath } = readableEntries(tar);
+      const bytes = forge(asMembers(tar, entries, firstPath), { compression: 'gzip' });
+      const unpacked = unpackBytes(bytes, { compression: 'gzip', dir: makeTarget().dir });
+      await expect(unpacked).rejects.toMatchObject({
+        code: 'ARCHIVE_REFUSED',
+        message: expect.stringContaining(inRoot('a')),
+      });
+    },
   );
 
   it('a file in a member of its own, by different workers: refused', async () => {
