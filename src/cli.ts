@@ -17,7 +17,7 @@ import { createLog, type Log } from './report/log.ts';
 import type { Terminal } from './report/progress.ts';
 import { createOutput } from './report/output.ts';
 import { printableJson, printableLines, TAG, withHint } from './report/printable.ts';
-import { resultText } from './report/result.ts';
+import { missedLine, resultText } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
 
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -131,6 +131,9 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
         printDocument(flags, document);
       } else if (flags.json === true) {
         printJson({ exitCode: code, results: outcomes.map(outcomeJson) });
+      } else if (flags.quiet !== true) {
+        const missed = flags.command === 'restore' ? missedLine(outcomes) : undefined;
+        if (missed !== undefined) print(missed);
       }
       return code;
     } finally {
@@ -195,6 +198,7 @@ function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: Cache
     case 'saved':
     case 'exists':
     case 'started':
+    case 'nothing-needed':
     case 'postponed':
     case 'ensured':
     case 'key':
@@ -205,8 +209,9 @@ function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: Cache
     case 'miss':
     case 'fallback':
     case 'no-lockfile':
-    case 'nothing-installed':
       return 1;
+    case 'nothing-installed':
+      return outcome.isDetected === true ? 0 : 1;
     case 'unverified':
       return 4;
     case 'install-failed':

@@ -4,7 +4,14 @@ import type { Blame } from '../recipes/recipe.ts';
 import type { StoredEntry } from './entries.ts';
 
 /** How one recipe fared in one command. Reporters turn it into a line or JSON, `cli.ts` into an exit code. */
-export type Outcome = { recipe: string; label: string } & OutcomeDetail;
+export type Outcome = About & OutcomeDetail;
+
+export interface About {
+  recipe: string;
+  label: string;
+  /** Nobody has named it: it was found by its lockfile. @default false */
+  isDetected?: boolean;
+}
 
 export type OutcomeDetail =
   /** The entry was downloaded, put in place and verified. */
@@ -18,6 +25,8 @@ export type OutcomeDetail =
   | { type: 'off'; reason: string }
   | { type: 'no-lockfile'; lockfiles: readonly string[] }
   /** `elsewhere`: where the package manager installs in place of the targets. */
+  /** The lockfile asks for nothing. */
+  | { type: 'nothing-needed' }
   | { type: 'nothing-installed'; targets: readonly string[]; elsewhere?: string }
   /** Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it. */
   | ({ type: 'unverified'; reason: string; blame: Blame } & Entry)

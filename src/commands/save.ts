@@ -116,7 +116,16 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
     return { type: 'installed', subject, present: targetsToPack(entry) };
   }
   const elsewhere = recipe.lookElsewhere?.(subject.project)?.where;
+  if (elsewhere === undefined && recipe.verifiesLockfile && (await isWholeWithNothing(session, subject)))
+    return { type: 'nothing-needed' };
   return { type: 'nothing-installed', targets, ...(elsewhere === undefined ? {} : { elsewhere }) };
+}
+
+async function isWholeWithNothing(session: Session, subject: Subject): Promise<boolean> {
+  const verdict = await withDeadline(session, `Verifying ${subject.recipe.name}`, (signal) =>
+    verify(subject, signal),
+  );
+  return verdict.ok;
 }
 
 /** Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore here fetches it all. */

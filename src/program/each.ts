@@ -23,7 +23,7 @@ export async function each(
   const recipes = choose(session, names, flags);
   if (recipes.length === 0) tell(nothingFound(session, use));
   for (const recipe of recipes) {
-    const about = { recipe: recipe.name, label: recipe.label };
+    const about = { recipe: recipe.name, label: recipe.label, isDetected: names.length === 0 };
     try {
       tell({ ...about, ...(await work(recipe)) });
     } catch (error) {

@@ -39,7 +39,7 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
       'after',
       examples([
         ['sandbox-cache ensure npm', 'restore, or else install and save'],
-        ['sandbox-cache restore || npm ci', 'every cache whose lockfile is found'],
+        ['sandbox-cache ensure', 'the same for every lockfile that is found'],
         ['sandbox-cache key --explain', 'what the keys are made of'],
       ]) +
         '\nSettings come from the environment and from .env.claude-sandbox:\nCACHE_S3_BUCKET first of all.\n',

@@ -26,7 +26,8 @@ export function addRestore(program: Command, run: Run): void {
     .addHelpText(
       'after',
       examples([
-        ['sandbox-cache restore bundle || bundle install', 'exit 1 is a miss: install then'],
+        ['sandbox-cache restore bundle || bundle install', 'one recipe: not 0 means install'],
+        ['sandbox-cache ensure', 'several: installs only what is missing'],
         ['sandbox-cache restore pip --lockfile requirements.txt --path venv', 'anything with a lockfile'],
       ]) +
         exitCodes([
@@ -61,7 +62,7 @@ export function addSave(program: Command, run: Run): void {
       ]) +
         exitCodes([
           ['0', 'saved, already stored, or caching is off'],
-          ['1', 'nothing installed, or no lockfile'],
+          ['1', 'a named recipe has nothing installed, or no lockfile'],
           ['2', 'wrong usage or configuration'],
           ['3', 'the store, network or disk failed'],
           ['4', 'the tree does not pass its verification'],
@@ -106,11 +107,12 @@ interface SaveFlags {
 export function addEnsure(program: Command, run: Run, { argv: words }: Given): void {
   recipeOptions(program.command('ensure'))
     .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
-    .argument('<recipe>', 'bundle, npm, or a name of your own with --lockfile and --path')
+    .argument('[recipe]', 'those named, or every one whose lockfile is found')
     .argument('[command...]', 'the install command, after --')
     .addHelpText(
       'after',
       examples([
+        ['sandbox-cache ensure', 'everything that has a lockfile here'],
         ['sandbox-cache ensure bundle', 'bundle install when it has to'],
         ['sandbox-cache ensure npm -- npm ci --ignore-scripts', 'with an install command of your own'],
       ]) +
@@ -120,24 +122,33 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
           ['n', "the installer's own status, when it failed"],
         ]),
     )
-    .action((name: string, argv: string[], flags: RecipeFlags & { json?: boolean }, command: Command) =>
+    .action((first: string | undefined, more: string[], flags: RecipeFlags, command: Command) =>
       run(command, async (session, tell) => {
-        // `ensure bundle npm` would take npm for bundle's installer, and on a hit do nothing about it.
-        if (argv.length > 0 && !words.includes('--')) {
-          throw new CacheError(
-            'USAGE',
-            `ensure takes one recipe; ${JSON.stringify(argv.join(' '))} is one too many`,
-            {
-              hint: `Run ensure once for each recipe; an install command goes after --: ensure ${name} -- ${argv.join(' ')}`,
-            },
-          );
-        }
-        await each({ session, tell, names: [name], flags }, (recipe) =>
-          ensure(session, recipe, { command: argv, installerOutput: installerOutput(command) }),
+        const operands = first === undefined ? [] : [first, ...more];
+        const { names, installer } = splitOperands(operands, words);
+        await each({ session, tell, names, flags }, (recipe) =>
+          ensure(session, recipe, { command: installer, installerOutput: installerOutput(command) }),
         );
         return undefined;
       }),
     );
+}
+
+/**
+ * What stands before `--` are recipes, what stands behind it is the install command of one.
+ * @throws CacheError USAGE
+ */
+function splitOperands(
+  operands: readonly string[],
+  words: readonly string[],
+): { names: string[]; installer: string[] } {
+  const at = words.indexOf('--');
+  const installer = at === -1 ? [] : words.slice(at + 1);
+  const names = operands.slice(0, operands.length - installer.length);
+  if (installer.length === 0 || names.length === 1) return { names, installer };
+  throw new CacheError('USAGE', 'An install command goes with the name of one recipe', {
+    hint: `For example: sandbox-cache ensure npm -- ${installer.join(' ')}`,
+  });
 }
 
 export function addWarm(program: Command, run: Run): void {

@@ -3,7 +3,7 @@ import type { CacheError } from '../errors.ts';
 
 /** An outcome as `--json` has it; the schema is in docs/json.md. Nothing in it but what the command decided. */
 export function outcomeJson(outcome: Outcome): Record<string, unknown> {
-  const { label: _label, ...rest } = outcome;
+  const { label: _label, isDetected: _isDetected, ...rest } = outcome;
   if (rest.type === 'failed') return { ...rest, error: errorJson(rest.error) };
   return 'seconds' in rest ? { ...rest, seconds: Math.round(rest.seconds * 1000) / 1000 } : rest;
 }

@@ -24,6 +24,8 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
       return `${label} already in place (${outcome.key})`;
     case 'miss':
       return `${label} not in the cache (${outcome.key})`;
+    case 'nothing-needed':
+      return `${label} not saved: the lockfile asks for none`;
     case 'nothing-installed':
       return `${label} not saved: nothing is installed in ${outcome.targets.join(', ')}${installsElsewhere(outcome)}`;
     case 'unverified':
@@ -52,6 +54,15 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
 
 function installsElsewhere({ elsewhere }: { elsewhere?: string }): string {
   return elsewhere === undefined ? '' : `; installs go to ${elsewhere}`;
+}
+
+/** After a restore of several recipes: what a script must not install, and what it must. Undefined where all fared alike. */
+export function missedLine(outcomes: readonly Outcome[]): string | undefined {
+  const isThere = ({ type }: Outcome): boolean => type === 'restored' || type === 'in-place';
+  const missed = outcomes.filter((outcome) => !isThere(outcome)).map(({ recipe }) => recipe);
+  const there = outcomes.filter(isThere).map(({ recipe }) => recipe);
+  if (missed.length === 0 || there.length === 0) return undefined;
+  return `Missed: ${missed.join(', ')}. In place: ${there.join(', ')}. "sandbox-cache ensure" installs only what is missing.`;
 }
 
 function restoredLine(

@@ -193,6 +193,54 @@ describe('a restored tree that is not usable', () => {
   });
 });
 
+describe('several recipes', () => {
+  function makeTwo(): void {
+    const recipe = (name: string): unknown => ({
+      lockfiles: ['deps.lock'],
+      paths: [name],
+      install: `mkdir -p ${name} && echo ${name} >>installed && touch ${name}/all`,
+    });
+    const recipes = { one: recipe('one'), two: recipe('two') };
+    writeFiles(sandbox.project, { 'deps.lock': 'x', '.sandbox-cache.json': JSON.stringify({ recipes }) });
+  }
+
+  it('ensure without a name does each that is found, and installs only what is missing', async () => {
+    makeTwo();
+    expectExit(await sandbox.run(['ensure', 'one']), 0);
+    wipe(sandbox.project, 'one', 'installed');
+    const result = expectExit(await sandbox.run(['ensure']), 0);
+    expect(result.stdout).toMatch(/^one restored .*\ntwo ready: installed and saved/);
+    expect(readFileSync(path('installed'), 'utf8')).toBe('two\n');
+  });
+
+  it('restore says which were missed, and what to do', async () => {
+    makeTwo();
+    expectExit(await sandbox.run(['ensure', 'one']), 0);
+    const result = expectExit(await sandbox.run(['restore']), 1);
+    expect(result.stdout).toMatch(/^Missed: two\. In place: one\. "sandbox-cache ensure" installs only/m);
+    expect(expectExit(await sandbox.run(['restore', 'one']), 0).stdout).not.toContain('Missed');
+  });
+
+  it('save: nothing to save is 1 for a recipe that was named, 0 for one that was found', async () => {
+    makeTwo();
+    expect(expectExit(await sandbox.run(['save']), 0).stdout).toMatch(
+      /^one not saved: nothing is installed/m,
+    );
+    expectExit(await sandbox.run(['save', 'one']), 1);
+  });
+
+  it('a project without dependencies has nothing to save, which is no failure', async () => {
+    const lock = { name: 'app', version: '1.0.0', lockfileVersion: 3, packages: { '': { name: 'app' } } };
+    writeFiles(sandbox.project, {
+      'package.json': '{"name":"app"}',
+      'package-lock.json': JSON.stringify(lock),
+    });
+    const saved = expectExit(await sandbox.run(['save', 'npm']), 0);
+    expect(saved.stdout).toBe('Node packages not saved: the lockfile asks for none\n');
+    expectExit(await sandbox.run(['ensure', 'npm', '--', 'false']), 0);
+  });
+});
+
 describe('where the tree comes from', () => {
   async function keygen(name: string): Promise<{ sign: string; verify: string }> {
     const file = join(sandbox.folder, name);

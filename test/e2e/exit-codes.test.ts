@@ -163,8 +163,8 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
     [['nonsense'], /unknown command 'nonsense'/],
     [['help', 'nonsense'], /unknown command 'nonsense'/],
     [['restore', '--nonsense'], /unknown option '--nonsense'/],
-    [['ensure'], /<recipe> is missing\. sandbox-cache ensure --help shows what it takes/],
-    [['ensure', 'bundle', 'npm'], /ensure takes one recipe; "npm" is one too many\..*ensure bundle -- npm/],
+    [['ensure', '--', 'make'], /install command goes with the name of one recipe\..*ensure npm -- make/],
+    [['ensure', 'bundle', 'npm', '--', 'make'], /install command goes with the name of one recipe/],
     [['restore', 'bundel'], /There is no recipe "bundel"\. Did you mean bundle\?/],
     [['restore', 'pip'], /There is no recipe "pip".*--lockfile <file> --path <dir>/],
     [['restore', 'pip', '--lockfile', 'a'], /names no directory.*--path/],
@@ -379,7 +379,7 @@ describe('several recipes in one run: all have their turn, and the first that ap
     wipe(sandbox.project, 'node_modules', 'vendor');
     const result = expectExit(await sandbox.run(['restore'], { env: plain }), 1);
     expect(result.stdout).toMatch(
-      /^Ruby gems not in the cache .*\nNode packages restored from S3 cache .*\n$/,
+      /^Ruby gems not in the cache .*\nNode packages restored from S3 cache .*\nMissed: bundle\. In place: npm\. .*\n$/,
     );
     expect(existsSync(join(sandbox.project, 'node_modules/one'))).toBe(true);
   });

@@ -18,6 +18,6 @@ async function refusal(argv: readonly string[]): Promise<CacheError | undefined>
 }
 
 it('ensure looks for -- in the arguments it was given, not in those of the process', async () => {
-  expect((await refusal(['ensure', 'bundle', 'npm']))?.code).toBe('USAGE');
+  expect((await refusal(['ensure', 'bundle', 'npm', '--', 'make']))?.code).toBe('USAGE');
   expect((await refusal(['ensure', 'bundle', '--', 'npm', 'ci']))?.code).toBeUndefined();
 });
