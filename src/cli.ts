@@ -3,14 +3,18 @@
  * that knows of signals.
  */
 import { CommanderError } from 'commander';
-import { createSession } from './commands/session.ts';
+import { createSession, type Session } from './commands/session.ts';
 import type { Outcome } from './commands/outcome.ts';
-import { loadConfig, readEnvironment } from './config/config.ts';
+import { loadConfig, readEnvironment, type Config } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';
+import { isOnRemoteDisk } from './process/remote-disk.ts';
+import { createSignals, SIGNAL_CODES, type Signals, type StopSignal } from './process/signals.ts';
+import { trackThreads } from './process/threads.ts';
+import { createWatchdog, type Watchdog } from './process/watchdog.ts';
 import type { Blame } from './recipes/recipe.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
@@ -20,14 +24,12 @@ import { printableJson, printableLines, TAG, withHint } from './report/printable
 import { missedLine, resultText } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
 
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
-type Signal = keyof typeof SIGNAL_CODES;
-
-/** After a signal the program is gone within 2 s, whatever still runs. */
-const LAST_MOMENT_MS = 1800;
-
 /** From the strongest to the weakest: what several recipes in one run come to. */
-const PRECEDENCE = [130, 143, 2, 3, 4, 1];
+const PRECEDENCE = [130, 129, 143, 2, 3, 4, 1];
+
+/** How long threads may take to end when all is done. */
+const THREADS_MS = 1000;
+const STILL_ALIVE_MS = 100;
 
 const UNVERIFIED_HINTS = {
   entry: 'Install as without a cache; the next save replaces the entry.',
@@ -41,13 +43,16 @@ const OUTPUTS = {
   stderr: createOutput(2, () => process.stderr),
 };
 
+const THREADS = trackThreads();
+
 await run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<void> {
-  const interruption = watchSignals();
+  const watchdog = createWatchdog();
+  const signals = createSignals(watchdog, dieBy);
   let code = 0;
   const program = createProgram(argv, OUTPUTS, async (flags, action) => {
-    code = await perform(flags, action, interruption);
+    code = await perform(flags, action, { signals, watchdog });
   });
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -59,9 +64,8 @@ async function run(argv: readonly string[]): Promise<void> {
   }
   code = lostResults() ?? code;
   process.exitCode = code;
-  // Sockets that are kept alive and timers that are of no use any more must not hold a build up.
   await Promise.all([OUTPUTS.stdout.drained(), OUTPUTS.stderr.drained()]);
-  process.exit(code);
+  await leave(code, signals);
 }
 
 function tellUsageError(error: CommanderError, argv: readonly string[]): void {
@@ -85,28 +89,58 @@ function lostResults(): number | undefined {
   return 3;
 }
 
-interface Interruption {
-  readonly signal: AbortSignal;
-  /** Exit code of the signal that came; that of SIGTERM while none has. */
-  code(): number;
+/**
+ * Sockets that are kept alive and timers that are of no use any more must not hold a build up, nor a thread that is stuck in a
+ * system call.
+ */
+async function leave(code: number, { first }: Signals): Promise<void> {
+  // By the signal itself, or a shell would take the signal for handled and go on with its script.
+  if (first === 'SIGINT') return dieBy(first);
+  if (await THREADS.end(THREADS_MS)) process.exit(code);
+  OUTPUTS.stderr.write(`${TAG} error: A file system does not answer: this process kills itself [TIMEOUT]\n`);
+  await OUTPUTS.stderr.drained();
+  dieBy(first ?? 'SIGKILL', code);
 }
 
-function watchSignals(): Interruption {
-  const controller = new AbortController();
-  let by: Signal | undefined;
-  const stop = (signal: Signal): void => {
-    if (by !== undefined) process.exit(SIGNAL_CODES[by]);
-    by = signal;
-    setTimeout(() => process.exit(SIGNAL_CODES[signal]), LAST_MOMENT_MS).unref();
-    controller.abort(new CacheError('INTERRUPTED', `Stopped by ${signal}; nothing half-written is left`));
+/** No thread keeps a process from that. */
+function dieBy(signal: StopSignal | 'SIGKILL', code = signal === 'SIGKILL' ? 3 : SIGNAL_CODES[signal]): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  // The first process of a container is told of no signal that it does not handle.
+  setTimeout(() => process.exit(code), STILL_ALIVE_MS);
+}
+
+interface Guards {
+  signals: Signals;
+  watchdog: Watchdog;
+}
+
+/**
+ * What lies between one operation and the next has no deadline of its own: it only looks at files. Where the project or the
+ * directory store is on a file system that may never answer, the watchdog sees to it that it ends too.
+ */
+function beginning(
+  { signals, watchdog }: Guards,
+  { projectDir, store, timeoutMs }: Config,
+): Session['begin'] {
+  const dirs = 'local' in store ? [projectDir, store.local.dir] : [projectDir];
+  const limitBetween = dirs.some(isOnRemoteDisk)
+    ? () => watchdog.limit(timeoutMs, { atOnce: true })
+    : () => () => {};
+  let endBetween = limitBetween();
+  return (limitMs) => {
+    endBetween();
+    signals.watch();
+    const end = limitMs === undefined ? () => {} : watchdog.limit(limitMs);
+    return () => {
+      end();
+      endBetween = limitBetween();
+    };
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  return { signal: controller.signal, code: () => SIGNAL_CODES[by ?? 'SIGTERM'] };
 }
 
 /** Runs one command and tells what came of it. @returns the exit code */
-async function perform(flags: GlobalFlags, action: Action, interruption: Interruption): Promise<number> {
+async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }: Guards): Promise<number> {
   const environment = readEnvironment();
   const terminal = stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
   let log = createLog({
@@ -114,12 +148,16 @@ async function perform(flags: GlobalFlags, action: Action, interruption: Interru
     debug: parseBoolean(environment['CACHE_DEBUG'] ?? '') === true,
     terminal,
   });
-  const codeOf = (error: CacheError): number => exitCodeOf(error, interruption);
+  const codeOf = (error: CacheError): number => exitCodeOf(error, signals);
   try {
     const config = loadConfig(flags);
     log = createLog({ verbose: config.verbose, debug: config.debug, terminal });
     for (const warning of config.warnings) log.event({ type: 'warning', ...warning });
-    const session = createSession(config, { emit: (event) => log.event(event), signal: interruption.signal });
+    const session = createSession(config, {
+      emit: (event) => log.event(event),
+      signal: signals.aborted,
+      begin: beginning({ signals, watchdog }, config),
+    });
     try {
       const outcomes: Outcome[] = [];
       const document = await action(session, (outcome) => {
@@ -225,9 +263,9 @@ function combine(codes: readonly number[]): number {
   return PRECEDENCE.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
 }
 
-function exitCodeOf(error: CacheError, interruption: Interruption): number {
+function exitCodeOf(error: CacheError, { first = 'SIGTERM' }: Signals): number {
   const kind = ERROR_KINDS[error.code];
-  return kind === 'interrupted' ? interruption.code() : { usage: 2, failure: 3, unverified: 4 }[kind];
+  return kind === 'interrupted' ? SIGNAL_CODES[first] : { usage: 2, failure: 3, unverified: 4 }[kind];
 }
 
 function printDocument(flags: GlobalFlags, document: { json: unknown; text: string }): void {

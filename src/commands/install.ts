@@ -38,11 +38,13 @@ export async function install(
   }
   const text = command.argv.join(' ');
   session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
+  // Without a limit: an install takes as long as it takes.
+  const end = session.begin();
   const { status } = await runCommand(command, {
     project,
     output: options.installerOutput,
     signal: session.signal,
-  });
+  }).finally(end);
   if (status !== 0) return { type: 'install-failed', status, command: text };
   if (!isNested) hold?.unmark();
   return undefined;

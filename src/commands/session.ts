@@ -8,8 +8,14 @@ import type { Store } from '../store/store.ts';
 export interface Session {
   readonly config: Config;
   readonly emit: Emit;
-  /** Aborted by SIGINT and SIGTERM, with the CacheError to end with. */
+  /** Aborted by SIGINT, SIGTERM and SIGHUP, with the CacheError to end with. */
   readonly signal: AbortSignal;
+  /**
+   * Work begins that a signal may not simply cut off: from now on signals abort it.
+   * @param limitMs kills the process when the work has not ended by then, and nothing else could end it
+   * @returns to be called when the work has ended
+   */
+  begin(limitMs?: number): () => void;
   /** The store, opened when first asked for: the SDK takes longer to load than all the rest. */
   store(): Promise<Store>;
   /** Releases what the store holds. */
@@ -18,7 +24,7 @@ export interface Session {
 
 export function createSession(
   config: Config,
-  { emit, signal }: { emit: Emit; signal: AbortSignal },
+  { emit, signal, begin }: Pick<Session, 'emit' | 'signal' | 'begin'>,
 ): Session {
   let store: Promise<Store> | undefined;
   let opened: Store | undefined;
@@ -26,6 +32,7 @@ export function createSession(
     config,
     emit,
     signal,
+    begin,
     store() {
       store ??= openStore(config, emit).then((value) => (opened = value));
       return store;
@@ -82,6 +89,8 @@ async function openStore(config: Config, emit: Emit): Promise<Store> {
 
 /** How long work may go on after its signal was aborted: time to abort an upload and to clear the staging area. */
 const GRACE_MS = 1500;
+/** What the main thread may be late by before it counts as stuck. */
+const MARGIN_MS = 400;
 
 /**
  * Runs one operation under `CACHE_TIMEOUT` and the session's signal. Settles even when the work does not: a cache must
@@ -94,6 +103,7 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { timeoutMs } = session.config;
+  const end = session.begin(timeoutMs + GRACE_MS + MARGIN_MS);
   const controller = new AbortController();
   const interrupt = (): void => controller.abort(session.signal.reason);
   if (session.signal.aborted) interrupt();
@@ -120,6 +130,7 @@ export async function withDeadline<T>(
     const { aborted, reason } = controller.signal;
     throw aborted && !(error instanceof CacheError && error.cause === reason) ? reason : error;
   } finally {
+    end();
     clearTimeout(deadline);
     clearTimeout(grace);
     session.signal.removeEventListener('abort', interrupt);

@@ -106,7 +106,11 @@ await build({
   banner: { js: 'const require=process.getBuiltinModule;' },
   plugins: [withoutChildProcess, fewFiles, fewSchemas],
 });
-await build({ ...common, ...workerBundle, entryPoints: { worker: 'src/archive/worker.ts' } });
+await build({
+  ...common,
+  ...workerBundle,
+  entryPoints: { worker: 'src/archive/worker.ts', watchdog: 'src/process/watchdog-thread.ts' },
+});
 
 // Without a single import: nothing that the module does can reach its host.
 const options = [

@@ -9,6 +9,8 @@ import { whyNoMounts } from '../workspace/kinds.ts';
 
 export interface FoldingDisk {
   path: string;
+  /** From now on it answers nothing, like a server that is gone. */
+  freeze(): void;
   unmount(): Promise<void>;
 }
 
@@ -31,7 +33,9 @@ export async function mountFoldingDisk(): Promise<FoldingDisk> {
   script.remove();
   return {
     path,
+    freeze: () => void server.kill('SIGSTOP'),
     async unmount() {
+      server.kill('SIGCONT');
       // Lazily: the kernel may be waiting for an answer that this very process is to wait for.
       execFileSync('umount', ['-l', path]);
       await ended;

@@ -1,0 +1,39 @@
+import type { Worker } from 'node:worker_threads';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export interface Threads {
+  /**
+   * Stops the workers and waits for what other threads are doing. `process.exit` waits for all of them, however long: for one
+   * that is stuck in a system call it would wait for ever.
+   * @returns whether they ended in time
+   */
+  end(withinMs: number): Promise<boolean>;
+}
+
+/** Knows of the workers that are started from now on. */
+export function trackThreads(): Threads {
+  const workers = new Set<Worker>();
+  process.on('worker', (worker) => {
+    workers.add(worker);
+    worker.once('exit', () => workers.delete(worker));
+  });
+  return {
+    async end(withinMs) {
+      if (workers.size === 0 && !hasFileRequests()) return true;
+      const late = performance.now() + withinMs;
+      for (const worker of workers) void worker.terminate();
+      while (workers.size > 0 || hasFileRequests()) {
+        if (performance.now() > late) return false;
+        await sleep(POLL_MS);
+      }
+      return true;
+    },
+  };
+}
+
+const POLL_MS = 5;
+
+/** Whether a thread of Node's own pool is at work on a file. Others, for names and for ciphers, end by themselves. */
+function hasFileRequests(): boolean {
+  return process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandle)/.test(name));
+}
