@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { homeOf } from '../files/home.ts';
 import { ENV_FILE } from './env-file.ts';
 import { firstSet, type Setting, type Sources } from './sources.ts';
 import { boolean, invalid, oneOf, type Variables } from './values.ts';
@@ -150,7 +150,7 @@ function ignoresEndpoints(variables: Variables): boolean {
 }
 
 function foreignFiles(real: Variables): S3Config['foreignFiles'] {
-  const folder = join(real['HOME'] ?? homedir(), '.aws');
+  const folder = join(homeOf(real), '.aws');
   const paths: Record<string, string | undefined> = {
     AWS_CONFIG_FILE: real['AWS_CONFIG_FILE'] ?? join(folder, 'config'),
     AWS_SHARED_CREDENTIALS_FILE: real['AWS_SHARED_CREDENTIALS_FILE'] ?? join(folder, 'credentials'),

@@ -4,8 +4,8 @@
  * beats the user's `~/.bundle/config`.
  */
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { homeOf } from '../../files/home.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../recipe.ts';
 
@@ -89,15 +89,6 @@ function levelsOf({ env }: Place, root: string): Level[] {
 function userConfig(env: Project['env']): string {
   const folder = env['BUNDLE_USER_HOME'] ?? join(homeOf(env), '.bundle');
   return env['BUNDLE_CONFIG'] ?? env['BUNDLE_USER_CONFIG'] ?? join(folder, 'config');
-}
-
-/** A user who is known by a number alone, as in some containers, has no home: there is nothing to find below `/`. */
-function homeOf(env: Project['env']): string {
-  try {
-    return env['HOME'] ?? homedir();
-  } catch {
-    return '/';
-  }
 }
 
 /** Reads lines such as `BUNDLE_PATH: "vendor/bundle"`. The file may not be there. */

@@ -5,9 +5,9 @@
  * brings along (@npmcli/config, `Config.load`).
  */
 import { realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { CacheError, systemCode } from '../../errors.ts';
+import { homeOf } from '../../files/home.ts';
 import { isNullDevice, readFailure } from '../../files/read-failure.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../recipe.ts';
@@ -32,7 +32,7 @@ const MAX_BYTES = 1024 * 1024;
 /** @throws CacheError SOURCE_UNREADABLE for a file that npm would never finish reading */
 export function readNpmConfig(project: Pick<Project, 'dir' | 'env'>): NpmConfig {
   const { dir, env } = project;
-  const home = env['HOME'] ?? homedir();
+  const home = homeOf(env);
   const sources: IniValues[] = [fromEnvironment(env)];
   const first = (name: string): string | undefined => {
     const value = sources.map((source) => source.get(name)).find((found) => found !== undefined);
