@@ -5,6 +5,7 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { CacheError } from '../../errors.ts';
 import type { Emit } from '../../events.ts';
+import { homeOf } from '../../files/home.ts';
 import { linkAbort, raceAbort, withinTime, type LinkedAbort } from '../abort.ts';
 import { guardAnswers } from './answers.ts';
 import { CredentialProcesses } from './credential-process.ts';
@@ -33,6 +34,8 @@ const MAX_REDIRECTS = 2;
 export async function connect(options: ConnectionOptions): Promise<Connection> {
   // Read by the SDK, once a process, when the first client is made; there is no other way to silence its warning.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
+  // The SDK asks Node for it, which throws where a user has none.
+  process.env['HOME'] ||= homeOf({});
   const settings = await completeSettings(options);
   const { stallTimeoutMs, proxy, names, caBundle } = settings;
   const connectTimeoutMs = Math.min(CONNECT_TIMEOUT_MS, stallTimeoutMs);
