@@ -3,7 +3,16 @@
  * time our verdict has to be npm's own: what npm would leave as it is passes, and what npm would add or change does not.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { npmRecipe } from '../../../src/recipes/npm.ts';
@@ -159,13 +168,14 @@ function compare(found: Case, verdict: Verdict): string | undefined {
     ];
     return serious.length === 0 ? undefined : `we pass, npm would ${serious.join(', ')}`;
   }
-  // What npm would change anyway hides what it thinks of the damage.
+  // What npm would change or add anyway hides what it thinks of the damage.
   if (baseline.change.size > 0 && !HARMLESS.has(kind)) return undefined;
+  if ([...baseline.add].some((location) => verdict.reason.startsWith(`${location} `))) return undefined;
   if (
     add.length + change.length > 0 ||
     STRICTER.has(kind) ||
     (STRICTER_IF_LINKED.has(kind) && existsSync(join(tree.dir, 'node_modules/.store'))) ||
-    verdict.reason.includes('inner')
+    BUNDLED.test(verdict.reason)
   )
     return undefined;
   return `npm would leave it, we say: ${verdict.reason}`;
@@ -176,6 +186,9 @@ const STRICTER = new Set(['danglingLink', 'linkInItsPlace']);
 
 /** In a linked tree npm looks whether each folder of the store is there, not at what is in it. */
 const STRICTER_IF_LINKED = new Set(['otherVersion', 'removeManifest', 'emptyPackage', 'fileInItsPlace']);
+
+/** npm does not look into what a package brings along. */
+const BUNDLED = /bundler\/node_modules\/(?:\.bin\/)?inner /;
 
 const HARMLESS = new Set(['removeRecord', 'outdateRecord', 'addPackage']);
 
@@ -190,15 +203,26 @@ function mayBeMissing(lockfile: Packages, location: string): boolean {
 const MAY_FAIL =
   /(?:^|\/)(?:fails|scripted|late-bin|odd-node|newer-npm|needs-there|sharp-linux.*|native-linux-.*)$/;
 
-/** Commands that npm itself may not have linked: the file came later. */
+/** What npm would change, though nothing is wrong with it or nobody can tell. */
 function mayDiffer({ kind, what, tree }: Case, lockfile: Packages, location: string): boolean {
   const { link, resolved = '', hasInstallScript, optional } = lockfile.get(location) ?? {};
   // Several packages have commands of these names.
   if (/\.bin\/(?:same|other)$/.test(what)) return true;
   if (location.includes('.store/') && MAY_FAIL.test(location)) return true;
+  // npm itself may not have linked these: the file came later.
   if (kind.endsWith('Command') && (link === true || hasInstallScript === true)) return true;
   if (kind === 'fileInItsPlace' && optional === true && MAY_FAIL.test(location)) return true;
+  // The copy of a linked folder does not tell where it is from. Without its record npm copies it again, though it is the same.
+  if (link === true && isCopyOf(join(tree.dir, location), join(tree.dir, resolved))) return true;
   return link === true && !existsSync(join(tree.dir, resolved, 'package.json'));
+}
+
+function isCopyOf(copy: string, folder: string): boolean {
+  const [manifest, original] = [join(copy, 'package.json'), join(folder, 'package.json')];
+  if (lstatSync(copy, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+  return (
+    existsSync(manifest) && existsSync(original) && readFileSync(manifest).equals(readFileSync(original))
+  );
 }
 
 /** For a report: what the project of a seed is. */
