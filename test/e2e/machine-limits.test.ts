@@ -1,6 +1,6 @@
 /** A machine that cannot do the work says so; the entry is neither noted nor replaced nor deleted for it. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CliResult } from '../support/cli.ts';
@@ -40,8 +40,10 @@ describe.each([
     const before = entry();
     wipe(sandbox.project, 'deps');
     const result = await run(`${limit}; sandbox-cache restore ${deps} --evict`);
-    expect(expectExit(result, status).stderr).toMatch(new RegExp(`^error: .* \\[${code}\\]$`, 'm'));
-    expect(existsSync(join(sandbox.project, '.sandbox-cache-rejected-deps.json'))).toBe(false);
+    expect(expectExit(result, status).stderr).toMatch(
+      new RegExp(`^\\[cache\\] error: .* \\[${code}\\]$`, 'm'),
+    );
+    expect(sandbox.notes).toEqual([]);
 
     makeProject(sandbox.project);
     expect(expectExit(await run(`sandbox-cache save ${deps}`), 0).stdout).toMatch(/^deps already cached/);
@@ -51,7 +53,9 @@ describe.each([
   it.runIf(happens)('stops a save and an inspection', async () => {
     for (const command of [`save --force ${deps}`, `inspect ${entry().name}`]) {
       const result = await run(`${limit}; sandbox-cache ${command}`);
-      expect(expectExit(result, status).stderr).toMatch(new RegExp(`^error: .* \\[${code}\\]$`, 'm'));
+      expect(expectExit(result, status).stderr).toMatch(
+        new RegExp(`^\\[cache\\] error: .* \\[${code}\\]$`, 'm'),
+      );
     }
   });
 });
@@ -75,9 +79,9 @@ it.runIf(process.getuid?.() === 0)(
     const command = `ulimit -u 20; exec sandbox-cache restore ${deps}`;
     const result = await run(`CACHE_WORKERS=64 CACHE_READONLY=true ${user} bash -c '${command}'`);
     expect(expectExit(result, 3).stderr).toMatch(
-      /^error: A worker thread cannot be started .* \[WORKER_DIED\]$/m,
+      /^\[cache\] error: A worker thread cannot be started .* \[WORKER_DIED\]$/m,
     );
-    expect(existsSync(join(sandbox.project, '.sandbox-cache-rejected-deps.json'))).toBe(false);
+    expect(sandbox.notes).toEqual([]);
     expect(entry()).toEqual(before);
   },
 );
