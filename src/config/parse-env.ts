@@ -27,8 +27,9 @@ export class EnvSyntaxError extends Error {
 
 const NAMED =
   /(?:export[^\S\n]+)?(?<name>[\p{L}\p{N}_.\-[\]]+)[^\S\n]*(?:(?<sign>[=:])(?<space>[^\S\n]*)|\n|$)/uy;
-const DOUBLE = /"(?<text>(?:[^"\\]+|\\[\s\S])*)"/y;
-const SINGLE = /'(?<text>(?:[^'\\]+|\\[\s\S])*)'/y;
+// Each letter can be matched in one way alone: a quote that is never closed is noticed at once, however much follows it.
+const DOUBLE = /"(?<text>[^"\\]*(?:\\[\s\S][^"\\]*)*)"/y;
+const SINGLE = /'(?<text>[^'\\]*(?:\\[\s\S][^'\\]*)*)'/y;
 const REST = /(?<text>[^\n]*)/y;
 const BETWEEN = /(?:\s|#[^\n]*)*/y;
 

@@ -88,7 +88,12 @@ it.each([
 it('takes no longer for a long value than it has letters', () => {
   const long = '\\"'.repeat(60_000);
   expect(valueOf(`VAR="${long}"`)).toHaveLength(60_000);
-  expect(() => parseEnv(`VAR="${long}`)).toThrow('has no closing quote');
+  // Plain letters: a pattern that can match them in many ways would try all of them.
+  for (const unclosed of [long, 'a'.repeat(60_000), '\n'.repeat(60_000)])
+    for (const quote of ['"', "'"]) {
+      const text = `VAR=${quote}${unclosed.replaceAll('"', quote)}`;
+      expect(() => parseEnv(text)).toThrow('has no closing quote');
+    }
 });
 
 it('gives back any value in quotes, between any comments', () => {
