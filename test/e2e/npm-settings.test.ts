@@ -1,7 +1,16 @@
 /** Projects whose tree npm is content with for reasons of its own: what npm calls installed is saved and restored. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { cp } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { npm, npmEnv, writeProject } from '../recipes/npm-tree.ts';
 import { type Registry, startRegistry } from '../recipes/registry.ts';
@@ -18,6 +27,16 @@ beforeAll(async () => {
     { manifest: { name: 'plain', version: '1.0.0', bin: 'cli.js' }, files: { 'cli.js': SCRIPT } },
     { manifest: { name: 'devtool', version: '1.0.0' } },
     { manifest: { name: 'for-web', version: '1.0.0' } },
+    {
+      manifest: {
+        name: 'takes-peer',
+        version: '1.0.0',
+        peerDependencies: { peer: '*' },
+        peerDependenciesMeta: { peer: { optional: true } },
+      },
+    },
+    { manifest: { name: 'peer', version: '1.0.0', dependencies: { inside: '1.0.0' } } },
+    { manifest: { name: 'inside', version: '1.0.0' } },
     {
       manifest: {
         name: 'fetched',
@@ -53,6 +72,13 @@ async function project(name: string, files: Record<string, object | string>): Pr
   await writeProject(dir, files);
   await npm({ dir, env }, 'install', '--package-lock-only');
   return dir;
+}
+
+/** Removes each folder and link of this name, wherever in node_modules it is. */
+function removePackages(dir: string, name: string): void {
+  const places = readdirSync(join(dir, 'node_modules'), { recursive: true, encoding: 'utf8' });
+  for (const place of places.filter((path) => basename(path) === name))
+    rmSync(join(dir, 'node_modules', place), { recursive: true });
 }
 
 async function copy(dir: string, name: string): Promise<string> {
@@ -121,6 +147,25 @@ describe('only a part of the workspaces', () => {
     expect(expectExit(await run(part, 'restore', 'npm'), 0).stdout).toMatch(restored);
     expect(existsSync(join(part, 'node_modules/for-web'))).toBe(true);
   });
+
+  it.each(['hoisted', 'linked'])(
+    'in the checkout: an optional peer that is there needs its own dependencies (%s)',
+    async (strategy) => {
+      env['npm_config_install_strategy'] = strategy;
+      const dir = await project('project', {
+        ...MONOREPO,
+        'package.json': { ...MONOREPO['package.json'], dependencies: { 'takes-peer': '1.0.0' } },
+        'packages/web/package.json': { name: 'web', version: '1.0.0', dependencies: { peer: '1.0.0' } },
+      });
+      await npm({ dir, env }, 'ci');
+      rmSync(join(dir, 'packages/web'), { recursive: true });
+      const reason = async (): Promise<string> => expectExit(await run(dir, 'save', 'npm'), 4).stderr;
+      removePackages(dir, 'inside');
+      expect(await reason()).toMatch(/node_modules\/inside (?:is missing|leads to no package)/);
+      removePackages(dir, 'peer');
+      expect(await reason()).toMatch(/packages\/web is not in this checkout/);
+    },
+  );
 
   it('of no workspace at all: a Docker layer with the root’s manifests', async () => {
     const whole = await project('whole', MONOREPO);

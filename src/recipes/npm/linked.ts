@@ -103,14 +103,17 @@ function localInstances(evidence: Evidence): Instance[] {
 }
 
 /** As arborist's `IsolatedReifier`: what is left out is left out of the project and its workspaces, by kind. */
-function wantedEdges({ packages, scope, settings }: Evidence, { location }: Instance): Edge[] {
+function wantedEdges({ dir, packages, scope, settings }: Evidence, { location, folder }: Instance): Edge[] {
   const { omit } = settings;
   const isOurs = !location.includes('node_modules/');
   const root = packages.get('') ?? {};
   const declared = { ...root.dependencies, ...root.optionalDependencies, ...root.devDependencies };
   return scope.graph.edgesFrom(location).filter((edge) => {
     const { type, to, name } = edge;
-    if (!scope.includes(to) || scope.isOrphan(to)) return false;
+    if (!scope.includes(to)) return false;
+    // npm does not install an optional peer for its own sake.
+    if (type === 'peerOptional' && scope.isOrphan(to) && leadsTo(dir, `${folder}/${name}`) === undefined)
+      return false;
     // npm 11 links a workspace into the project only where the project asks for it by name.
     if (type === 'workspace') return Object.hasOwn(declared, name);
     if (type === 'peer' && isOurs && omit.has('peer')) return false;

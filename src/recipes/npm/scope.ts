@@ -28,8 +28,11 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
   const { dependencies, devDependencies, optionalDependencies } = packages.get('') ?? {};
   const named = { ...dependencies, ...devDependencies, ...optionalDependencies };
   // Of a workspace that is not here npm knows no more, unless something else asks for it by its name.
-  const isKnown = ({ type, to, name }: Edge): boolean =>
-    type !== 'peerOptional' && (type !== 'workspace' || !lost.has(to) || Object.hasOwn(named, name));
+  const isKnown = ({ type, to, name }: Edge): boolean => {
+    if (type === 'workspace') return !lost.has(to) || Object.hasOwn(named, name);
+    // npm does not install an optional peer for its own sake. One that is there is in use, and needs its own dependencies.
+    return type !== 'peerOptional' || statOf(join(dir, to)) !== undefined;
+  };
   const here = lost.size === 0 ? undefined : reach(graph, [''], isKnown);
   const chosen = filtered({ dir, packages, graph, settings, lost });
   const isOmitted = omission(packages, graph, settings);
