@@ -1,12 +1,15 @@
+import { closeSync } from 'node:fs';
 import { CacheError } from '../errors.ts';
 import type { Recipe } from '../recipes/recipe.ts';
+import { openBackgroundReport } from '../workspace/background-report.ts';
+import { tellOfBackgroundFailure } from './background-failure.ts';
 import type { OutcomeDetail } from './outcome.ts';
 import { findInstalled } from './save.ts';
 import type { Session } from './session.ts';
 
 /**
- * Starts another process that saves, and leaves it: `save --background`. It has no output, since whoever reads ours may
- * wait for it to end. What it did shows in `list`, and in the next `save`; that there is nothing to save is told here.
+ * Starts another process that saves, and leaves it: `save --background`. It does not write to our output, since whoever reads
+ * that may wait for it to end. That there is nothing to save is told here, and what goes wrong later by the next run.
  * @param argv the command line of that process
  */
 export async function saveInBackground(
@@ -18,7 +21,13 @@ export async function saveInBackground(
   if (found.type !== 'installed') return found;
   // Loaded here: it would cost every start a few milliseconds.
   const { spawn } = await import('node:child_process');
-  const child = spawn(process.execPath, [process.argv[1]!, ...argv], { detached: true, stdio: 'ignore' });
+  tellOfBackgroundFailure(session, recipe);
+  const report = openBackgroundReport(session.config.projectDir, recipe.name);
+  const child = spawn(process.execPath, [process.argv[1]!, ...argv, '--json'], {
+    detached: true,
+    stdio: ['ignore', report, 'ignore'],
+  });
+  closeSync(report);
   const pid = await new Promise<number>((resolve, reject) => {
     child.once('spawn', () => resolve(child.pid!));
     child.once('error', (cause) => {

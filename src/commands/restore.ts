@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXTENSIONS } from '../archive/types.ts';
+import { tellOfBackgroundFailure } from './background-failure.ts';
 import { CacheError } from '../errors.ts';
 import { oldLibraryKey } from '../key.ts';
 import type { Recipe, Verdict } from '../recipes/recipe.ts';
@@ -37,6 +38,7 @@ export async function restore(
   // Before anything else: with no store there is nothing to work out, and entrypoints call this on every start.
   const off = whyOff(session.config, 'read');
   if (off !== undefined) return { type: 'off', reason: off };
+  tellOfBackgroundFailure(session, recipe);
   const identifying = identify(session, recipe);
   if (isLikelyToFetch(session, recipe)) loadStore(session);
   const subject = await identifying;

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
+import { tellOfBackgroundFailure } from './background-failure.ts';
 import { CacheError, systemCode } from '../errors.ts';
 import type { Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
@@ -33,6 +34,7 @@ export async function save(
   recipe: Recipe,
   options: SaveOptions = {},
 ): Promise<OutcomeDetail> {
+  tellOfBackgroundFailure(session, recipe);
   const found = await findInstalled(session, recipe);
   if (found.type !== 'installed') return found;
   return holding({ session, recipe }, async (held) => {

@@ -53,7 +53,7 @@ export function addSave(program: Command, run: Run): void {
   recipeCommand(program, 'save', 'Pack and upload what is installed, unless the entry exists')
     .option('--force', 'replace the entry if there is one')
     .option('--no-verify', 'save a tree that does not pass its verification')
-    .option('--background', 'return at once; another process saves')
+    .option('--background', 'return at once; another process saves, and the next run tells if it failed')
     .addHelpText(
       'after',
       examples([

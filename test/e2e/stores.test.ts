@@ -321,6 +321,25 @@ it('save --background returns at once, and the entry comes', async () => {
   await expect.poll(() => sandbox.keys, { timeout: 20_000 }).toHaveLength(1);
   const receipt = join(sandbox.project, 'deps/.sandbox-cache-receipt.json');
   await expect.poll(() => existsSync(receipt), { timeout: 20_000 }).toBe(true);
+  expect(expectExit(await sandbox.run(['restore', ...DEPS]), 0).stderr).toBe('');
+});
+
+it('the next run tells, once, that save --background failed', async () => {
+  makeProject(sandbox.project);
+  sandbox.server.faults.add({
+    match: ({ method }) => method === 'PUT' || method === 'POST',
+    times: 100,
+    effect: { type: 'error', status: 403, code: 'AccessDenied', message: 'no' },
+  });
+  expectExit(await sandbox.run(['save', ...DEPS, '--background']), 0);
+  const reports = (): string[] =>
+    readdirSync(sandbox.notesDir).map((name) => readFileSync(join(sandbox.notesDir, name), 'utf8'));
+  await expect.poll(reports, { timeout: 20_000 }).toEqual([expect.stringMatching(/\}\n$/)]);
+  sandbox.server.faults.clear();
+
+  const told = /^\[cache\] warning: The last save --background of deps failed: [^\n]*s3:PutObject[^\n]*\n$/;
+  expect(expectExit(await sandbox.run(['restore', ...DEPS]), 1).stderr).toMatch(told);
+  expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stderr).toBe('');
 });
 
 it('a tree that no receipt can be written into is saved all the same, with a warning', async () => {

@@ -123,7 +123,9 @@ export class Sandbox {
   get notes(): unknown[] {
     const dir = this.notesDir;
     const names = existsSync(dir) ? readdirSync(dir) : [];
-    return names.map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8')) as unknown);
+    return names
+      .filter((name) => name.startsWith('rejected-'))
+      .map((name) => JSON.parse(readFileSync(join(dir, name), 'utf8')) as unknown);
   }
 
   /** Multipart uploads that nobody has completed or aborted. */
