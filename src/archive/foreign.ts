@@ -11,7 +11,7 @@ import { decodeRecord } from './format/record.ts';
 import type { Memory } from './memory.ts';
 import { contentLength, nextEntry, type ReadEntry, type ReadOptions } from './tar-entries.ts';
 import type { Compression } from './types.ts';
-import type { Run } from './unpack.ts';
+import type { Run } from './read-through.ts';
 import type { OpenFile } from './unpack-member.ts';
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and what workers and limits have to say */

@@ -2,6 +2,7 @@
  * Where an entry's name leads. A name is a binary string (see tar-header.ts) of plain segments, `node_modules/a/index.js`, under one
  * of the roots; everything else is refused, never repaired.
  */
+import type { CacheError } from '../errors.ts';
 import { MAX_DEPTH } from './bounds.ts';
 import { limit, refuse, shown } from './faults.ts';
 
@@ -55,6 +56,23 @@ export function placeOf(name: string, roots: readonly BinaryRoot[]): Place | und
 /** Whether a directory of this name only leads to a root, as `vendor` to `vendor/bundle`. */
 export function leadsToRoot(name: string, roots: readonly BinaryRoot[]): boolean {
   return name === '' || roots.some(({ prefix }) => prefix.startsWith(`${name}/`));
+}
+
+/** Where the file is that a hard link names. @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
+export function linkedPlace(
+  { path, linkPath }: { path: string; linkPath: string },
+  roots: readonly BinaryRoot[],
+): string {
+  const place = linkPath === '' ? undefined : placeOf(checkedName(linkPath), roots);
+  if (place === undefined) throw refuse(path, 'is a hard link to something outside the archive');
+  return place.target;
+}
+
+/** The refusal of an entry that lies under none of the roots, or takes the place of one. */
+export function outside(name: string, path: string, roots: readonly BinaryRoot[]): CacheError {
+  if (roots.some(({ prefix }) => prefix === name)) return refuse(path, 'must be a directory');
+  const prefixes = roots.map(({ prefix }) => Buffer.from(prefix, 'latin1').toString()).join(', ');
+  return refuse(path, `is not under ${prefixes}`);
 }
 
 /** The entry that a place belongs to, for messages. */

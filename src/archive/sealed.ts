@@ -5,7 +5,7 @@ import type { Piece, TrailerRecord } from './format/record.ts';
 import { paddedLength } from './format/tar-header.ts';
 import { createLedger } from './ledger.ts';
 import { splitArchive, type MemberPart } from './split.ts';
-import type { Run } from './unpack.ts';
+import type { Run } from './read-through.ts';
 import type { OpenFile, UnpackJob, UnpackReply } from './unpack-member.ts';
 
 export interface SealedResult {

@@ -6,7 +6,7 @@ import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
 import { limit, refuse, takenFault, writeFault } from './faults.ts';
 import { fsPath } from './format/tar-header.ts';
-import { checkedName, leadsToRoot, placeOf, type BinaryRoot } from './paths.ts';
+import { checkedName, leadsToRoot, linkedPlace, outside, placeOf, type BinaryRoot } from './paths.ts';
 
 /** Names are binary strings as they stand in the archive, places are absolute. All methods throw CacheError ARCHIVE_REFUSED, … */
 export interface Tree {
@@ -60,7 +60,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       const root = kind === 'file' ? fileRoots.get(path) : undefined;
       if (root !== undefined) return root;
       // At the top are only roots.
-      if (!plain) throw outside(checkedName(path), path);
+      if (!plain) throw outside(checkedName(path), path, roots);
       return enter(dir, path) + base;
     },
 
@@ -72,7 +72,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       const place = placeOf(name, roots);
       if (place === undefined) {
         if (leadsToRoot(name, roots)) return undefined;
-        throw outside(name, path);
+        throw outside(name, path, roots);
       }
       if (known.has(name)) return { target: place.target, exact: false };
       if (name !== place.root.prefix) enter(name.slice(0, name.lastIndexOf('/')), path);
@@ -82,18 +82,14 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       return { target: place.target, exact: fresh && (mode & 0o700) === 0o700 };
     },
 
-    linked({ path, linkPath }) {
-      const place = linkPath === '' ? undefined : placeOf(checkedName(linkPath), roots);
-      if (place === undefined) throw refuse(path, 'is a hard link to something outside the archive');
-      return place.target;
-    },
+    linked: (link) => linkedPlace(link, roots),
   };
 
   /** Makes a directory and what leads to it, for the entry `path` in it. */
   function enter(dir: string, path: string): string {
     const name = checkedName(dir, path);
     const place = placeOf(name, roots);
-    if (place === undefined) throw outside(name, path);
+    if (place === undefined) throw outside(name, path, roots);
     const { root } = place;
     // From the nearest directory that is known, or the root, down.
     let cut = name.length;
@@ -138,11 +134,5 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
     const slashed = `${target}/`;
     known.set(name, slashed);
     return slashed;
-  }
-
-  function outside(name: string, path: string): Error {
-    if (roots.some(({ prefix }) => prefix === name)) return refuse(path, 'must be a directory');
-    const prefixes = roots.map(({ prefix }) => Buffer.from(prefix, 'latin1').toString()).join(', ');
-    return refuse(path, `is not under ${prefixes}`);
   }
 }

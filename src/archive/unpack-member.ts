@@ -1,17 +1,15 @@
 /**
- * Unpacking: worker half. A job is a slice of tar, as a member of our own format (checked and decompressed here) or cut from
- * somebody else's tar, or a piece of a large file. Files are written with four system calls each; links and the times of
- * directories are for the end, see finish.ts, and go back in the reply.
+ * Unpacking: worker half. A job is a slice of tar, as a member of our own format or cut from somebody else's tar, or a piece of a
+ * large file. Files are written with four system calls each; links and the times of directories are for the end, see settle.ts,
+ * and go back in the reply.
  */
 import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
-import { corrupt, refuse, writeFault } from './faults.ts';
-import { containerFor, type Container } from './format/container.ts';
-import { digestOf } from './format/record.ts';
+import { writeFault } from './faults.ts';
 import { fsPath, paddedLength } from './format/tar-header.ts';
 import type { BinaryRoot } from './paths.ts';
-import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
+import { createMemberReader, symlinkTarget, type MemberReader } from './read-member.ts';
+import type { ReadEntry } from './tar-entries.ts';
 import { createTree, IMPLIED_MODE } from './target-tree.ts';
-import type { Answer } from './protocol.ts';
 import { isInWasm, wasm } from './wasm/instance.ts';
 import type { FileContent } from './wasm/entry-table.ts';
 import type { Compression } from './types.ts';
@@ -105,61 +103,15 @@ export function toSeconds(mtimeUs: number): number | string {
   return mtimeUs < 0 ? String(mtimeUs / 1e6) : (mtimeUs + 0.5) / 1e6;
 }
 
-export type MemberUnpacker = (job: UnpackJob) => Answer<UnpackReply>;
-
 /** One for each worker and run: it remembers directories. */
-export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
+export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
   const tree = createTree(setup.roots, setup.maxFiles);
-  let container: Container | undefined;
-
-  return (job) => {
-    const memory = job.bytes.buffer;
-    const bytes = Buffer.from(memory, job.bytes.byteOffset, job.length ?? job.bytes.length);
-    const reply: UnpackReply = {
-      memory,
-      digest: NONE,
-      firstPath: '',
-      entries: 0,
-      bytes: 0,
-      ended: false,
-      directories: [],
-      hardlinks: [],
-      symlinks: [],
-    };
-    let tar: Buffer = bytes;
-    if (job.sealed !== undefined) {
-      container ??= containerFor(job.sealed.compression);
-      reply.digest = checkedDigest(bytes, job.sealed);
-      tar = container.decompress(bytes, job.sealed.frameLength, job.sealed.tarLength);
-    }
-    if (job.piece === undefined) unpackEntries(tar, job.sealed === undefined, reply);
-    else writePiece(tar, job.piece, reply);
-    return { reply, transfer: [memory] };
-  };
-
-  function unpackEntries(tar: Buffer, foreign: boolean, reply: UnpackReply): void {
-    const { maxPathBytes, maxBytes } = setup;
-    const options = { checksums: foreign, maxPathBytes, maxBytes };
+  return createMemberReader(setup, {
     // Not what comes as it is stored, which would have to be copied first: a member that is not compressed, a slice of a foreign tar.
-    const quick = isInWasm(tar);
-    let at = 0;
-    for (;;) {
-      if (quick) at = unpackOrdinary(tar, at, reply);
-      if (at >= tar.length) break;
-      const entry = nextEntry(tar, at, tar.length, options);
-      if (typeof entry === 'number') throw corrupt('a member that ends within a header');
-      if (entry === undefined) {
-        if (tar.subarray(at).some((byte) => byte !== 0)) throw corrupt('bytes after the end of the tar');
-        reply.ended = true;
-        return;
-      }
-      at = entry.at + contentLength(entry);
-      if (entry.kind === 'global') continue;
-      if (reply.entries++ === 0) reply.firstPath = entry.path;
-      unpackEntry(tar, entry, reply);
-    }
-    if (at > tar.length && reply.open === undefined) throw corrupt('a member that ends within padding');
-  }
+    ordinary: (tar, at, reply) => (isInWasm(tar) ? unpackOrdinary(tar, at, reply) : at),
+    entry: unpackEntry,
+    piece: writePiece,
+  });
 
   /** Does what the rest of this file does, for the entries that nearly all are. Answers where the first one is that is not. */
   function unpackOrdinary(tar: Buffer, at: number, reply: UnpackReply): number {
@@ -231,15 +183,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberUnpacker {
   }
 }
 
-function checkedDigest(member: Buffer, { record, frameLength }: Sealed): Uint8Array {
-  const digest = digestOf(record, member.subarray(frameLength));
-  if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
-    throw corrupt('a member whose SHA-256 is wrong');
-  return new Uint8Array(digest);
-}
-
 function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {
-  if (tar.length < piece.length) throw corrupt('a piece of a file that is too short');
   try {
     const fd = openSync(fsPath(piece.target), constants.O_WRONLY | constants.O_NOFOLLOW);
     try {
@@ -269,11 +213,4 @@ function writeAll(
   }
 }
 
-/** May point anywhere: nothing is ever written through it. */
-function symlinkTarget({ path, linkPath }: ReadEntry): string {
-  if (linkPath === '' || linkPath.includes('\0')) throw refuse(path, 'is a symlink that leads nowhere');
-  return linkPath;
-}
-
 const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-const NONE = new Uint8Array(0);

@@ -3,32 +3,12 @@
  * shows at the latest at its end, so the caller unpacks into a staging area and drops it when this rejects.
  */
 import { existsSync } from 'node:fs';
-import { createByteReader, type ByteReader } from './byte-reader.ts';
-import { createCrew, type Crew } from './crew.ts';
-import { corrupt, memoryFault } from './faults.ts';
-import { unpackForeign } from './foreign.ts';
-import { containerFor } from './format/container.ts';
-import { checkSeal } from './ledger.ts';
-import { createMemory, type Memory } from './memory.ts';
 import { createPool, type Pool } from './pool.ts';
-import { unpackSealed } from './sealed.ts';
-import { beginsWithFrame } from './split.ts';
-import { stoppable } from './stoppable.ts';
-import { createTally, lastOfEach, refuseTwice, type Tally } from './tally.ts';
-import type { UnpackOptions, UnpackSummary } from './types.ts';
+import { readThrough, type ReadArchive, type Run } from './read-through.ts';
 import type { SettleJob } from './settle.ts';
-import type { Settling, UnpackReply, UnpackSetup } from './unpack-member.ts';
-
-/** What the paths of one run share. */
-export interface Run {
-  reader: ByteReader;
-  memory: Memory;
-  crew: Crew;
-  tally: Tally;
-  setup: UnpackSetup;
-  /** Counts what a job has unpacked. @throws CacheError ARCHIVE_LIMIT */
-  add: (reply: UnpackReply) => void;
-}
+import { lastOfEach, refuseTwice } from './tally.ts';
+import type { UnpackOptions, UnpackSummary } from './types.ts';
+import type { Settling } from './unpack-member.ts';
 
 /** Workers for one archive. */
 export interface Unpacker {
@@ -70,55 +50,8 @@ export async function unpackWith(
   source: AsyncIterable<Uint8Array>,
   options: UnpackOptions,
 ): Promise<UnpackSummary> {
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(options.signal.reason);
-  options.signal.addEventListener('abort', onAbort);
-  if (options.signal.aborted) onAbort();
-  try {
-    const summary = await unpackAll(pool, stoppable(source, stop.signal), { ...options, stop });
-    stop.signal.throwIfAborted();
-    return summary;
-  } catch (error) {
-    // A failure may show in several places: the first is the cause.
-    throw memoryFault(stop.signal.aborted ? stop.signal.reason : error);
-  } finally {
-    options.signal.removeEventListener('abort', onAbort);
-  }
-}
-
-async function unpackAll(
-  pool: Pool,
-  source: AsyncGenerator<Uint8Array, void, void>,
-  options: UnpackOptions & { stop: AbortController },
-): Promise<UnpackSummary> {
-  const { limits, onProgress } = options;
-  const container = containerFor(options.compression);
-  const memory = createMemory(pool.capacity);
-  const reader = createByteReader(source, memory);
-  const crew = createCrew(pool, options.stop);
-  const tally = createTally(limits);
-  const setup = setupOf(options);
-  const run: Run = {
-    reader,
-    crew,
-    tally,
-    setup,
-    memory,
-    add(reply) {
-      memory.put(reply.memory);
-      tally.add(reply);
-      onProgress?.({ bytes: reader.position, files: tally.entries });
-    },
-  };
-
-  try {
-    const sealed = await beginsWithFrame(reader, container);
-    if (!sealed && options.mustBeOurs) throw corrupt('a damaged beginning');
-    const { tarBytes, trailer } = sealed
-      ? await unpackSealed(run, container)
-      : await unpackForeign(run, container);
-    if (trailer === undefined) options.checkSignature?.(new Uint8Array(0), undefined);
-    else checkSeal(trailer, options);
+  const finish = async (run: Run, { sealed, tarBytes, trailer }: ReadArchive): Promise<UnpackSummary> => {
+    const { reader, tally } = run;
     await settleAll(run, sealed ? tally.settlings : lastOfEach(tally.settlings));
     return {
       files: tally.entries,
@@ -128,18 +61,8 @@ async function unpackAll(
       installSeconds: (trailer?.installMs ?? 0) / 1000,
       sealed,
     };
-  } finally {
-    await source.return(undefined);
-  }
-}
-
-function setupOf({ roots, limits }: UnpackOptions): UnpackSetup {
-  return {
-    roots: roots.map((root) => ({ ...root, prefix: binary(root.prefix), dir: binary(root.dir) })),
-    maxPathBytes: limits.maxPathBytes,
-    maxFiles: limits.maxFiles,
-    maxBytes: limits.maxBytes,
   };
+  return readThrough(pool, source, { ...options, finish });
 }
 
 /** Links, then modes and times, see settle.ts: each step needs the one before it to be done. */
@@ -176,8 +99,4 @@ function batches<T>(all: readonly T[]): T[][] {
 function rootsHeld({ roots }: UnpackOptions): string[] {
   const first = roots.filter(({ dir }, n) => roots.findIndex((other) => other.dir === dir) === n);
   return first.filter(({ dir }) => existsSync(dir)).map(({ prefix }) => prefix);
-}
-
-function binary(text: string): string {
-  return Buffer.from(text).toString('latin1');
 }

@@ -5,7 +5,8 @@ import { memoryFault } from './faults.ts';
 import { lookAgain } from './look-again.ts';
 import { createMemberPacker } from './pack-member.ts';
 import { settle } from './settle.ts';
-import { createMemberUnpacker, type MemberUnpacker } from './unpack-member.ts';
+import type { MemberReader } from './read-member.ts';
+import { createMemberUnpacker } from './unpack-member.ts';
 import { walk } from './walk.ts';
 import type { Answer, Job, Replies, Request, Response } from './protocol.ts';
 
@@ -13,7 +14,7 @@ if (parentPort === null) throw new Error('worker.ts runs in a worker thread only
 const port = parentPort;
 const packMember = createMemberPacker();
 /** A pool serves one archive: what a worker remembers of it lasts as long as the worker. */
-let unpackMember: MemberUnpacker | undefined;
+let unpackMember: MemberReader | undefined;
 
 port.on('message', ({ id, job }: Request) => {
   try {

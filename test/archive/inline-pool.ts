@@ -1,10 +1,11 @@
 /** The handlers of a worker in this process: some 100 times faster to start than threads. */
 import type { Pool } from '../../src/archive/pool.ts';
 import { settle } from '../../src/archive/settle.ts';
-import { createMemberUnpacker, type MemberUnpacker } from '../../src/archive/unpack-member.ts';
+import type { MemberReader } from '../../src/archive/read-member.ts';
+import { createMemberUnpacker } from '../../src/archive/unpack-member.ts';
 
 export function createInlinePool(): Pool {
-  let unpackMember: MemberUnpacker | undefined;
+  let unpackMember: MemberReader | undefined;
   return {
     capacity: 2,
     async run(job) {
