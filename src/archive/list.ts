@@ -1,16 +1,11 @@
 /** What an archive holds, without writing any of it. */
-import { createByteReader } from './byte-reader.ts';
-import { corrupt, refuse, truncated } from './faults.ts';
-import { decompressed } from './foreign.ts';
-import { containerFor, type Container } from './format/container.ts';
-import { digestOf } from './format/record.ts';
-import { createMemory } from './memory.ts';
-import { beginsWithFrame, splitArchive } from './split.ts';
-import { stoppable } from './stoppable.ts';
-import { checkedName } from './paths.ts';
-import { contentLength, nextEntry, type ReadEntry, type ReadOptions } from './tar-entries.ts';
-import { createTally } from './tally.ts';
-import type { Compression, Limits } from './types.ts';
+import { createNames, type Names } from './names.ts';
+import type { Pool } from './pool.ts';
+import { createMemberReader, symlinkTarget } from './read-member.ts';
+import { readThrough, setupOf, type ReadArchive, type Run } from './read-through.ts';
+import type { ReadEntry } from './tar-entries.ts';
+import type { UnpackOptions } from './types.ts';
+import type { UnpackReply, UnpackSetup } from './unpack-member.ts';
 
 /** One entry of an archive, for people and JSON. */
 export interface ListedMember {
@@ -26,123 +21,79 @@ export interface ListedMember {
   linkname?: string;
 }
 
-export interface ListOptions {
-  compression: Compression;
-  limits: Limits;
-  signal: AbortSignal;
+export interface ListOptions extends Omit<UnpackOptions, 'roots' | 'onProgress'> {
+  /** Where everything has to lie. Undefined: anywhere, for somebody else's recipe whose directories are not known here. */
+  roots?: readonly { prefix: string; dir: string; mayBeFile?: boolean }[];
 }
 
 /**
- * Reads an archive through, one of ours or any tar of that compression, and checks the digests of our own members.
- * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, CONFIG_INVALID; the signal's reason
+ * Reads an archive through, one of ours or any tar of that compression, and refuses what unpacking refuses before it meets
+ * the disk.
+ * @throws CacheError as `unpack`, but for what the target says
  */
-export async function* list(
-  source: AsyncIterable<Uint8Array>,
-  { compression, limits, signal }: ListOptions,
-): AsyncGenerator<ListedMember, void, void> {
-  const container = containerFor(compression);
-  const memory = createMemory(1);
-  const reader = createByteReader(stoppable(source, signal), memory);
-  const tally = createTally(limits);
-  const sealed = await beginsWithFrame(reader, container);
-  let tarBytes = 0;
-  async function* measured(slices: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const slice of slices) {
-      tally.checkRatio((tarBytes += slice.length), reader.position);
-      yield slice;
-    }
-  }
-  const tar = sealed
-    ? memberTars(splitArchive(reader, container), container)
-    : decompressed(reader.chunks(), compression);
-  const mayEndBare = !sealed && compression !== 'none';
-  yield* entriesOf(measured(tar), { checksums: !sealed, ...limits, mayEndBare });
+export async function list(source: AsyncIterable<Uint8Array>, options: ListOptions): Promise<ListedMember[]> {
+  const members: ListedMember[] = [];
+  const { roots = [] } = options;
+  const setup = setupOf({ ...options, roots });
+  const names = createNames({
+    roots: options.roots === undefined ? undefined : setup.roots,
+    maxDirectories: setup.maxFiles,
+  });
+  const take = (entry: ReadEntry): void => void members.push(listed(entry));
+  const finish = async ({ tally }: Run, { sealed }: ReadArchive): Promise<ListedMember[]> => {
+    names.finish({ sealed, hardlinks: tally.hardlinks, symlinks: tally.symlinks });
+    return members;
+  };
+  return readThrough(createListingPool(setup, names, take), source, { ...options, roots, finish });
 }
 
-/** The tar of one member after the other. */
-async function* memberTars(
-  parts: ReturnType<typeof splitArchive>,
-  container: Container,
-): AsyncGenerator<Buffer> {
-  for await (const part of parts) {
-    if (part.kind !== 'member') continue;
-    const { bytes, record, frameLength, tarLength } = part;
-    const digest = digestOf(record, bytes.subarray(frameLength));
-    if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
-      throw corrupt('a member whose SHA-256 is wrong');
-    yield container.decompress(bytes, frameLength, tarLength);
-  }
-}
-
-/** Headers are kept until they are whole; content is passed over. */
-async function* entriesOf(
-  slices: AsyncIterable<Buffer>,
-  options: ReadOptions & { mayEndBare: boolean },
-): AsyncGenerator<ListedMember> {
-  let rest = Buffer.alloc(0);
-  let skip = 0;
-  let ended = false;
-  let isEmpty = true;
-  const names = createNames({ isOurs: !options.checksums });
-  for await (const slice of slices) {
-    if (ended) continue;
-    const passed = Math.min(skip, slice.length);
-    skip -= passed;
-    const tar = rest.length === 0 ? slice.subarray(passed) : Buffer.concat([rest, slice.subarray(passed)]);
-    let at = 0;
-    while (at < tar.length) {
-      const entry = nextEntry(tar, at, tar.length, options);
-      if (typeof entry === 'number') break;
-      if (entry === undefined) {
-        ended = true;
-        break;
-      }
-      at = entry.at + contentLength(entry);
-      isEmpty = false;
-      const { kind, path, linkPath, size, mode, mtimeUs } = entry;
-      if (kind === 'global') continue;
-      names.add(entry);
-      const linkname = linkPath === '' ? {} : { linkname: text(linkPath) };
-      yield {
-        path: text(path),
-        type: kind,
-        size,
-        mode,
-        mtimeMs: Math.floor(mtimeUs / 1000),
-        ...linkname,
-      };
-    }
-    skip += Math.max(0, at - tar.length);
-    rest = at < tar.length && !ended ? Buffer.from(tar.subarray(at)) : Buffer.alloc(0);
-  }
-  const endsBare = options.mayEndBare && !isEmpty && skip === 0 && rest.length === 0;
-  if (!ended && !endsBare) throw truncated('before the end of its tar');
-}
-
-/** Which names there are, held against what a restore refuses of them. Where they belong, the recipe knows alone. */
-function createNames({ isOurs }: { isOurs: boolean }) {
-  const kinds = new Map<string, 'directory' | 'implied' | 'other'>();
-  return {
-    /** @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
-    add({ kind, path, linkPath }: ReadEntry): void {
-      const name = checkedName(path);
-      if (kind === 'hardlink') checkedName(linkPath);
-      const known = kinds.get(name);
-      const isDirectory = kind === 'directory';
-      const isAgain = known === 'other' || !isDirectory || (isOurs && known === 'directory');
-      if (known !== undefined && isAgain)
-        throw refuse(
-          path,
-          (known === 'other') === isDirectory ? 'is both a file and a directory' : 'is there twice',
-        );
-      kinds.set(name, isDirectory ? 'directory' : 'other');
-      for (let cut = name.lastIndexOf('/'); cut > 0; cut = name.lastIndexOf('/', cut - 1)) {
-        const above = name.slice(0, cut);
-        if (kinds.get(above) === 'other') throw refuse(path, 'is both a file and a directory');
-        if (kinds.has(above)) break;
-        kinds.set(above, 'implied');
-      }
+/** Does the jobs of unpacking in this thread, one after the other, and writes nothing. */
+function createListingPool(setup: UnpackSetup, names: Names, take: (entry: ReadEntry) => void): Pool {
+  const read = createMemberReader(setup, {
+    entry(tar, entry, reply) {
+      take(entry);
+      const place = names.add(entry);
+      if (place !== undefined) account(tar, entry, { ...place, reply });
     },
+    piece(_tar, { length }, reply) {
+      reply.bytes += length;
+    },
+  });
+  return {
+    capacity: 1,
+    async run(job) {
+      if (job.type !== 'unpack') throw new Error(`no ${job.type} in a listing`);
+      return read(job).reply as never;
+    },
+    async close() {},
+  };
+}
+
+/** Replies what unpacking would, for the totals and for the pieces of a large file. */
+function account(
+  tar: Buffer,
+  entry: ReadEntry,
+  { target, to, reply }: { target: string; to: string; reply: UnpackReply },
+): void {
+  const { kind, path, size, mode, mtimeUs, at } = entry;
+  if (kind === 'directory') reply.directories.push({ target, mode, mtimeUs });
+  else if (kind === 'hardlink') reply.hardlinks.push({ target, to, mtimeUs });
+  else if (kind === 'symlink') reply.symlinks.push({ target, to: symlinkTarget(entry), mtimeUs });
+  else {
+    const written = Math.min(size, tar.length - at);
+    reply.bytes += written;
+    if (written < size) reply.open = { path, target, size, mode, mtimeUs, written };
+  }
+}
+
+function listed({ kind, path, linkPath, size, mode, mtimeUs }: ReadEntry): ListedMember {
+  return {
+    path: text(path),
+    type: kind as ListedMember['type'],
+    size,
+    mode,
+    mtimeMs: Math.floor(mtimeUs / 1000),
+    ...(linkPath === '' ? {} : { linkname: text(linkPath) }),
   };
 }
 

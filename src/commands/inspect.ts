@@ -1,13 +1,15 @@
 import { CacheError } from '../errors.ts';
 import type { ListedMember } from '../archive/list.ts';
+import type { UnpackRoot } from '../archive/types.ts';
 import { strangeName } from '../recipes/index.ts';
 import type { Recipe } from '../recipes/recipe.ts';
 import type { EntryInfo, OpenEntry } from '../store/store.ts';
 import { parseKey } from '../key.ts';
 import { fullKey } from './entries.ts';
 import { findFitting } from './fit.ts';
-import { identify } from './identify.ts';
-import { readEntry } from './reading.ts';
+import { identify, type Subject } from './identify.ts';
+import { unpackRoots } from './place.ts';
+import { archiveChecks, readEntry } from './reading.ts';
 import { type Session, withDeadline } from './session.ts';
 
 export interface Inspection {
@@ -17,18 +19,24 @@ export interface Inspection {
   members: ListedMember[];
 }
 
-/** Reads an entry through, without writing anything. @param what a recipe found here, or a key with or without the prefix */
+/**
+ * Reads an entry through, without writing anything, and refuses what a restore would before it meets the disk.
+ * @param what a recipe found here, or a key with or without the prefix
+ */
 export async function inspect(session: Session, what: Recipe | string): Promise<Inspection> {
-  const key = typeof what === 'string' ? keyNamed(session, what) : await keyOf(session, what);
-  const compression = parseKey(key, session.config.prefix)!.compression;
+  const subject = typeof what === 'string' ? undefined : await subjectOf(session, what);
+  const key = subject?.key ?? keyNamed(session, what as string);
+  const { recipe, hash, runtime = '', compression } = parseKey(key, session.config.prefix)!;
+  const expected = { keyDigest: subject?.digest ?? hash, recipe, runtime };
+  const roots = subject && (await rootsOf(session, subject));
   return withDeadline(session, `Inspecting ${key}`, async (signal) => {
     const store = await session.store();
     const { list } = await import('../archive/list.ts');
-    const options = { compression, signal, limits: session.config.limits };
-    const inspectEntry = async ({ info, metadata, body }: OpenEntry): Promise<Inspection> => {
-      const members: ListedMember[] = [];
-      for await (const member of list(body, options)) members.push(member);
-      return { info, url: store.url(key), metadata, members };
+    const inspectEntry = async (entry: OpenEntry): Promise<Inspection> => {
+      const { info, metadata, body } = entry;
+      const checks = await archiveChecks(session, entry);
+      const options = { ...checks, compression, expected, signal, ...(roots && { roots }) };
+      return { info, url: store.url(key), metadata, members: await list(body, options) };
     };
     const entry = await store.open(key, { signal });
     const found = entry && (await readEntry({ session, store, signal }, entry, inspectEntry));
@@ -37,6 +45,16 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
       hint: 'sandbox-cache list shows the entries there are.',
     });
   });
+}
+
+/** Where a restore of the recipe would put things. Of a key alone that is not known: it may be another project's. */
+async function rootsOf(session: Session, { recipe, project }: Subject): Promise<UnpackRoot[]> {
+  const targets = await recipe.targets(project);
+  return unpackRoots(
+    session,
+    recipe,
+    targets.map((target) => ({ prefix: target, dir: target })),
+  );
 }
 
 /** What to type for a recipe that only flags describe. */
@@ -51,14 +69,14 @@ function keyNamed(session: Session, text: string): string {
   return fullKey(session, text);
 }
 
-/** The key of the entry that a restore would take. */
-async function keyOf(session: Session, recipe: Recipe): Promise<string> {
+/** What a restore would ask the store for. */
+async function subjectOf(session: Session, recipe: Recipe): Promise<Subject> {
   const subject = await identify(session, recipe);
   if (subject !== undefined) {
     return withDeadline(session, `Looking up ${recipe.name}`, async (signal) => {
       const store = await session.store();
       const found = await findFitting(session, subject, { look: (key) => store.stat(key, { signal }) });
-      return found.subject.key;
+      return found.subject;
     });
   }
   throw new CacheError(

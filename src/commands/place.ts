@@ -9,8 +9,8 @@ import { removeReceipts } from '../workspace/receipt.ts';
 import { needsIn } from './fit.ts';
 import { type Held, tokensOf } from './hold.ts';
 import type { Subject } from './identify.ts';
+import { archiveChecks } from './reading.ts';
 import type { Session } from './session.ts';
-import { checker } from './signing.ts';
 
 /** What it takes to place one entry: loaded and started while the store is still being asked for it. */
 export interface Preparation {
@@ -79,14 +79,11 @@ export async function place<T>(
   const staging = await openStaging(options);
   try {
     const roots = unpackRoots(session, recipe, staging.roots);
-    const checkSignature = await checker(session.config);
     const summary = await unpacker.unpack(entry.body, {
       compression: subject.compression,
       roots,
-      limits: session.config.limits,
-      mustBeOurs: entry.metadata['sandbox-cache-format'] !== undefined,
+      ...(await archiveChecks(session, entry)),
       expected: { keyDigest: digest, recipe: recipe.name, runtime: subject.runtime },
-      ...(checkSignature === undefined ? {} : { checkSignature }),
       signal,
       onProgress: ({ bytes, files }) => {
         const { size: total } = entry.info;
@@ -146,10 +143,10 @@ async function stagingOptions(
  * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for vendor/bundle.
  * Their keys have no runtime, so only under such keys are they looked for.
  */
-function unpackRoots(
+export function unpackRoots(
   { config }: Session,
   { fileTargets }: Recipe,
-  staged: readonly UnpackRoot[],
+  staged: readonly Pick<UnpackRoot, 'prefix' | 'dir'>[],
 ): UnpackRoot[] {
   const roots = staged.map((root) => ({ ...root, mayBeFile: fileTargets === true }));
   const [main] = staged;

@@ -1,6 +1,8 @@
+import type { UnpackOptions } from '../archive/types.ts';
 import { CacheError, type ErrorCode } from '../errors.ts';
 import type { OpenEntry, Store } from '../store/store.ts';
 import type { Session } from './session.ts';
+import { checker } from './signing.ts';
 
 /** What is wrong with the entry itself, not with this machine or the network: the next save replaces it. */
 const ENTRY_FAULTS: readonly ErrorCode[] = [
@@ -55,6 +57,19 @@ export async function readEntry<T>(
   }
   const fresh = await store.open(entry.info.key, { signal });
   return fresh === undefined ? 'deleted' : named(fresh);
+}
+
+/** What every archive is held against, whoever reads it. @throws CacheError CONFIG_INVALID for a CACHE_VERIFY_KEY that is none */
+export async function archiveChecks(
+  { config }: Session,
+  { metadata }: OpenEntry,
+): Promise<Pick<UnpackOptions, 'limits' | 'mustBeOurs' | 'checkSignature'>> {
+  const checkSignature = await checker(config);
+  return {
+    limits: config.limits,
+    mustBeOurs: metadata['sandbox-cache-format'] !== undefined,
+    ...(checkSignature === undefined ? {} : { checkSignature }),
+  };
 }
 
 /** Which archive it is, where that is what is wrong: a run may read several. */

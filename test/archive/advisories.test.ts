@@ -6,11 +6,10 @@ import { mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { list } from '../../src/archive/list.ts';
 import { snapshotTree } from '../support/tree.ts';
 import { expectContained, expectRefused, inRoot, makeTarget } from './attack.ts';
 import { gnuLong, paxEntry, rawEntry, rawTar, type RawEntry } from './tar-blocks.ts';
-import { inChunks, LIMITS, ROOT, unpackBytes } from './unpacking.ts';
+import { LIMITS, listBytes, ROOT, unpackBytes } from './unpacking.ts';
 
 const file = (path: string, data = 'pwned'): RawEntry => ({ path, data });
 const symlink = (path: string, linkPath: string): RawEntry => ({ type: '2', path, linkPath });
@@ -102,17 +101,8 @@ describe('node-tar', () => {
 
   it('CVE-2025-64118, GHSA-29xp-372q-xqph: listing an archive that is shorter than it says reads no other memory', async () => {
     const bytes = rawTar(file(inRoot('a'), 'x'.repeat(5000))).subarray(0, 1024);
-    const listing = list(inChunks(bytes, 300), {
-      compression: 'none',
-      limits: LIMITS,
-      signal: new AbortController().signal,
-    });
-    const paths: string[] = [];
-    const all = (async () => {
-      for await (const { path } of listing) paths.push(path);
-    })();
-    await expect(all).rejects.toMatchObject({ code: 'ARCHIVE_TRUNCATED' });
-    expect(paths).toEqual([inRoot('a')]);
+    const listing = listBytes(bytes, { compression: 'none', chunk: 300 });
+    await expect(listing).rejects.toMatchObject({ code: 'ARCHIVE_TRUNCATED' });
   });
 
   it('CVE-2026-23745, GHSA-8qq5-rm4j-mr97: a hard link with an absolute target', () =>

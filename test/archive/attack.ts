@@ -7,7 +7,7 @@ import type { UnpackSummary } from '../../src/archive/types.ts';
 import { snapshotTree } from '../support/tree.ts';
 import { asMembers, forge, readableEntries } from './forge.ts';
 import { rawTar, type RawEntry } from './tar-blocks.ts';
-import { ROOT, temporaryDir, unpackBytes, type Unpacking } from './unpacking.ts';
+import { expectBothRefuse, listBytes, ROOT, temporaryDir, unpackBytes, type Unpacking } from './unpacking.ts';
 
 export interface Target {
   /** Absolute; a path in an archive may name it. */
@@ -62,7 +62,7 @@ export interface Refusal {
   options?: Partial<Unpacking>;
 }
 
-/** Every form of the archive is refused with that code, and nothing outside the target changes. */
+/** Every form of the archive is refused with that code, by `inspect` too, and nothing outside the target changes. */
 export async function expectRefused(
   parts: (target: Target) => Parts,
   { code, message = '', options }: Refusal,
@@ -71,13 +71,13 @@ export async function expectRefused(
   for (const [n, { form, bytes, compression }] of forms(parts(target)).entries()) {
     const dir = join(target.dir, String(n));
     mkdirSync(target.dir, { recursive: true });
-    const unpacked = unpackBytes(bytes, { ...options, compression, dir });
-    await expect(unpacked, form).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+    const refusal = { what: form, code, message: expect.stringContaining(message) };
+    await expectBothRefuse(bytes, { ...options, compression, dir }, refusal);
     target.expectUntouched();
   }
 }
 
-/** Every form is unpacked, and nothing outside the target changes. */
+/** Every form is unpacked, and listed, and nothing outside the target changes. */
 export async function expectContained(
   parts: (target: Target) => Parts,
   check: (dir: string, summary: UnpackSummary) => void = () => {},
@@ -87,6 +87,7 @@ export async function expectContained(
     const dir = join(target.dir, String(n));
     mkdirSync(target.dir, { recursive: true });
     check(dir, await unpackBytes(bytes, { compression, dir }));
+    await listBytes(bytes, { compression });
     target.expectUntouched();
   }
 }

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
-import { list, type ListedMember } from '../../src/archive/list.ts';
+import type { ListedMember } from '../../src/archive/list.ts';
 import { createPool } from '../../src/archive/pool.ts';
 import { createChecker, createSigner, generateKeys, statement } from '../../src/archive/seal.ts';
-import type { Progress } from '../../src/archive/types.ts';
+import type { Compression, Progress } from '../../src/archive/types.ts';
 import { unpackWith } from '../../src/archive/unpack.ts';
 import { makeRandomTree, randomSource, snapshotTree } from '../support/tree.ts';
 import { FORGED_KEY, forge, treeMembers } from './forge.ts';
@@ -16,7 +16,7 @@ import { rawHeader, rawTar } from './tar-blocks.ts';
 import {
   COMPRESSIONS,
   inChunks,
-  LIMITS,
+  listBytes,
   optionsFor,
   ROOT,
   temporaryDir,
@@ -222,13 +222,8 @@ describe('signatures', () => {
 });
 
 describe('list', () => {
-  async function listed(bytes: Buffer, compression: 'gzip' | 'zstd' | 'none'): Promise<ListedMember[]> {
-    const entries: ListedMember[] = [];
-    const { signal } = new AbortController();
-    for await (const entry of list(inChunks(bytes, 3000), { compression, limits: LIMITS, signal }))
-      entries.push(entry);
-    return entries;
-  }
+  const listed = (bytes: Buffer, compression: Compression): Promise<ListedMember[]> =>
+    listBytes(bytes, { compression, chunk: 3000 });
 
   it.each(COMPRESSIONS)('tells of every entry, with %s, ours or not', async (compression) => {
     const { base } = soundArchive();

@@ -4,10 +4,12 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll } from 'vitest';
+import { afterAll, expect } from 'vitest';
+import { list, type ListedMember } from '../../src/archive/list.ts';
 import { createPool } from '../../src/archive/pool.ts';
 import type { Compression, UnpackOptions, UnpackSummary } from '../../src/archive/types.ts';
 import { unpackWith } from '../../src/archive/unpack.ts';
+import type { CacheError } from '../../src/errors.ts';
 import { workerBundle } from '../support/worker-bundle.mjs';
 import { FORGED_KEY } from './forge.ts';
 import { createInlinePool } from './inline-pool.ts';
@@ -39,6 +41,31 @@ export async function unpackBytes(bytes: Buffer, unpacking: Unpacking): Promise<
     process.umask(umask);
     await pool.close();
   }
+}
+
+/** The same bytes, as `inspect` reads them. */
+export function listBytes(bytes: Buffer, unpacking: Omit<Unpacking, 'dir'>): Promise<ListedMember[]> {
+  const { chunk = bytes.length } = unpacking;
+  return list(inChunks(bytes, chunk), optionsFor({ ...unpacking, dir: ROOT }));
+}
+
+export interface Refusal {
+  code: unknown;
+  message?: unknown;
+  /** Which case it is, for a failure. */
+  what?: string;
+}
+
+/** Unpacking refuses it so, and `inspect` with the same code. */
+export async function expectBothRefuse(
+  bytes: Buffer,
+  unpacking: Unpacking,
+  { what, ...refusal }: Refusal,
+): Promise<void> {
+  const unpacked: unknown = await unpackBytes(bytes, unpacking).catch((error: unknown) => error);
+  expect(unpacked, what).toMatchObject(refusal);
+  const listed: unknown = await listBytes(bytes, unpacking).catch((error: unknown) => error);
+  expect(listed, `inspect: ${what}`).toMatchObject({ code: (unpacked as CacheError).code });
 }
 
 export function optionsFor({ dir, ...options }: Unpacking): UnpackOptions {

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError } from '../../src/errors.ts';
+import { list } from '../../src/archive/list.ts';
 import { unpackWith } from '../../src/archive/unpack.ts';
 import { FORGED_KEY, treeMembers } from '../archive/forge.ts';
 import { createInlinePool } from '../archive/inline-pool.ts';
@@ -81,25 +82,36 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   }
 }
 
+/** @returns how it ended, unpacked; listing it has to end alike */
 async function runCase(fuzzCase: FuzzCase, arena: Arena, deadline: number): Promise<string> {
   const hung = new AbortController();
   const timer = setTimeout(() => hung.abort(new Error(`did not end in ${deadline} ms`)), deadline);
+  const options = {
+    compression: fuzzCase.compression,
+    roots: [{ prefix: 'node_modules', dir: arena.dir }],
+    limits: LIMITS,
+    mustBeOurs: false,
+    expected: { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115' },
+    signal: hung.signal,
+  };
   try {
-    await unpackWith(createInlinePool(), chunks(fuzzCase), {
-      compression: fuzzCase.compression,
-      roots: [{ prefix: 'node_modules', dir: arena.dir }],
-      limits: LIMITS,
-      mustBeOurs: false,
-      expected: { keyDigest: FORGED_KEY, recipe: 'npm', runtime: 'linux-x64-node115' },
-      signal: hung.signal,
-    });
+    const unpacked = await outcomeOf(unpackWith(createInlinePool(), chunks(fuzzCase), options));
+    const listed = await outcomeOf(list(chunks(fuzzCase), options));
+    if (listed !== unpacked) throw new Error(`restore says ${unpacked}, inspect says ${listed}`);
+    return unpacked;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function outcomeOf(reading: Promise<unknown>): Promise<string> {
+  try {
+    await reading;
     return 'unpacked';
   } catch (error) {
     // Anything else is a bug: a person would see a stack trace.
     if (error instanceof CacheError && error.code.startsWith('ARCHIVE_')) return error.code;
     throw error;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
