@@ -56,7 +56,7 @@ export const DAMAGES: Readonly<Record<string, Damage>> = {
       symlinkSync('../nowhere', join(dir, path));
     }),
   removeModules: (dir, random) => {
-    const folders = modulesFolders(dir);
+    const folders = modulesFolders(dir).sort();
     if (folders.length === 0) return undefined;
     const folder = random.pick(folders);
     rmSync(join(dir, folder), { recursive: true });

@@ -3,26 +3,17 @@
  * time our verdict has to be npm's own: what npm would leave as it is passes, and what npm would add or change does not.
  */
 import { execFile } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { npmRecipe } from '../../../src/recipes/npm.ts';
-import { type Packages, readLockfile } from '../../../src/recipes/npm/lockfile.ts';
 import type { Verdict } from '../../../src/recipes/recipe.ts';
 import { npmEnv } from '../../recipes/npm-tree.ts';
 import { startRegistry } from '../../recipes/registry.ts';
 import { randomSource } from '../../support/tree.ts';
 import { DAMAGES } from './damages.ts';
-import { type Oracle, openOracle, type Plan } from './oracle.ts';
+import { differenceOf } from './differences.ts';
+import { type Oracle, openOracle } from './oracle.ts';
 import { makeProject, type RandomProject } from './projects.ts';
 import { makeUniverse } from './universe.ts';
 
@@ -87,7 +78,7 @@ export async function playRound({ seed, folder, npms, damages }: RoundOptions): 
       const after = await verify(tree);
       const plan = await npm.oracle(tree);
       compared++;
-      const difference = compare({ kind, what, tree, baseline, plan }, after);
+      const difference = differenceOf({ kind, what, dir: tree.dir, baseline, plan }, after);
       if (difference !== undefined) findings.push(`${what}: ${difference}`);
     }
   } finally {
@@ -141,88 +132,6 @@ async function npm({ root }: Npm, { dir, env }: Tree, args: string[]): Promise<v
 
 function verify({ dir, env }: Tree): Promise<Verdict> {
   return npmRecipe.verify({ dir, env, lockfile: 'package-lock.json' }, new AbortController().signal);
-}
-
-interface Case {
-  kind: string;
-  what: string;
-  tree: Tree;
-  baseline: Plan;
-  plan: Plan;
-}
-
-/** @returns how we differ from npm, unless an exception allows it */
-function compare(found: Case, verdict: Verdict): string | undefined {
-  const { kind, tree, baseline, plan } = found;
-  const add = [...plan.add].filter((location) => !baseline.add.has(location));
-  const change = [...plan.change].filter((location) => !baseline.change.has(location));
-  const lockfile = readLockfile(join(tree.dir, 'package-lock.json'));
-  if (verdict.ok) {
-    // Version 1 does not tell who depends on whom, and a workspace that is not here excuses what hangs on it.
-    if (!lockfile.has('') || kind === 'removeWorkspace') return undefined;
-    const serious = [
-      ...add.filter((location) => !mayBeMissing(lockfile, location)).map((location) => `add ${location}`),
-      ...change
-        .filter((location) => !mayDiffer(found, lockfile, location))
-        .map((location) => `change ${location}`),
-    ];
-    return serious.length === 0 ? undefined : `we pass, npm would ${serious.join(', ')}`;
-  }
-  // What npm would change or add anyway hides what it thinks of the damage.
-  if (baseline.change.size > 0 && !HARMLESS.has(kind)) return undefined;
-  if ([...baseline.add].some((location) => verdict.reason.startsWith(`${location} `))) return undefined;
-  if (
-    add.length + change.length > 0 ||
-    STRICTER.has(kind) ||
-    (STRICTER_IF_LINKED.has(kind) && existsSync(join(tree.dir, 'node_modules/.store'))) ||
-    BUNDLED.test(verdict.reason)
-  )
-    return undefined;
-  return `npm would leave it, we say: ${verdict.reason}`;
-}
-
-/** npm passes over these, though the tree is of no use then. */
-const STRICTER = new Set(['danglingLink', 'linkInItsPlace']);
-
-/** In a linked tree npm looks whether each folder of the store is there, not at what is in it. */
-const STRICTER_IF_LINKED = new Set(['otherVersion', 'removeManifest', 'emptyPackage', 'fileInItsPlace']);
-
-/** npm does not look into what a package brings along. */
-const BUNDLED = /bundler\/node_modules\/(?:\.bin\/)?inner /;
-
-const HARMLESS = new Set(['removeRecord', 'outdateRecord', 'addPackage']);
-
-/** Optional packages that npm may well have left out itself: nobody can tell. */
-function mayBeMissing(lockfile: Packages, location: string): boolean {
-  // In the store of a linked tree places have names of npm's own.
-  if (location.includes('.store/')) return MAY_FAIL.test(location);
-  const entry = lockfile.get(location);
-  return entry?.optional === true && (entry.peer === true || MAY_FAIL.test(location));
-}
-
-const MAY_FAIL =
-  /(?:^|\/)(?:fails|scripted|late-bin|odd-node|newer-npm|needs-there|sharp-linux.*|native-linux-.*)$/;
-
-/** What npm would change, though nothing is wrong with it or nobody can tell. */
-function mayDiffer({ kind, what, tree }: Case, lockfile: Packages, location: string): boolean {
-  const { link, resolved = '', hasInstallScript, optional } = lockfile.get(location) ?? {};
-  // Several packages have commands of these names.
-  if (/\.bin\/(?:same|other)$/.test(what)) return true;
-  if (location.includes('.store/') && MAY_FAIL.test(location)) return true;
-  // npm itself may not have linked these: the file came later.
-  if (kind.endsWith('Command') && (link === true || hasInstallScript === true)) return true;
-  if (kind === 'fileInItsPlace' && optional === true && MAY_FAIL.test(location)) return true;
-  // The copy of a linked folder does not tell where it is from. Without its record npm copies it again, though it is the same.
-  if (link === true && isCopyOf(join(tree.dir, location), join(tree.dir, resolved))) return true;
-  return link === true && !existsSync(join(tree.dir, resolved, 'package.json'));
-}
-
-function isCopyOf(copy: string, folder: string): boolean {
-  const [manifest, original] = [join(copy, 'package.json'), join(folder, 'package.json')];
-  if (lstatSync(copy, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
-  return (
-    existsSync(manifest) && existsSync(original) && readFileSync(manifest).equals(readFileSync(original))
-  );
 }
 
 /** For a report: what the project of a seed is. */
