@@ -162,7 +162,6 @@ function answer({ op, node, uid, gid, body }: Request): Buffer | undefined {
     }
     case 18: // RELEASE
     case 20: // FSYNC
-    case 25: // FLUSH
     case 29: // RELEASEDIR
     case 38: // DESTROY
       return EMPTY;
@@ -186,6 +185,7 @@ function answer({ op, node, uid, gid, body }: Request): Buffer | undefined {
       );
       return Buffer.concat([entryOut(made), Buffer.alloc(16)]);
     }
+    // FLUSH among them: the kernel never asks again then. A process that is killed with a file open would wait for the answer.
     default:
       throw new Failure(ENOSYS);
   }
