@@ -197,9 +197,12 @@ it('a directory that is read-only itself is saved and restored, and restored ove
   chmodSync(at('deps'), 0o555);
   expectExit(await sandbox.run(['save', ...DEPS]), 0);
   for (const before of ['nothing', 'the same']) {
-    if (before === 'nothing') wipe(sandbox.project, 'deps');
-    else wipe(sandbox.project, 'deps/.sandbox-cache-receipt.json');
+    // An ordinary user removes nothing from a directory without this.
+    chmodSync(at('deps'), 0o755);
+    wipe(sandbox.project, before === 'nothing' ? 'deps' : 'deps/.sandbox-cache-receipt.json');
+    if (before === 'the same') chmodSync(at('deps'), 0o555);
     expectExit(await sandbox.run(['restore', ...DEPS]), 0);
     expect(lstatSync(at('deps')).mode & 0o777).toBe(0o555);
   }
+  chmodSync(at('deps'), 0o755);
 });
