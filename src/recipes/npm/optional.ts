@@ -24,6 +24,8 @@ export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set
   const failed = [...missing].filter((location) =>
     mayFail(location, packages.get(location)!, { names, host }),
   );
+  // The usual case: those for other platforms, each of which says so itself. Who needs whom is costly to find out.
+  if (failed.length === missing.size) return new Set(failed);
   return optionalSet(evidence, failed);
 }
 
