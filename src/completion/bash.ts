@@ -1,11 +1,5 @@
-import {
-  allOptions,
-  argumentValues,
-  type CommandLine,
-  type OptionWords,
-  printsProjectRecipes,
-  takesRecipes,
-} from './words.ts';
+import { printsProjectRecipes } from './project-recipes.ts';
+import { allOptions, argumentValues, type CommandLine, type OptionWords, takesRecipes } from './words.ts';
 
 /** For bash from 3.2 on, which macOS has: no `mapfile`, and no `compopt`. */
 export function bashScript(commandLine: CommandLine): string {

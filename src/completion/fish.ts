@@ -1,11 +1,5 @@
-import {
-  allOptions,
-  argumentValues,
-  type CommandLine,
-  type OptionWords,
-  printsProjectRecipes,
-  takesRecipes,
-} from './words.ts';
+import { printsProjectRecipes } from './project-recipes.ts';
+import { allOptions, argumentValues, type CommandLine, type OptionWords, takesRecipes } from './words.ts';
 
 export function fishScript(commandLine: CommandLine): string {
   const { program, options, commands } = commandLine;

@@ -1,6 +1,5 @@
 /** What there is to complete on our command line, read from the commander program: no list of it is kept anywhere else. */
 import type { Argument, Command, Option } from 'commander';
-import { PROJECT_FILE } from '../recipes/project-file.ts';
 
 export interface CommandLine {
   program: string;
@@ -31,14 +30,11 @@ export interface ArgumentWords {
   variadic: boolean;
   /** Values to offer; none where anything may stand. */
   words: readonly string[];
-  /** The project's own recipes may stand here too: `RECIPES_COMMAND` prints them. */
+  /** The project's own recipes may stand here too: see `project-recipes.ts`. */
   isRecipe: boolean;
   /** The words of another program. */
   isCommand: boolean;
 }
-
-/** Prints the names of the project's own recipes, one a line. Only the scripts call it, so no help lists it. */
-export const RECIPES_COMMAND = 'project-recipes';
 
 /** Of the program and of all commands. */
 export function allOptions({ options, commands }: CommandLine): OptionWords[] {
@@ -53,11 +49,6 @@ export function argumentValues(command: CommandWords): string {
 /** Whether one of the project's own recipes may be its argument. */
 export function takesRecipes(command: CommandWords): boolean {
   return command.arguments.some(({ isRecipe }) => isRecipe);
-}
-
-/** A line for any of the shells. Without the file nothing is started: Tab must not wait. */
-export function printsProjectRecipes(program: string): string {
-  return `test -f ${PROJECT_FILE} && command ${program} ${RECIPES_COMMAND} 2>/dev/null`;
 }
 
 /** @param program with all commands @param recipes names to offer wherever a recipe may stand */

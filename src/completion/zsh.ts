@@ -1,4 +1,5 @@
-import { type ArgumentWords, type CommandLine, type OptionWords, printsProjectRecipes } from './words.ts';
+import { printsProjectRecipes } from './project-recipes.ts';
+import { type ArgumentWords, type CommandLine, type OptionWords } from './words.ts';
 
 /** For zsh's own completion system: sourced after `compinit`, or as a file `_sandbox-cache` in `fpath`. */
 export function zshScript({ program, options, commands }: CommandLine): string {

@@ -1,6 +1,6 @@
 /** Commands that neither restore nor save. */
 import { Argument, type Command } from 'commander';
-import { RECIPES_COMMAND } from '../completion/words.ts';
+import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { CacheError } from '../errors.ts';
 import { builtInRecipes, knownRecipes } from '../recipes/index.ts';
 import { examples } from './help-text.ts';

@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import { addEntries } from './entry-commands.ts';
 import { examples, HELP_LAYOUT } from './help-text.ts';
-import { RECIPES_COMMAND } from '../completion/words.ts';
+import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';

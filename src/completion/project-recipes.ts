@@ -1,0 +1,9 @@
+import { PROJECT_FILE } from '../recipes/project-file.ts';
+
+/** Prints the names of the project's own recipes, one a line. Only the completion scripts call it, so no help lists it. */
+export const RECIPES_COMMAND = 'project-recipes';
+
+/** A line for any of the shells. Without the file nothing is started: Tab must not wait. */
+export function printsProjectRecipes(program: string): string {
+  return `test -f ${PROJECT_FILE} && command ${program} ${RECIPES_COMMAND} 2>/dev/null`;
+}
