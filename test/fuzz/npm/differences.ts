@@ -61,10 +61,17 @@ const HARMLESS = new Set(['removeRecord', 'outdateRecord', 'addPackage']);
 
 /** Optional packages that npm may well have left out itself: nobody can tell. */
 function mayBeMissing(lockfile: Packages, location: string): boolean {
+  const isOptionalPeer = (place: string): boolean => {
+    const entry = lockfile.get(place);
+    return entry?.optional === true && entry.peer === true;
+  };
   // In the store of a linked tree places have names of npm's own.
-  if (location.includes('.store/')) return MAY_FAIL.test(location);
-  const entry = lockfile.get(location);
-  return entry?.optional === true && (entry.peer === true || MAY_FAIL.test(location));
+  if (location.includes('.store/')) {
+    const end = `/node_modules/${namesIn(location).at(-1)}`;
+    const places = [...lockfile.keys()].filter((place) => `/${place}`.endsWith(end));
+    return MAY_FAIL.test(location) || places.some(isOptionalPeer);
+  }
+  return isOptionalPeer(location) || (lockfile.get(location)?.optional === true && MAY_FAIL.test(location));
 }
 
 const MAY_FAIL =
