@@ -8,6 +8,7 @@ import type { Outcome } from './commands/outcome.ts';
 import { loadConfig, readEnvironment, type Config } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from './files/read-failure.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';
@@ -283,6 +284,11 @@ function printJson(value: unknown): void {
 
 function unexpected(error: unknown): CacheError {
   const text = error instanceof Error ? error.message : String(error);
+  if (isOutOfFiles(error))
+    return new CacheError('SOURCE_UNREADABLE', `Too many files are open (${text})`, {
+      hint: MORE_FILES_HINT,
+      cause: error,
+    });
   return new CacheError('INTERNAL', `Something went wrong that should not have: ${text}`, {
     hint: 'Run it again with CACHE_DEBUG=true and report what it prints.',
     cause: error,

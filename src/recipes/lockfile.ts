@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { CacheError, reasonOf } from '../errors.ts';
+import { CacheError } from '../errors.ts';
+import { isOutOfFiles, MORE_FILES_HINT, readFailure } from '../files/read-failure.ts';
 import { readSmallFile } from '../files/read-small-file.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -15,11 +16,14 @@ export function hashFile(path: string): string {
       .update(readSmallFile(path, { maxBytes: MAX_BYTES }).bytes)
       .digest('hex');
   } catch (error) {
-    throw new CacheError('SOURCE_UNREADABLE', `Cannot read ${path} (${reasonOf(error)})`, {
-      hint: 'Check that it exists and that this user may read it.',
-      cause: error,
-    });
+    throw unreadable(path, error);
   }
+}
+
+/** @param error of `readSmallFile` */
+export function unreadable(path: string, error: unknown): CacheError {
+  const hint = isOutOfFiles(error) ? MORE_FILES_HINT : 'Check that it exists and that this user may read it.';
+  return new CacheError('SOURCE_UNREADABLE', `${path} ${readFailure(error)}`, { hint, cause: error });
 }
 
 /** The lockfile that counts, relative to the project: the first of the recipe's that is a file. */

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { CliResult } from '../support/cli.ts';
-import { DEPS, expectExit, makeProject, treeOf, useSandbox, wipe } from './support.ts';
+import { DEPS, expectExit, makeNpmProject, makeProject, treeOf, useSandbox, wipe } from './support.ts';
 
 const FEW_ADDRESSES = 'ulimit -v 4000000';
 /** Node 24 falls back to a memory without guard pages. */
@@ -85,3 +85,15 @@ it.runIf(process.getuid?.() === 0)(
     expect(entry()).toEqual(before);
   },
 );
+
+it('too few open files: told as such, and never as a fault of a lockfile', async () => {
+  makeNpmProject(sandbox.project);
+  const told: string[] = [];
+  // Below, Node does not start; above, there are enough. Where that is differs between versions of Node.
+  for (let limit = 18; limit < 40; limit++)
+    told.push((await run(`ulimit -n ${limit}; sandbox-cache restore npm`)).stderr);
+  const ours = told.filter((text) => text.includes('[cache] error: '));
+  expect(ours.length).toBeGreaterThan(0);
+  for (const text of ours)
+    expect(text).toMatch(/too many .*files.* Raise the limit \(ulimit -n\)\. \[\w+\]$/im);
+});

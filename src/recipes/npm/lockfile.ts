@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { CacheError, reasonOf, systemCode } from '../../errors.ts';
+import { unreadable } from '../lockfile.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 
 /**
@@ -51,13 +52,14 @@ interface OldPackage extends Pick<Package, 'resolved' | 'integrity' | 'dev' | 'o
 
 /**
  * Reads package-lock.json or npm-shrinkwrap.json, version 1, 2 or 3.
- * @throws CacheError LOCKFILE_INVALID
+ * @throws CacheError LOCKFILE_INVALID; SOURCE_UNREADABLE
  */
 export function readLockfile(path: string): Packages {
   let lockfile: Lockfile;
   try {
     lockfile = readJson(path) as Lockfile;
   } catch (error) {
+    if (!(error instanceof SyntaxError)) throw unreadable(path, error);
     const why = reasonOf(error);
     throw new CacheError('LOCKFILE_INVALID', `${path} cannot be read as an npm lockfile (${why})`, {
       hint: 'Merge conflicts left in it? `npm install --package-lock-only` repairs it.',

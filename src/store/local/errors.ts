@@ -1,4 +1,5 @@
 import { CacheError, systemCode } from '../../errors.ts';
+import { MORE_FILES_HINT } from '../../files/read-failure.ts';
 
 export type FileWork = 'read' | 'write' | 'remove';
 
@@ -24,7 +25,7 @@ export function describeFileFailure(
     case 'EMFILE':
     case 'ENFILE':
       return new CacheError('STORE_FAILED', what, {
-        hint: 'Too many files are open: raise the limit (ulimit -n).',
+        hint: `Too many files are open. ${MORE_FILES_HINT}`,
         cause: error,
       });
     default: {
