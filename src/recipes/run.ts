@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { CacheError, systemCode } from '../errors.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from '../files/read-failure.ts';
 import type { Command, Project } from './recipe.ts';
 import { requireProgram } from './which.ts';
 
@@ -80,7 +81,9 @@ function ended(child: ChildProcess, program: string): Promise<number> {
           'RUNTIME_MISSING',
           `${program} cannot be started (${systemCode(error) ?? error.message})`,
           {
-            hint: 'Try the same command in the project directory by hand.',
+            hint: isOutOfFiles(error)
+              ? MORE_FILES_HINT
+              : 'Try the same command in the project directory by hand.',
             cause: error,
           },
         ),

@@ -95,5 +95,5 @@ it('too few open files: told as such, and never as a fault of a lockfile', async
   const ours = told.filter((text) => text.includes('[cache] error: '));
   expect(ours.length).toBeGreaterThan(0);
   for (const text of ours)
-    expect(text).toMatch(/too many .*files.* Raise the limit \(ulimit -n\)\. \[\w+\]$/im);
+    expect(text).toMatch(/(too many .*files|EMFILE).* Raise the limit \(ulimit -n\)\. \[\w+\]$/im);
 });

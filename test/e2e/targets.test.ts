@@ -48,7 +48,10 @@ describe('a target that is a file', () => {
     expectExit(await sandbox.run(['restore', ...recipe]), 0);
     if (recipe === YARN) expect(tree()).toEqual(before);
     expect(lstatSync(at('.pnp.cjs')).mode & 0o777).toBe(0o755);
-    expect(lstatSync(at('.pnp.cjs'), { bigint: true }).mtimeNs).toBe(1_600_000_000_123_456_000n);
+    // To the microsecond: what Node makes of the rest differs between its versions.
+    expect((lstatSync(at('.pnp.cjs'), { bigint: true }).mtimeNs / 1000n) * 1000n).toBe(
+      1_600_000_000_123_456_000n,
+    );
     expect(expectExit(await sandbox.run(['restore', ...recipe]), 0).stdout).toContain('already in place');
   });
 
