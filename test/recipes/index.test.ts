@@ -78,7 +78,7 @@ describe('lockfiles', () => {
     expect(() => hashFile(join(projectDir, 'none'))).toThrow(
       expect.objectContaining({
         code: 'SOURCE_UNREADABLE',
-        message: expect.stringContaining('none (ENOENT)') as string,
+        message: expect.stringContaining('none cannot be read (ENOENT)') as string,
       }) as Error,
     );
   });
