@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
+import { MORE_FILES_HINT } from '../files/read-failure.ts';
 
 /** @param what completes "The archive holds …" */
 export function corrupt(what: string, cause?: unknown): CacheError {
@@ -148,6 +149,8 @@ export function shown(path: string): string {
 
 const WRITE_HINTS: Readonly<Record<string, string>> = {
   EFBIG: 'The file is larger than ulimit -f or the file system allows; what was there before is untouched',
+  EMFILE: MORE_FILES_HINT,
+  ENFILE: MORE_FILES_HINT,
   ENOENT:
     'Something has removed what was staged, as git clean does. Run it again once that is over; what was there before is untouched',
 };

@@ -6,6 +6,7 @@
 import { lstatSync, readdirSync, readlinkSync, type BigIntStats } from 'node:fs';
 import { type CompiledFile, readCompiledFile } from '../compiled/compiled-file.ts';
 import { CacheError, systemCode } from '../errors.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from '../files/read-failure.ts';
 import { fsPath } from './format/tar-header.ts';
 import { createExcluder } from './excludes.ts';
 import type { Answer } from './protocol.ts';
@@ -159,7 +160,7 @@ export function sourceError(path: string, error: unknown): Error {
   if (code === 'ENOENT') return changed(path, 'vanished', error);
   if (BECAME_ANOTHER.has(code)) return changed(path, 'changed', error);
   return new CacheError('SOURCE_UNREADABLE', `${readable(path)} cannot be read (${code})`, {
-    hint: 'Make it readable for this user, or remove it',
+    hint: isOutOfFiles(error) ? MORE_FILES_HINT : 'Make it readable for this user, or remove it',
     cause: error,
   });
 }

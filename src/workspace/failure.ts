@@ -1,4 +1,5 @@
 import { CacheError, systemCode } from '../errors.ts';
+import { MORE_FILES_HINT } from '../files/read-failure.ts';
 
 /** What the user is told when the file system refuses something. `doing` completes "Cannot …". */
 export function targetError(error: unknown, doing: string): unknown {
@@ -31,6 +32,8 @@ const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EDQUOT: 'the quota is used up',
   EFBIG: 'a file would be too large',
+  EMFILE: 'too many files are open',
+  ENFILE: 'too many files are open',
   ENOENT: 'something is no longer there',
   ENOSPC: 'the disk is full',
   EPERM: 'not permitted',
@@ -43,5 +46,7 @@ const HINTS: Readonly<Record<string, string>> = {
   EPERM: `${OWNER_HINT} If it was made immutable, chattr -i undoes that.`,
   EROFS: OWNER_HINT,
   EFBIG: 'See ulimit -f, and what the file system takes.',
+  EMFILE: MORE_FILES_HINT,
+  ENFILE: MORE_FILES_HINT,
   ENOENT: 'Something has removed it during the run, as git clean does. Run it again once that is over.',
 };

@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest';
+import { writeFault } from '../../src/archive/faults.ts';
+import { sourceError } from '../../src/archive/walk.ts';
+import { MORE_FILES_HINT } from '../../src/files/read-failure.ts';
+import { unreadable } from '../../src/recipes/lockfile.ts';
+import { describeFileFailure } from '../../src/store/local/errors.ts';
+import { targetError } from '../../src/workspace/failure.ts';
+
+describe.each(['EMFILE', 'ENFILE'])('%s', (code) => {
+  const error = Object.assign(new Error(`${code}: too many open files`), { code, path: '/project/file' });
+
+  it.each([
+    ['a target cannot be set up', targetError(error, 'set up /project')],
+    ['a file cannot be written', writeFault('a/file', error)],
+    ['a file cannot be packed', sourceError('a/file', error)],
+    ['a lockfile cannot be read', unreadable('/project/lock', error)],
+    ['a directory store fails', describeFileFailure(error, { doing: 'write', path: '/d/f', dir: '/d' })],
+  ])('names the limit where %s', (_, told) => {
+    expect(told).toHaveProperty('hint', expect.stringContaining(MORE_FILES_HINT));
+  });
+});
