@@ -3,8 +3,8 @@
  * that knows of signals.
  */
 import { CommanderError } from 'commander';
-import { createSession, type Session } from './commands/session.ts';
-import type { Outcome } from './commands/outcome.ts';
+import { createSession, type Session } from './session/session.ts';
+import type { Outcome } from './session/outcome.ts';
 import { loadConfig, readEnvironment, type Config } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
@@ -16,7 +16,7 @@ import { isOnRemoteDisk } from './process/remote-disk.ts';
 import { createSignals, SIGNAL_CODES, type Signals, type StopSignal } from './process/signals.ts';
 import { trackThreads } from './process/threads.ts';
 import { createWatchdog, type Watchdog } from './process/watchdog.ts';
-import type { Blame } from './recipes/recipe.ts';
+import type { Blame } from './recipes/support/recipe.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
 import type { Terminal } from './report/progress.ts';

@@ -46,7 +46,7 @@ export interface Seal {
   installSeconds: number;
 }
 
-/** Signs or checks the statement that `seal.ts` builds; Ed25519, 64 bytes. */
+/** Signs or checks the statement that `signature.ts` builds; Ed25519, 64 bytes. */
 export type Sign = (statement: Uint8Array) => Uint8Array;
 /** @throws CacheError ARCHIVE_UNTRUSTED */
 export type CheckSignature = (statement: Uint8Array, signature: Uint8Array | undefined) => void;

@@ -1,14 +1,14 @@
 /** Entry of a worker thread: hands each job to its handler and sends back what it answers. */
 import { parentPort } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
-import { memoryFault } from './faults.ts';
-import { lookAgain } from './look-again.ts';
-import { createMemberPacker } from './pack-member.ts';
-import { settle } from './settle.ts';
-import type { MemberReader } from './read-member.ts';
-import { createMemberUnpacker } from './unpack-member.ts';
-import { walk } from './walk.ts';
-import type { Answer, Job, Replies, Request, Response } from './protocol.ts';
+import { memoryFault } from './errors.ts';
+import { lookAgain } from './pack/look-again.ts';
+import { createMemberPacker } from './pack/pack-member.ts';
+import { settle } from './unpack/finish-tree.ts';
+import type { MemberReader } from './read/read-member.ts';
+import { createMemberUnpacker } from './unpack/unpack-member.ts';
+import { walk } from './pack/walk.ts';
+import type { Answer, Job, Replies, Request, Response } from './workers/protocol.ts';
 
 if (parentPort === null) throw new Error('worker.ts runs in a worker thread only');
 const port = parentPort;

@@ -1,16 +1,16 @@
 import { CacheError } from '../errors.ts';
-import type { Recipe, Verdict } from '../recipes/recipe.ts';
-import { type Held, holding, projectOf } from './hold.ts';
-import { identify, type Subject } from './identify.ts';
-import { isConfirmed, isUseless } from './in-place.ts';
-import { install, type InstallOptions } from './install.ts';
-import type { OutcomeDetail } from './outcome.ts';
-import { requireStoreApart } from './overlap.ts';
-import { settleLeftovers } from './place.ts';
+import type { Recipe, Verdict } from '../recipes/support/recipe.ts';
+import { type Held, holding, projectOf } from '../session/hold.ts';
+import { identify, type Subject } from '../session/identify.ts';
+import { isConfirmed, isUseless } from '../session/in-place.ts';
+import { install, type InstallOptions } from '../session/install.ts';
+import type { OutcomeDetail } from '../session/outcome.ts';
+import { requireStoreApart } from '../session/overlap.ts';
+import { settleLeftovers } from '../session/place.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
-import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
-import { verify } from './verify.ts';
+import { entryUrl, type Session, whyOff, withDeadline } from '../session/session.ts';
+import { verify } from '../session/verify.ts';
 
 /**
  * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the dependencies

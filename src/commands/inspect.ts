@@ -1,16 +1,16 @@
 import { CacheError } from '../errors.ts';
-import type { ListedMember } from '../archive/list.ts';
+import type { ListedMember } from '../archive/read/list.ts';
 import type { UnpackRoot } from '../archive/types.ts';
 import { strangeName } from '../recipes/index.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
 import type { EntryInfo, OpenEntry } from '../store/store.ts';
 import { parseKey } from '../key.ts';
-import { fullKey } from './entries.ts';
-import { findFitting } from './fit.ts';
-import { identify, type Subject } from './identify.ts';
-import { unpackRoots } from './place.ts';
-import { archiveChecks, readEntry } from './reading.ts';
-import { type Session, withDeadline } from './session.ts';
+import { fullKey } from '../session/stored-entries.ts';
+import { findFitting } from '../session/fit.ts';
+import { identify, type Subject } from '../session/identify.ts';
+import { unpackRoots } from '../session/place.ts';
+import { archiveChecks, readEntry } from '../session/reading.ts';
+import { type Session, withDeadline } from '../session/session.ts';
 
 export interface Inspection {
   info: EntryInfo;
@@ -31,7 +31,7 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
   const roots = subject && (await rootsOf(session, subject));
   return withDeadline(session, `Inspecting ${key}`, async (signal) => {
     const store = await session.store();
-    const { list } = await import('../archive/list.ts');
+    const { list } = await import('../archive/read/list.ts');
     const inspectEntry = async (entry: OpenEntry): Promise<Inspection> => {
       const { info, metadata, body } = entry;
       const checks = await archiveChecks(session, entry);

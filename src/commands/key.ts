@@ -3,13 +3,13 @@ import { recipeEnvironment } from '../config/config.ts';
 import { CacheError } from '../errors.ts';
 import { entryKey } from '../key.ts';
 import { findRecipe } from '../recipes/index.ts';
-import type { Recipe } from '../recipes/recipe.ts';
-import { runtime as plainRuntime } from '../recipes/runtime.ts';
-import { storedEntries, type StoredEntry } from './entries.ts';
-import { findFitting } from './fit.ts';
-import { identify, runtimeHere, type Subject } from './identify.ts';
-import type { OutcomeDetail, Standing } from './outcome.ts';
-import { entryUrl, type Session, withDeadline } from './session.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
+import { runtime as plainRuntime } from '../recipes/support/runtime.ts';
+import { storedEntries, type StoredEntry } from '../session/stored-entries.ts';
+import { findFitting } from '../session/fit.ts';
+import { identify, runtimeHere, type Subject } from '../session/identify.ts';
+import type { OutcomeDetail, Standing } from '../session/outcome.ts';
+import { entryUrl, type Session, withDeadline } from '../session/session.ts';
 
 /** The key alone, or the URL: no store is opened. */
 export async function key(

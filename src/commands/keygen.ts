@@ -1,8 +1,8 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { generateKeys } from '../archive/seal.ts';
+import { generateKeys } from '../archive/signature.ts';
 import { CacheError, systemCode } from '../errors.ts';
-import type { Session } from './session.ts';
+import type { Session } from '../session/session.ts';
 
 /**
  * Writes a new pair of Ed25519 keys as PEM: NAME.key, readable by its owner alone, and NAME.pub. Never over a file that

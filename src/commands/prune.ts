@@ -1,7 +1,7 @@
 import { CacheError } from '../errors.ts';
 import type { RemoveOutcome } from '../store/store.ts';
-import { entriesNamed, type StoredEntry } from './entries.ts';
-import { type Session, withDeadline } from './session.ts';
+import { entriesNamed, type StoredEntry } from '../session/stored-entries.ts';
+import { type Session, withDeadline } from '../session/session.ts';
 
 export interface PruneOptions {
   /** Delete what is older, milliseconds. */

@@ -1,24 +1,24 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXTENSIONS } from '../archive/types.ts';
-import { tellOfBackgroundFailure } from './background-failure.ts';
+import { tellOfBackgroundFailure } from '../session/background-failure.ts';
 import { CacheError } from '../errors.ts';
 import { oldLibraryKey } from '../key.ts';
-import type { Recipe, Verdict } from '../recipes/recipe.ts';
+import type { Recipe, Verdict } from '../recipes/support/recipe.ts';
 import type { EntryInfo, OpenEntry, Store } from '../store/store.ts';
-import type { Rejected } from '../workspace/rejected.ts';
-import { findFitting, lackedHere, needsIn } from './fit.ts';
-import { type Held, holding } from './hold.ts';
-import { identify, type Subject } from './identify.ts';
-import { confirm, isInPlace, restoredOrigin } from './in-place.ts';
-import type { OutcomeDetail, Work } from './outcome.ts';
-import { type Older, olderEntries } from './older-entries.ts';
-import { requireStoreApart } from './overlap.ts';
-import { place, type Placed, type Preparation, prepare, settleLeftovers } from './place.ts';
-import { isEntryFault, readEntry } from './reading.ts';
-import { entryUrl, type Session, whyOff, withDeadline } from './session.ts';
-import { signer } from './signing.ts';
-import { verify } from './verify.ts';
+import type { Rejected } from '../workspace/notes/rejected.ts';
+import { findFitting, lackedHere, needsIn } from '../session/fit.ts';
+import { type Held, holding } from '../session/hold.ts';
+import { identify, type Subject } from '../session/identify.ts';
+import { confirm, isInPlace, restoredOrigin } from '../session/in-place.ts';
+import type { OutcomeDetail, Work } from '../session/outcome.ts';
+import { type Older, olderEntries } from '../session/older-entries.ts';
+import { requireStoreApart } from '../session/overlap.ts';
+import { place, type Placed, type Preparation, prepare, settleLeftovers } from '../session/place.ts';
+import { isEntryFault, readEntry } from '../session/reading.ts';
+import { entryUrl, type Session, whyOff, withDeadline } from '../session/session.ts';
+import { signer } from '../session/signing.ts';
+import { verify } from '../session/verify.ts';
 
 export interface RestoreOptions {
   /** Take the newest older entry of the same recipe and runtime when there is no exact one. */
@@ -315,7 +315,7 @@ async function reject(
   const { key, etag } = entry;
   const url = store.url(key);
   try {
-    const { noteRejected } = await import('../workspace/rejected.ts');
+    const { noteRejected } = await import('../workspace/notes/rejected.ts');
     // One that was only to be a base is under a key that no save here writes.
     if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, ...fault });
   } catch (error) {

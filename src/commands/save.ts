@@ -1,23 +1,23 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
-import { tellOfBackgroundFailure } from './background-failure.ts';
+import { tellOfBackgroundFailure } from '../session/background-failure.ts';
 import { CacheError, systemCode } from '../errors.ts';
 import type { Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
-import { clearRejected, readRejected } from '../workspace/rejected.ts';
-import { findFitting, needsIn, needsMetadata } from './fit.ts';
-import { type Held, holding } from './hold.ts';
-import { identify, readIngredients, type Subject } from './identify.ts';
-import { confirm, isDistrusted, savedOrigin } from './in-place.ts';
-import type { OutcomeDetail } from './outcome.ts';
-import { requireStoreApart } from './overlap.ts';
-import { type Session, whyOff, withDeadline } from './session.ts';
-import { savingMetadata } from './saving-time.ts';
-import { signer } from './signing.ts';
-import { verify } from './verify.ts';
+import { clearRejected, readRejected } from '../workspace/notes/rejected.ts';
+import { findFitting, needsIn, needsMetadata } from '../session/fit.ts';
+import { type Held, holding } from '../session/hold.ts';
+import { identify, readIngredients, type Subject } from '../session/identify.ts';
+import { confirm, isDistrusted, savedOrigin } from '../session/in-place.ts';
+import type { OutcomeDetail } from '../session/outcome.ts';
+import { requireStoreApart } from '../session/overlap.ts';
+import { type Session, whyOff, withDeadline } from '../session/session.ts';
+import { savingMetadata } from '../session/saving-time.ts';
+import { signer } from '../session/signing.ts';
+import { verify } from '../session/verify.ts';
 
 export interface SaveOptions {
   /** Replace the entry if there is one. */
@@ -112,7 +112,7 @@ export async function findInstalled(session: Session, recipe: Recipe): Promise<I
   const targets = await recipe.targets(subject.project);
   const present = targets.filter((target) => isInstalled(join(config.projectDir, target), recipe));
   if (present.length > 0) {
-    const { targetsToPack } = await import('../workspace/places.ts');
+    const { targetsToPack } = await import('../workspace/places/places.ts');
     const mayBeFiles = recipe.fileTargets === true;
     const entry = { projectDir: config.projectDir, targets: present, mayBeFiles };
     return { type: 'installed', subject, present: targetsToPack(entry) };
@@ -201,8 +201,8 @@ async function upload(
   const seal = { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds };
   let compiled: readonly CompiledFile[] = [];
   const [{ pack }, { availableCpus }] = await Promise.all([
-    import('../archive/pack.ts'),
-    import('../archive/cpus.ts'),
+    import('../archive/pack/pack.ts'),
+    import('../archive/workers/cpus.ts'),
   ]);
   // Stops the packing when the upload ends early, and the upload when the packing fails.
   const packing = pack({

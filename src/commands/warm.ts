@@ -1,14 +1,14 @@
 import { CacheError } from '../errors.ts';
-import type { Recipe } from '../recipes/recipe.ts';
-import { findFitting } from './fit.ts';
-import { holding } from './hold.ts';
-import { identify, type Subject } from './identify.ts';
-import { isUseless } from './in-place.ts';
-import { install, type InstallOptions } from './install.ts';
-import type { OutcomeDetail } from './outcome.ts';
-import { requireStoreApart } from './overlap.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
+import { findFitting } from '../session/fit.ts';
+import { holding } from '../session/hold.ts';
+import { identify, type Subject } from '../session/identify.ts';
+import { isUseless } from '../session/in-place.ts';
+import { install, type InstallOptions } from '../session/install.ts';
+import type { OutcomeDetail } from '../session/outcome.ts';
+import { requireStoreApart } from '../session/overlap.ts';
 import { save } from './save.ts';
-import { type Session, whyOff, withDeadline } from './session.ts';
+import { type Session, whyOff, withDeadline } from '../session/session.ts';
 
 /** @throws CacheError CONFIG_INVALID when no cache can be warmed */
 export function requireWritable({ config }: Session): void {

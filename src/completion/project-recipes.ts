@@ -1,4 +1,4 @@
-import { PROJECT_FILE } from '../recipes/project-file.ts';
+import { PROJECT_FILE } from '../recipes/custom/project-file.ts';
 
 /** Prints the names of the project's own recipes, one a line. Only the completion scripts call it, so no help lists it. */
 export const RECIPES_COMMAND = 'project-recipes';

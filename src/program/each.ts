@@ -1,10 +1,10 @@
 /** The recipes that a command line means, one after the other. */
-import { choose, type RecipeFlags } from '../commands/choose.ts';
-import type { Outcome, OutcomeDetail } from '../commands/outcome.ts';
-import { type Session, whyOff } from '../commands/session.ts';
+import { choose, type RecipeFlags } from '../session/choose.ts';
+import type { Outcome, OutcomeDetail } from '../session/outcome.ts';
+import { type Session, whyOff } from '../session/session.ts';
 import { CacheError } from '../errors.ts';
 import { builtInRecipes } from '../recipes/index.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
 
 interface Each {
   session: Session;

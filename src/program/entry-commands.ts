@@ -1,7 +1,7 @@
 /** Commands about what is stored. */
 import type { Command } from 'commander';
-import { choose, type RecipeFlags } from '../commands/choose.ts';
-import { entriesNamed, storedEntry } from '../commands/entries.ts';
+import { choose, type RecipeFlags } from '../session/choose.ts';
+import { entriesNamed, storedEntry } from '../session/stored-entries.ts';
 import { inspect } from '../commands/inspect.ts';
 import { prune } from '../commands/prune.ts';
 import { CacheError } from '../errors.ts';

@@ -1,15 +1,15 @@
 /** Commands that take recipes: what they are called, what they take, what `--help` says of them. */
 import { type Command, Option } from 'commander';
-import { saveInBackground } from '../commands/background.ts';
-import type { RecipeFlags } from '../commands/choose.ts';
+import { saveInBackground } from '../commands/save-in-background.ts';
+import type { RecipeFlags } from '../session/choose.ts';
 import { ensure } from '../commands/ensure.ts';
 import { explain, key, keyOfHash } from '../commands/key.ts';
 import { restore } from '../commands/restore.ts';
 import { save } from '../commands/save.ts';
-import type { Session } from '../commands/session.ts';
+import type { Session } from '../session/session.ts';
 import { requireWritable, warm } from '../commands/warm.ts';
 import { CacheError } from '../errors.ts';
-import type { Recipe } from '../recipes/recipe.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
 import { each } from './each.ts';
 import { examples, exitCodes } from './help-text.ts';
 import { recipeOptions } from './recipe-options.ts';

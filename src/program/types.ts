@@ -1,7 +1,7 @@
 /** What the command line passes on: from the flags to the commands, and from the program to those who add commands to it. */
 import type { Command } from 'commander';
-import type { Outcome } from '../commands/outcome.ts';
-import type { Session } from '../commands/session.ts';
+import type { Outcome } from '../session/outcome.ts';
+import type { Session } from '../session/session.ts';
 import type { Document } from '../report/documents.ts';
 import type { Output } from '../report/output.ts';
 

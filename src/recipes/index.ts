@@ -1,10 +1,10 @@
 import { CacheError } from '../errors.ts';
 import { editDistance } from '../text/edit-distance.ts';
-import { bundleRecipe } from './bundle.ts';
-import { findLockfile } from './lockfile.ts';
-import { npmRecipe } from './npm.ts';
-import { readProjectRecipes } from './project-file.ts';
-import type { Project, Recipe } from './recipe.ts';
+import { bundleRecipe } from './bundle/recipe.ts';
+import { findLockfile } from './support/lockfile.ts';
+import { npmRecipe } from './npm/recipe.ts';
+import { readProjectRecipes } from './custom/project-file.ts';
+import type { Project, Recipe } from './support/recipe.ts';
 
 /** In the order in which several are handled in one run. */
 export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];

@@ -1,5 +1,5 @@
 import type { Inspection } from '../commands/inspect.ts';
-import type { StoredEntry } from '../commands/entries.ts';
+import type { StoredEntry } from '../session/stored-entries.ts';
 import { counted, formatAge, formatBytes, formatTable } from './format.ts';
 import { printable } from './printable.ts';
 

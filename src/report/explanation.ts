@@ -1,5 +1,5 @@
-import type { StoredEntry } from '../commands/entries.ts';
-import type { Outcome, Standing } from '../commands/outcome.ts';
+import type { StoredEntry } from '../session/stored-entries.ts';
+import type { Outcome, Standing } from '../session/outcome.ts';
 import { formatAge, formatBytes } from './format.ts';
 import { printable } from './printable.ts';
 

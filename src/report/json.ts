@@ -1,4 +1,4 @@
-import type { Outcome } from '../commands/outcome.ts';
+import type { Outcome } from '../session/outcome.ts';
 import type { CacheError } from '../errors.ts';
 
 /** An outcome as `--json` has it; the schema is in docs/json.md. Nothing in it but what the command decided. */

@@ -1,4 +1,4 @@
-import type { Outcome, Work } from '../commands/outcome.ts';
+import type { Outcome, Work } from '../session/outcome.ts';
 import { explanation } from './explanation.ts';
 import { counted, formatBytes, formatSeconds } from './format.ts';
 import { printable } from './printable.ts';

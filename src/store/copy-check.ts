@@ -3,7 +3,7 @@
  * the latest its end waits for the answer, so nobody takes a stale copy for a whole entry.
  */
 import { CacheError } from '../errors.ts';
-import { linkAbort, withinTime } from './abort.ts';
+import { linkAbort, withinTime } from '../async/abort.ts';
 import { isCopyOf, type Origin } from './origin.ts';
 import type { EntryInfo, StoreOptions } from './store.ts';
 

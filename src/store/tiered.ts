@@ -8,7 +8,7 @@
 import type { Emit } from '../events.ts';
 import { checkCopy } from './copy-check.ts';
 import { originMetadata, splitMetadata } from './origin.ts';
-import { Relay } from './relay.ts';
+import { Relay } from '../async/relay.ts';
 import type {
   EntryDetails,
   EntryInfo,

@@ -1,8 +1,8 @@
 import { lstatSync, readdirSync } from 'node:fs';
-import { INSIDE } from './bays.ts';
-import { targetError } from './failure.ts';
-import type { Layout, Place } from './places.ts';
-import { childPath, removeTree } from './removal.ts';
+import { INSIDE } from './places/bays.ts';
+import { targetError } from './files/errors.ts';
+import type { Layout, Place } from './places/places.ts';
+import { childPath, removeTree } from './files/removal.ts';
 
 /**
  * Removes all that is in the targets, for an install from nothing. Directories stay themselves: they may be volumes, or where a

@@ -8,13 +8,13 @@
 import { lstatSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CacheError } from '../errors.ts';
-import { projectHome } from './bays.ts';
-import { removeHidden } from './hidden.ts';
-import { acquireLease, type Lease } from './lease.ts';
-import { readMark, removeMark, writeMark, type Marked } from './mark.ts';
-import { contains } from './mounts.ts';
-import { makeParents, removeParents } from './parents.ts';
-import { layOut, type Layout, type Targets } from './places.ts';
+import { projectHome } from './places/bays.ts';
+import { removeHidden } from './files/hidden.ts';
+import { acquireLease, type Lease } from './lease/lease.ts';
+import { readMark, removeMark, writeMark, type Marked } from './notes/mark.ts';
+import { contains } from './files/mounts.ts';
+import { makeParents, removeParents } from './files/parents.ts';
+import { layOut, type Layout, type Targets } from './places/places.ts';
 import type { StagingOptions } from './types.ts';
 
 export interface HoldOptions extends Targets, Pick<StagingOptions, 'signal' | 'onWait' | 'tokens'> {

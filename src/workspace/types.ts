@@ -1,4 +1,4 @@
-import type { Targets } from './places.ts';
+import type { Targets } from './places/places.ts';
 
 /**
  * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything, then

@@ -1,8 +1,8 @@
 /** Ways for an archive to go wrong between being written and being read. */
-import { createByteReader } from '../../src/archive/byte-reader.ts';
+import { createByteReader } from '../../src/archive/read/byte-reader.ts';
 import { containerFor } from '../../src/archive/format/container.ts';
-import { createMemory } from '../../src/archive/memory.ts';
-import { splitArchive } from '../../src/archive/split.ts';
+import { createMemory } from '../../src/archive/workers/buffer-pool.ts';
+import { splitArchive } from '../../src/archive/read/split-archive.ts';
 import type { Compression } from '../../src/archive/types.ts';
 import type { RandomSource } from '../support/tree.ts';
 

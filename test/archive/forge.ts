@@ -18,7 +18,7 @@ import {
   paddedLength,
   type TarEntry,
 } from '../../src/archive/format/tar-header.ts';
-import { contentLength, nextEntry } from '../../src/archive/tar-entries.ts';
+import { contentLength, nextEntry } from '../../src/archive/read/tar-entries.ts';
 import type { Compression } from '../../src/archive/types.ts';
 
 export interface ForgedMember {

@@ -1,8 +1,8 @@
 /** The handlers of a worker in this process: some 100 times faster to start than threads. */
-import type { Pool } from '../../src/archive/pool.ts';
-import { settle } from '../../src/archive/settle.ts';
-import type { MemberReader } from '../../src/archive/read-member.ts';
-import { createMemberUnpacker } from '../../src/archive/unpack-member.ts';
+import type { Pool } from '../../src/archive/workers/pool.ts';
+import { settle } from '../../src/archive/unpack/finish-tree.ts';
+import type { MemberReader } from '../../src/archive/read/read-member.ts';
+import { createMemberUnpacker } from '../../src/archive/unpack/unpack-member.ts';
 
 export function createInlinePool(): Pool {
   let unpackMember: MemberReader | undefined;

@@ -1,11 +1,11 @@
 /** Packing in tests: with real workers or with their handlers in this process, which starts at once. */
 import { createCipheriv } from 'node:crypto';
-import { lookAgain } from '../../src/archive/look-again.ts';
-import { createMemberPacker } from '../../src/archive/pack-member.ts';
-import { packWith } from '../../src/archive/pack.ts';
-import { createPool, type Pool } from '../../src/archive/pool.ts';
+import { lookAgain } from '../../src/archive/pack/look-again.ts';
+import { createMemberPacker } from '../../src/archive/pack/pack-member.ts';
+import { packWith } from '../../src/archive/pack/pack.ts';
+import { createPool, type Pool } from '../../src/archive/workers/pool.ts';
 import type { Packing, PackOptions } from '../../src/archive/types.ts';
-import { walk } from '../../src/archive/walk.ts';
+import { walk } from '../../src/archive/pack/walk.ts';
 import { LIMITS, ROOT, workerEntry } from './unpacking.ts';
 
 export const SEAL = {

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { pack } from '../../src/archive/pack.ts';
+import { pack } from '../../src/archive/pack/pack.ts';
 import type { Compression } from '../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../support/tree.ts';
 import { isRoot } from '../support/user.ts';

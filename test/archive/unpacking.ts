@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, expect } from 'vitest';
-import { list, type ListedMember } from '../../src/archive/list.ts';
-import { createPool } from '../../src/archive/pool.ts';
+import { list, type ListedMember } from '../../src/archive/read/list.ts';
+import { createPool } from '../../src/archive/workers/pool.ts';
 import type { Compression, UnpackOptions, UnpackSummary } from '../../src/archive/types.ts';
-import { unpackWith } from '../../src/archive/unpack.ts';
+import { unpackWith } from '../../src/archive/unpack/unpack.ts';
 import type { CacheError } from '../../src/errors.ts';
-import { workerBundle } from '../support/worker-bundle.mjs';
+import { workerBundle } from '../../.build/worker-bundle.mjs';
 import { FORGED_KEY } from './forge.ts';
 import { createInlinePool } from './inline-pool.ts';
 

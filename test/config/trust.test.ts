@@ -2,7 +2,7 @@
 import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { generateKeys } from '../../src/archive/seal.ts';
+import { generateKeys } from '../../src/archive/signature.ts';
 import { useProject } from './loading.ts';
 
 const { load, s3, refusal, project } = useProject();

@@ -12,7 +12,7 @@ import {
 import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { npm, npmEnv, writeProject } from '../recipes/npm-tree.ts';
+import { npm, npmEnv, writeProject } from '../recipes/npm/npm-tree.ts';
 import { type Registry, startRegistry } from '../recipes/registry.ts';
 import { runCli, type CliResult } from '../support/cli.ts';
 import { expectExit, useFolder, wipe } from './support.ts';

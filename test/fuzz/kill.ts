@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readReceipt } from '../../src/workspace/receipt.ts';
+import { readReceipt } from '../../src/workspace/notes/receipt.ts';
 import { randomSource, type RandomSource } from '../support/tree.ts';
 import { whyNoMounts } from '../workspace/kinds.ts';
 import {

@@ -10,7 +10,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { which } from '../../src/recipes/which.ts';
+import { which } from '../../src/recipes/support/which.ts';
 import { describeProject, openNpm, playRound } from './npm/rounds.ts';
 
 const { values } = parseArgs({

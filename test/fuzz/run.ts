@@ -12,8 +12,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError } from '../../src/errors.ts';
-import { list } from '../../src/archive/list.ts';
-import { unpackWith } from '../../src/archive/unpack.ts';
+import { list } from '../../src/archive/read/list.ts';
+import { unpackWith } from '../../src/archive/unpack/unpack.ts';
 import { FORGED_KEY, treeMembers } from '../archive/forge.ts';
 import { createInlinePool } from '../archive/inline-pool.ts';
 import { makeRandomTree, randomSource } from '../support/tree.ts';

@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bundleRecipe } from '../../src/recipes/bundle.ts';
+import { bundleRecipe } from '../../src/recipes/bundle/recipe.ts';
 import { chooseRecipes } from '../../src/recipes/index.ts';
-import { findLockfile, hashFile, keyVariables, readLockfiles } from '../../src/recipes/lockfile.ts';
-import { npmRecipe } from '../../src/recipes/npm.ts';
+import { findLockfile, hashFile, keyVariables, readLockfiles } from '../../src/recipes/support/lockfile.ts';
+import { npmRecipe } from '../../src/recipes/npm/recipe.ts';
 
 let projectDir: string;
 beforeEach(() => void (projectDir = mkdtempSync(join(tmpdir(), 'sandbox-cache-recipes-'))));

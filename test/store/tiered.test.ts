@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CacheEvent } from '../../src/events.ts';
-import { createDirectoryStore } from '../../src/store/directory.ts';
+import { createDirectoryStore } from '../../src/store/local/local-store.ts';
 import { createS3Store } from '../../src/store/s3/s3-store.ts';
 import type { Store } from '../../src/store/store.ts';
 import { createTieredStore } from '../../src/store/tiered.ts';

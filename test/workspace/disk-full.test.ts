@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readReceipt, removeReceipts, writeReceipts } from '../../src/workspace/receipt.ts';
+import { readReceipt, removeReceipts, writeReceipts } from '../../src/workspace/notes/receipt.ts';
 import { openStaging } from '../../src/workspace/staging.ts';
 import { isCi } from '../support/ci.ts';
 import { isRoot } from '../support/user.ts';

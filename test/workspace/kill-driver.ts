@@ -1,7 +1,7 @@
 /** Runs restores in processes that are killed, and judges what they leave. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { readReceipt } from '../../src/workspace/receipt.ts';
+import { readReceipt } from '../../src/workspace/notes/receipt.ts';
 import type { Orders, Report } from './kill-process.ts';
 import type { Kind, Scene } from './kinds.ts';
 import { bundleScript } from './scripts.ts';

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { writeReceipts } from '../../src/workspace/receipt.ts';
+import { writeReceipts } from '../../src/workspace/notes/receipt.ts';
 import type { Mount } from './kinds.ts';
 
 const ROOT = 'node_modules';

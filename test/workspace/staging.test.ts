@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
-import { readReceipt, RECEIPT } from '../../src/workspace/receipt.ts';
+import { readReceipt, RECEIPT } from '../../src/workspace/notes/receipt.ts';
 import { clearLeftovers, openStaging } from '../../src/workspace/staging.ts';
 import type { StagingOptions } from '../../src/workspace/types.ts';
 import { KINDS, makeScene, whyNoMounts } from './kinds.ts';

@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { hasLeftovers } from '../../src/workspace/bays.ts';
-import { readReceipt, removeReceipts, writeReceipts } from '../../src/workspace/receipt.ts';
+import { hasLeftovers } from '../../src/workspace/places/bays.ts';
+import { readReceipt, removeReceipts, writeReceipts } from '../../src/workspace/notes/receipt.ts';
 import { clearLeftovers, openStaging } from '../../src/workspace/staging.ts';
 import type { Staging, StagingOptions } from '../../src/workspace/types.ts';
 

@@ -1,6 +1,6 @@
 /** Compresses whole members into one buffer that is used again and again. */
 import { constants } from 'node:zlib';
-import { runInto } from './one-shot.ts';
+import { runInto } from './zstd-one-shot.ts';
 import { createScratch } from './scratch.ts';
 
 export type Compress = (tar: Uint8Array, options: object) => Buffer;

@@ -3,9 +3,9 @@
  * unpacking takes; into that of WebAssembly, which reads the headers in it.
  */
 import { constants } from 'node:zlib';
-import { undecompressible } from '../faults.ts';
+import { undecompressible } from '../errors.ts';
 import { wasm } from '../wasm/instance.ts';
-import { runInto } from './one-shot.ts';
+import { runInto } from './zstd-one-shot.ts';
 
 export type Decompress = (body: Uint8Array, length: number) => Buffer;
 

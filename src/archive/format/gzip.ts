@@ -5,7 +5,7 @@
  *     1f 8b 08 04 00000000 00 ff · u16 XLEN · "SC" · u16 LEN · record · body
  */
 import { crc32 } from 'node:zlib';
-import { undecompressible } from '../faults.ts';
+import { undecompressible } from '../errors.ts';
 import { wasm, type Effort } from '../wasm/instance.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import type { Container, Frame } from './container.ts';

@@ -8,7 +8,7 @@
  * comes before the digest can only have one value. docs/archive-format.md has the tables.
  */
 import { createHash } from 'node:crypto';
-import { corrupt } from '../faults.ts';
+import { corrupt } from '../errors.ts';
 
 export const RECORD_VERSION = 1;
 /** A gzip extra field holds 65,535 bytes, of which its own subfield header takes 4. */

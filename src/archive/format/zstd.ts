@@ -7,7 +7,7 @@
  */
 import * as zlib from 'node:zlib';
 import { CacheError } from '../../errors.ts';
-import { codecFault } from '../faults.ts';
+import { codecFault } from '../errors.ts';
 import { createCompressor } from './compress.ts';
 import { checkLength, createDecompressor } from './decompress.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';

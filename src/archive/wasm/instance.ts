@@ -7,7 +7,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { CacheError } from '../../errors.ts';
-import { outOfMemory } from '../faults.ts';
+import { outOfMemory } from '../errors.ts';
 import { EntryTable } from './entry-table.ts';
 
 export interface Wasm {

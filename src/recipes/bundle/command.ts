@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { Command, Project } from '../recipe.ts';
+import type { Command, Project } from '../support/recipe.ts';
 import { readBundlerSettings } from './settings.ts';
 import { lookElsewhere } from './target.ts';
 

@@ -1,4 +1,4 @@
-import type { Platform } from '../runtime.ts';
+import type { Platform } from '../support/runtime.ts';
 
 /**
  * Whether a Gemfile.lock covers this platform: its PLATFORMS section names it, or `ruby` (everything built from source). One

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { homeOf } from '../../files/home.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
-import type { Project } from '../recipe.ts';
+import type { Project } from '../support/recipe.ts';
 
 export type Place = Pick<Project, 'dir' | 'env'>;
 

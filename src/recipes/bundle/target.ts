@@ -1,6 +1,6 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import type { Elsewhere } from '../recipe.ts';
+import type { Elsewhere } from '../support/recipe.ts';
 import type { BundlerSettings, GemPath, Place } from './settings.ts';
 
 /** Where gems go, relative to the project, unless a setting names another folder of it. */

@@ -1,7 +1,7 @@
 import { realpathSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
-import type { Project, Verdict } from '../recipe.ts';
-import { runCommand, type RunResult } from '../run.ts';
+import type { Project, Verdict } from '../support/recipe.ts';
+import { runCommand, type RunResult } from '../support/run.ts';
 import { bundler } from './command.ts';
 import { damagedGem, installedGems } from './installation.ts';
 import { readBundlerSettings } from './settings.ts';

@@ -10,8 +10,8 @@ import { CacheError, systemCode } from '../../errors.ts';
 import { homeOf } from '../../files/home.ts';
 import { isNullDevice, readFailure } from '../../files/read-failure.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
-import type { Project } from '../recipe.ts';
-import { which } from '../which.ts';
+import type { Project } from '../support/recipe.ts';
+import { which } from '../support/which.ts';
 import { type IniValues, parseIni } from './ini.ts';
 
 /** Lookup by npm's name of a setting, e.g. `install-strategy`. Undefined: set nowhere. */

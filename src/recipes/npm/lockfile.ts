@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { CacheError, reasonOf, systemCode } from '../../errors.ts';
-import { unreadable } from '../lockfile.ts';
+import { unreadable } from '../support/lockfile.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 
 /**

@@ -4,7 +4,7 @@
  * optional package may only be missing where the lockfile shows why: it is for another platform, Node or npm, it runs a
  * script, which may fail, or it is there only for one of those.
  */
-import type { Platform } from '../runtime.ts';
+import type { Platform } from '../support/runtime.ts';
 import type { Evidence } from './evidence.ts';
 import type { Edge } from './graph.ts';
 import type { Package } from './lockfile.ts';

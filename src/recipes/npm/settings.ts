@@ -1,4 +1,4 @@
-import type { Project } from '../recipe.ts';
+import type { Project } from '../support/recipe.ts';
 import { type NpmConfig, readNpmConfig } from './config.ts';
 
 /** The npm settings that decide what an install leaves on disk. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import { readFailure } from '../../files/read-failure.ts';
-import type { Project, Verdict } from '../recipe.ts';
+import type { Project, Verdict } from '../support/recipe.ts';
 import type { Evidence, Fault } from './evidence.ts';
 import { hoistedFaults } from './hoisted.ts';
 import { isLinked, linkedFaults } from './linked.ts';

@@ -1,9 +1,9 @@
 /** Deletes one object, and says what became of it: an answer of success is not taken for more than it says. */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import type { RemoveOutcome, StoreOptions } from '../store.ts';
-import type { Connection } from './connection.ts';
-import { isSameObject, refusesCondition } from './conditions.ts';
-import { isMissing, lookUp } from './objects.ts';
+import type { Connection } from './connection/connection.ts';
+import { isSameObject, refusesCondition } from './objects/conditions.ts';
+import { isMissing, lookUp } from './objects/objects.ts';
 
 /** @throws what the SDK threw, or the signal's reason */
 export async function removeObject(

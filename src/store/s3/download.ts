@@ -5,12 +5,12 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { CacheError } from '../../errors.ts';
-import type { LinkedAbort } from '../abort.ts';
+import type { LinkedAbort } from '../../async/abort.ts';
 import type { OpenEntry } from '../store.ts';
-import type { Connection } from './connection.ts';
-import { inspect, TransferError } from './faults.ts';
-import { getRange, isMissing, lookUpEmpty, type RangeAnswer } from './objects.ts';
-import { PartBuffer } from './part-buffer.ts';
+import type { Connection } from './connection/connection.ts';
+import { inspect, TransferError } from './errors/classify.ts';
+import { getRange, isMissing, lookUpEmpty, type RangeAnswer } from './objects/objects.ts';
+import { PartBuffer } from '../../async/part-buffer.ts';
 
 export interface DownloadOptions {
   signal: AbortSignal;

@@ -5,9 +5,9 @@
 import { ListObjectsV2Command, type _Object as ListedObject } from '@aws-sdk/client-s3';
 import { CacheError } from '../../errors.ts';
 import type { EntryInfo, StoreOptions } from '../store.ts';
-import type { Connection } from './connection.ts';
-import { TransferError } from './faults.ts';
-import { plainEtag } from './objects.ts';
+import type { Connection } from './connection/connection.ts';
+import { TransferError } from './errors/classify.ts';
+import { plainEtag } from './objects/objects.ts';
 
 /** More than a prefix of entries ever holds. Each takes about 1 kB of memory. */
 const MAX_KEYS = 500_000;

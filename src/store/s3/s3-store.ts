@@ -10,13 +10,13 @@ import type {
   WriteOptions,
   WriteOutcome,
 } from '../store.ts';
-import { connect, type Connection, type Purpose } from './connection.ts';
+import { connect, type Connection, type Purpose } from './connection/connection.ts';
 import { removeObject } from './deletion.ts';
 import { openObject } from './download.ts';
 import { listObjects } from './listing.ts';
-import { lookUp } from './objects.ts';
-import type { ConnectionOptions } from './settings.ts';
-import { uploadObject } from './upload.ts';
+import { lookUp } from './objects/objects.ts';
+import type { ConnectionOptions } from './connection/settings.ts';
+import { uploadObject } from './upload/upload.ts';
 
 export interface S3StoreOptions extends ConnectionOptions {
   /** @default the bucket's own */

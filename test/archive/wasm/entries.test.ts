@@ -8,7 +8,7 @@ import {
   paddedLength,
   type TarEntry,
 } from '../../../src/archive/format/tar-header.ts';
-import { nextEntry } from '../../../src/archive/tar-entries.ts';
+import { nextEntry } from '../../../src/archive/read/tar-entries.ts';
 import { createWasm } from '../../../src/archive/wasm/instance.ts';
 
 const wasm = createWasm();

@@ -4,9 +4,9 @@
  */
 import { closeSync, createReadStream, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { pack } from '../../../src/archive/pack.ts';
+import { pack } from '../../../src/archive/pack/pack.ts';
 import type { Compression } from '../../../src/archive/types.ts';
-import { startUnpacker } from '../../../src/archive/unpack.ts';
+import { startUnpacker } from '../../../src/archive/unpack/unpack.ts';
 
 export interface ArchiveJob {
   operation: 'pack' | 'unpack';

@@ -2,7 +2,7 @@ import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { workerBundle } from '../../support/worker-bundle.mjs';
+import { workerBundle } from '../../../.build/worker-bundle.mjs';
 
 export interface Drivers {
   archive: string;

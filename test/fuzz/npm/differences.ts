@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Packages, readLockfile } from '../../../src/recipes/npm/lockfile.ts';
-import type { Verdict } from '../../../src/recipes/recipe.ts';
+import type { Verdict } from '../../../src/recipes/support/recipe.ts';
 import type { Plan } from './oracle.ts';
 
 interface Case {

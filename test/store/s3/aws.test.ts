@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { CacheEvent } from '../../../src/events.ts';
 import { createS3Store, type S3StoreOptions } from '../../../src/store/s3/s3-store.ts';
-import { bypassesProxy } from '../../../src/store/s3/no-proxy.ts';
+import { bypassesProxy } from '../../../src/store/s3/connection/no-proxy.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
 import { describeStoreContract, pieces, present, readAll, sha256 } from '../contract.ts';

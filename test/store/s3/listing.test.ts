@@ -1,7 +1,7 @@
 /** Listings that cannot be right. `prune` deletes by what is listed. */
 import { describe, expect, it } from 'vitest';
 import type { EntryInfo } from '../../../src/store/store.ts';
-import { connect } from '../../../src/store/s3/connection.ts';
+import { connect } from '../../../src/store/s3/connection/connection.ts';
 import { listObjects } from '../../../src/store/s3/listing.ts';
 import { FOREVER, outcomeOf, useScene } from './faults.ts';
 import { s3Options } from './subject.ts';

@@ -1,0 +1,207 @@
+/**
+ * Packing: the main thread plans and puts in order, the workers walk, read and compress. Members leave in the order of the
+ * tree; how many are under way is bounded, so neither the size of the tree nor a slow reader fills the memory.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { CacheError } from '../../errors.ts';
+import { containerFor, type Container } from '../format/container.ts';
+import {
+  encodeRecord,
+  INDEX_HEAD_LENGTH,
+  indexedLength,
+  RECIPE_LENGTH,
+  RUNTIME_LENGTH,
+  seal as sealRecord,
+  type IndexedMember,
+} from '../format/record.ts';
+import { planMembers, type MemberPlan } from './plan-members.ts';
+import { createPackLimits } from './limits.ts';
+import type { PackReply } from './pack-member.ts';
+import { createPool, type Pool } from '../workers/pool.ts';
+import { recheck } from './recheck.ts';
+import { statement } from '../signature.ts';
+import { inSections } from './order-entries.ts';
+import { readSourceTree, sourceEntries } from './source-tree.ts';
+import type { ArchiveSummary, Packing, PackOptions } from '../types.ts';
+
+/** Bytes of tar in a member. Measured, see docs/archive-format.md. */
+const MEMBER_LENGTH = 2 * 1024 * 1024;
+/** Bytes of an index record, at most: busybox refuses a gzip extra field that is much longer than 8 KiB. */
+const INDEX_LENGTH = 8000;
+
+/**
+ * Packs directories into an archive. Nothing happens before the body is iterated.
+ * The body throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT, WORKER_DIED, or the signal's reason.
+ * @throws CacheError CONFIG_INVALID when this Node has no such compression, or a name in the seal is too long
+ */
+export function pack(options: PackOptions): Packing {
+  return packWith(() => createPool({ size: options.workers }), options);
+}
+
+/** The same with a pool of the caller's making, closed in the end. */
+export function packWith(openPool: () => Pool, options: PackOptions): Packing {
+  const container = containerFor(options.compression);
+  checkSeal(options);
+  let settle: { resolve: (summary: ArchiveSummary) => void; reject: (error: unknown) => void };
+  const summary = new Promise<ArchiveSummary>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  // Who iterates the body gets the same error there.
+  summary.catch(() => {});
+
+  async function* body(): AsyncGenerator<Uint8Array> {
+    const { signal } = options;
+    const pool = openPool();
+    const onAbort = (): void => void pool.close();
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      signal.throwIfAborted();
+      settle.resolve(yield* archive(options, container, pool));
+    } catch (error) {
+      const reason: unknown = signal.aborted ? signal.reason : error;
+      settle.reject(reason);
+      throw reason;
+    } finally {
+      settle.reject(new Error('packing was stopped'));
+      signal.removeEventListener('abort', onAbort);
+      await pool.close();
+    }
+  }
+  return { body: body(), summary };
+}
+
+async function* archive(
+  options: PackOptions,
+  container: Container,
+  pool: Pool,
+): AsyncGenerator<Uint8Array, ArchiveSummary> {
+  const base = Buffer.from(options.dir).toString('latin1');
+  const roots = options.roots.map((root) => Buffer.from(root).toString('latin1'));
+  const limits = createPackLimits(options.limits, MEMBER_LENGTH);
+  const tree = await readSourceTree(pool, { base, roots, excludes: options.excludes, limits });
+  options.onCompiled?.(tree.compiled);
+  const rootHash = createHash('sha256');
+  const index: IndexedMember[] = [];
+  const total: ArchiveSummary = { files: 0, bytes: 0, storedBytes: 0 };
+  let packedBytes = 0;
+
+  const { compression, level } = options;
+  const members = inOrder(
+    planMembers(inSections(sourceEntries(tree)), MEMBER_LENGTH),
+    pool.capacity,
+    (plan) => pool.run({ type: 'pack', base, compression, level, plan }),
+  );
+  for await (const { plan, reply } of members) {
+    const member = indexedMember(plan, reply);
+    limits.addMember(member);
+    index.push(member);
+    rootHash.update(reply.digest);
+    total.files += plan.entries;
+    total.bytes += plan.tarLength;
+    total.storedBytes += reply.bytes.length;
+    packedBytes += plan.fileBytes;
+    yield reply.bytes;
+    options.onProgress?.({ bytes: packedBytes, total: limits.fileBytes, files: total.files });
+  }
+
+  await recheck(pool, tree, { base, excludes: options.excludes });
+
+  const indexOffset = total.storedBytes;
+  for (const bytes of tail({ options, container, rootHash, index, total, indexOffset })) {
+    total.storedBytes += bytes.length;
+    yield bytes;
+  }
+  return total;
+}
+
+/** Keeps `limit` plans under way and hands out what came of them in their order. */
+async function* inOrder(
+  plans: Iterator<MemberPlan>,
+  limit: number,
+  run: (plan: MemberPlan) => Promise<PackReply>,
+): AsyncGenerator<{ plan: MemberPlan; reply: PackReply }> {
+  const underWay: { plan: MemberPlan; reply: Promise<PackReply> }[] = [];
+  for (;;) {
+    while (underWay.length < limit) {
+      const next = plans.next();
+      if (next.done === true) break;
+      const reply = run(next.value);
+      // Thrown when its turn comes; after an earlier failure it never does.
+      reply.catch(() => {});
+      underWay.push({ plan: next.value, reply });
+    }
+    const first = underWay.shift();
+    if (first === undefined) return;
+    yield { plan: first.plan, reply: await first.reply };
+  }
+}
+
+interface Tail {
+  options: PackOptions;
+  container: Container;
+  rootHash: Hash;
+  index: IndexedMember[];
+  total: ArchiveSummary;
+  indexOffset: number;
+}
+
+/** Index and trailer. */
+function* tail({ options, container, rootHash, index, total, indexOffset }: Tail): Generator<Buffer> {
+  for (const record of indexRecords(index)) {
+    rootHash.update(record);
+    yield container.encodeFrame(record);
+  }
+  const rootDigest = rootHash.digest();
+  const { seal, sign } = options;
+  const trailer = encodeRecord({
+    kind: 'trailer',
+    members: index.length,
+    tarBytes: total.bytes,
+    entries: total.files,
+    indexOffset,
+    rootDigest,
+    keyDigest: Buffer.from(seal.keyDigest, 'hex'),
+    installMs: Math.min(Math.round(seal.installSeconds * 1000), 0xffffffff),
+    recipe: seal.recipe,
+    runtime: seal.runtime,
+    signature: sign?.(statement(seal, rootDigest)),
+  });
+  yield container.encodeFrame(sealRecord(trailer));
+}
+
+function* indexRecords(index: readonly IndexedMember[]): Generator<Buffer> {
+  let first = 0;
+  while (first < index.length) {
+    let end = first;
+    let length = INDEX_HEAD_LENGTH;
+    while (end < index.length && length + indexedLength(index[end]!) <= INDEX_LENGTH) {
+      length += indexedLength(index[end]!);
+      end++;
+    }
+    yield sealRecord(encodeRecord({ kind: 'index', first, members: index.slice(first, end) }));
+    first = end;
+  }
+}
+
+function indexedMember(plan: MemberPlan, { bytes, frameLength, digest }: PackReply): IndexedMember {
+  return {
+    frameLength,
+    storedLength: bytes.length - frameLength,
+    tarLength: plan.tarLength,
+    digest,
+    firstPath: Buffer.from(plan.firstPath, 'latin1'),
+  };
+}
+
+function checkSeal({ seal }: PackOptions): void {
+  if (!/^[0-9a-f]{64}$/.test(seal.keyDigest)) throw new Error(`key digest ${seal.keyDigest}`);
+  for (const [what, text, room] of [
+    ['name of the recipe', seal.recipe, RECIPE_LENGTH],
+    ['runtime', seal.runtime, RUNTIME_LENGTH],
+  ] as const) {
+    if (Buffer.byteLength(text) > room || /[\0\n]/.test(text))
+      throw new CacheError('CONFIG_INVALID', `The ${what} "${text}" is longer than ${room} bytes`, {
+        hint: 'Choose a shorter name',
+      });
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Cuts a tree's entries into members: about `memberLength` bytes of tar each, cut between entries, so that any worker can
+ * pack or unpack any of them alone. A file larger than a member begins at the end of one and goes on in pieces of its own.
+ * The cut depends on nothing but the tree.
+ */
+import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from '../format/tar-header.ts';
+import type { SourceEntry } from './source-tree.ts';
+
+/** What one member holds. Lists cross threads, so they are packed into few strings and numbers. */
+export type MemberPlan =
+  DataPlan | PiecePlan | { kind: 'end'; tarLength: number; fileBytes: 0; entries: 0; firstPath: '' };
+
+export interface DataPlan {
+  kind: 'data';
+  tarLength: number;
+  /** Of the contents of files, without headers and padding. */
+  fileBytes: number;
+  entries: number;
+  firstPath: string;
+  /** Paths of all entries, then the targets of the links among them, each list joined by `\0`. */
+  paths: string;
+  linkPaths: string;
+  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime and ctime in µs, inode. */
+  numbers: Float64Array;
+  /** The last file goes on in pieces, the first of them from here. */
+  open: { offset: number; pieceLength: number } | undefined;
+}
+
+export interface PiecePlan {
+  kind: 'piece';
+  tarLength: number;
+  fileBytes: number;
+  entries: 0;
+  firstPath: string;
+  file: SourceEntry;
+  offset: number;
+  /** Bytes of the file; padding may follow. */
+  length: number;
+}
+
+export const ENTRY_FIELDS = 6;
+
+export function* planMembers(entries: Iterable<SourceEntry>, memberLength: number): Generator<MemberPlan> {
+  let member = newMember();
+  for (const entry of entries) {
+    const header = headerLength(entry);
+    const whole = header + paddedLength(entry.size);
+    const large = whole > memberLength;
+    // A large file fills up the member it begins in, unless there is room for no more than its header.
+    const needs = large ? header + BLOCK : whole;
+    if (member.tarLength > 0 && member.tarLength + needs > memberLength) {
+      yield finished(member);
+      member = newMember();
+    }
+    add(member, entry);
+    if (!large) {
+      member.tarLength += whole;
+      member.fileBytes += entry.size;
+      continue;
+    }
+    const first = memberLength - member.tarLength - header;
+    member.tarLength = memberLength;
+    member.fileBytes += Math.min(first, entry.size);
+    yield finished(member, { offset: first, pieceLength: memberLength });
+    member = newMember();
+    yield* pieces(entry, first, memberLength);
+  }
+  if (member.tarLength > 0) yield finished(member);
+  yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, fileBytes: 0, entries: 0, firstPath: '' };
+}
+
+function* pieces(file: SourceEntry, from: number, pieceLength: number): Generator<PiecePlan> {
+  const end = paddedLength(file.size);
+  // The last piece may be padding alone: then it has no byte of the file.
+  for (let offset = from; offset < end; offset += pieceLength) {
+    const length = Math.max(0, Math.min(pieceLength, file.size - offset));
+    yield {
+      kind: 'piece',
+      entries: 0,
+      firstPath: file.path,
+      file,
+      offset,
+      tarLength: Math.min(pieceLength, end - offset),
+      length,
+      fileBytes: length,
+    };
+  }
+}
+
+interface GrowingMember {
+  tarLength: number;
+  fileBytes: number;
+  paths: string[];
+  linkPaths: string[];
+  numbers: number[];
+}
+
+function newMember(): GrowingMember {
+  return { tarLength: 0, fileBytes: 0, paths: [], linkPaths: [], numbers: [] };
+}
+
+function add(member: GrowingMember, entry: SourceEntry): void {
+  member.paths.push(entry.path);
+  if (entry.linkPath !== '') member.linkPaths.push(entry.linkPath);
+  const { mode, size, mtimeUs, ctimeUs, inode } = entry;
+  member.numbers.push(entry.type.charCodeAt(0), mode, size, mtimeUs, ctimeUs, inode);
+}
+
+function finished(member: GrowingMember, open?: DataPlan['open']): DataPlan {
+  return {
+    kind: 'data',
+    tarLength: member.tarLength,
+    fileBytes: member.fileBytes,
+    entries: member.paths.length,
+    firstPath: member.paths[0] ?? '',
+    paths: member.paths.join('\0'),
+    linkPaths: member.linkPaths.join('\0'),
+    numbers: Float64Array.from(member.numbers),
+    open,
+  };
+}

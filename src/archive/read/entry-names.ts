@@ -1,0 +1,82 @@
+/**
+ * Where an entry's name leads. A name is a binary string (see tar-header.ts) of plain segments, `node_modules/a/index.js`, under one
+ * of the roots; everything else is refused, never repaired.
+ */
+import type { CacheError } from '../../errors.ts';
+import { MAX_DEPTH } from '../bounds.ts';
+import { limit, refuse, shown } from '../errors.ts';
+
+/** See UnpackRoot; binary strings, so that names join without conversion. */
+export interface BinaryRoot {
+  prefix: string;
+  dir: string;
+  mayBeFile?: boolean;
+}
+
+export interface Place {
+  root: BinaryRoot;
+  /** Absolute. */
+  target: string;
+}
+
+/**
+ * `./a/b/` → `a/b`; the empty string for the top itself.
+ * @param entry what to name in a refusal
+ * @throws CacheError ARCHIVE_REFUSED
+ */
+export function checkedName(path: string, entry = path): string {
+  let name = path;
+  // What `tar -c .` writes.
+  while (name.startsWith('./')) name = name.slice(2);
+  if (name.endsWith('/')) name = name.slice(0, -1);
+  if (name === '' || name === '.') {
+    if (path.startsWith('.')) return '';
+    throw refuse(entry, path === '' ? 'has no name' : 'has an absolute name');
+  }
+  if (name.startsWith('/')) throw refuse(entry, 'has an absolute name');
+  if (name.includes('\0')) throw refuse(entry, 'has a name with a NUL in it');
+  if (/(?:^|\/)\.\.(?:\/|$)/.test(name)) throw refuse(entry, 'has ".." in its name');
+  if (name.length > 2 * MAX_DEPTH && name.split('/', MAX_DEPTH + 1).length > MAX_DEPTH)
+    throw limit(`more than ${MAX_DEPTH} directories in each other (${shown(entry)})`);
+  if (/(?:^|\/)\.?(?:\/|$)/.test(name)) throw refuse(entry, 'has an empty segment in its name');
+  return name;
+}
+
+/** The root a checked name lies under, or is; the longest where roots are nested. */
+export function placeOf(name: string, roots: readonly BinaryRoot[]): Place | undefined {
+  let best: BinaryRoot | undefined;
+  for (const root of roots) {
+    const { prefix } = root;
+    const under = name.startsWith(prefix) && (name.length === prefix.length || name[prefix.length] === '/');
+    if (under && prefix.length >= (best?.prefix.length ?? 0)) best = root;
+  }
+  return best === undefined ? undefined : { root: best, target: best.dir + name.slice(best.prefix.length) };
+}
+
+/** Whether a directory of this name only leads to a root, as `vendor` to `vendor/bundle`. */
+export function leadsToRoot(name: string, roots: readonly BinaryRoot[]): boolean {
+  return name === '' || roots.some(({ prefix }) => prefix.startsWith(`${name}/`));
+}
+
+/** Where the file is that a hard link names. @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
+export function linkedPlace(
+  { path, linkPath }: { path: string; linkPath: string },
+  roots: readonly BinaryRoot[],
+): string {
+  const place = linkPath === '' ? undefined : placeOf(checkedName(linkPath), roots);
+  if (place === undefined) throw refuse(path, 'is a hard link to something outside the archive');
+  return place.target;
+}
+
+/** The refusal of an entry that lies under none of the roots, or takes the place of one. */
+export function outside(name: string, path: string, roots: readonly BinaryRoot[]): CacheError {
+  if (roots.some(({ prefix }) => prefix === name)) return refuse(path, 'must be a directory');
+  const prefixes = roots.map(({ prefix }) => Buffer.from(prefix, 'latin1').toString()).join(', ');
+  return refuse(path, `is not under ${prefixes}`);
+}
+
+/** The entry that a place belongs to, for messages. */
+export function nameOf(target: string, roots: readonly BinaryRoot[]): string {
+  const root = roots.find(({ dir }) => target === dir || target.startsWith(`${dir}/`));
+  return root === undefined ? target : root.prefix + target.slice(root.dir.length);
+}

@@ -1,0 +1,102 @@
+/** What an archive holds, without writing any of it. */
+import { createNames, type Names } from './names.ts';
+import type { Pool } from '../workers/pool.ts';
+import { createMemberReader, symlinkTarget } from './read-member.ts';
+import { readThrough, setupOf, type ReadArchive, type Run } from './read-through.ts';
+import type { ReadEntry } from './tar-entries.ts';
+import type { UnpackOptions } from '../types.ts';
+import type { UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
+
+/** One entry of an archive, for people and JSON. */
+export interface ListedMember {
+  path: string;
+  type: 'file' | 'directory' | 'hardlink' | 'symlink';
+  /** Bytes; 0 for all but files. */
+  size: number;
+  /** Permission bits. */
+  mode: number;
+  /** Milliseconds since 1970. */
+  mtimeMs: number;
+  /** Where a link leads. */
+  linkname?: string;
+}
+
+export interface ListOptions extends Omit<UnpackOptions, 'roots' | 'onProgress'> {
+  /** Where everything has to lie. Undefined: anywhere, for somebody else's recipe whose directories are not known here. */
+  roots?: readonly { prefix: string; dir: string; mayBeFile?: boolean }[];
+}
+
+/**
+ * Reads an archive through, one of ours or any tar of that compression, and refuses what unpacking refuses before it meets
+ * the disk.
+ * @throws CacheError as `unpack`, but for what the target says
+ */
+export async function list(source: AsyncIterable<Uint8Array>, options: ListOptions): Promise<ListedMember[]> {
+  const members: ListedMember[] = [];
+  const { roots = [] } = options;
+  const setup = setupOf({ ...options, roots });
+  const names = createNames({
+    roots: options.roots === undefined ? undefined : setup.roots,
+    maxDirectories: setup.maxFiles,
+  });
+  const take = (entry: ReadEntry): void => void members.push(listed(entry));
+  const finish = async ({ tally }: Run, { sealed }: ReadArchive): Promise<ListedMember[]> => {
+    names.finish({ sealed, hardlinks: tally.hardlinks, symlinks: tally.symlinks });
+    return members;
+  };
+  return readThrough(createListingPool(setup, names, take), source, { ...options, roots, finish });
+}
+
+/** Does the jobs of unpacking in this thread, one after the other, and writes nothing. */
+function createListingPool(setup: UnpackSetup, names: Names, take: (entry: ReadEntry) => void): Pool {
+  const read = createMemberReader(setup, {
+    entry(tar, entry, reply) {
+      take(entry);
+      const place = names.add(entry);
+      if (place !== undefined) account(tar, entry, { ...place, reply });
+    },
+    piece(_tar, { length }, reply) {
+      reply.bytes += length;
+    },
+  });
+  return {
+    capacity: 1,
+    async run(job) {
+      if (job.type !== 'unpack') throw new Error(`no ${job.type} in a listing`);
+      return read(job).reply as never;
+    },
+    async close() {},
+  };
+}
+
+/** Replies what unpacking would, for the totals and for the pieces of a large file. */
+function account(
+  tar: Buffer,
+  entry: ReadEntry,
+  { target, to, reply }: { target: string; to: string; reply: UnpackReply },
+): void {
+  const { kind, path, size, mode, mtimeUs, at } = entry;
+  if (kind === 'directory') reply.directories.push({ target, mode, mtimeUs });
+  else if (kind === 'hardlink') reply.hardlinks.push({ target, to, mtimeUs });
+  else if (kind === 'symlink') reply.symlinks.push({ target, to: symlinkTarget(entry), mtimeUs });
+  else {
+    const written = Math.min(size, tar.length - at);
+    reply.bytes += written;
+    if (written < size) reply.open = { path, target, size, mode, mtimeUs, written };
+  }
+}
+
+function listed({ kind, path, linkPath, size, mode, mtimeUs }: ReadEntry): ListedMember {
+  return {
+    path: text(path),
+    type: kind as ListedMember['type'],
+    size,
+    mode,
+    mtimeMs: Math.floor(mtimeUs / 1000),
+    ...(linkPath === '' ? {} : { linkname: text(linkPath) }),
+  };
+}
+
+function text(binary: string): string {
+  return Buffer.from(binary, 'latin1').toString('utf8');
+}

@@ -1,0 +1,120 @@
+/**
+ * The places that the entries of an archive take, held against each other without a disk: where unpacking is refused by what
+ * is there already, listing is refused by these.
+ */
+import { limit, refuse } from '../errors.ts';
+import { checkedName, leadsToRoot, linkedPlace, outside, placeOf, type BinaryRoot } from './entry-names.ts';
+import type { ReadEntry } from './tar-entries.ts';
+
+export interface NamesOptions {
+  /** Undefined where nobody knows them: every name is then a place. */
+  roots: readonly BinaryRoot[] | undefined;
+  /** Directories at most, with those that names only imply. */
+  maxDirectories: number;
+}
+
+export interface Names {
+  /**
+   * Takes the place of an entry; of a link only the directories above it, as links are made last.
+   * @returns the place, and of a hard link the one that it names; undefined for a directory that only leads to a root
+   * @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT
+   */
+  add(entry: ReadEntry): { target: string; to: string } | undefined;
+  /** Once all entries are there. @throws CacheError ARCHIVE_REFUSED */
+  finish(links: FinishOptions): void;
+}
+
+export interface FinishOptions {
+  /** An archive of ours has each directory once. */
+  sealed: boolean;
+  /** In their order: one may link to another. */
+  hardlinks: readonly { target: string; to: string }[];
+  symlinks: readonly { target: string }[];
+}
+
+export function createNames({ roots, maxDirectories }: NamesOptions): Names {
+  const kinds = new Map<string, 'directory' | 'implied' | 'file' | 'symlink'>();
+  let directories = 0;
+  let directoryTwice: string | undefined;
+
+  return {
+    add(entry) {
+      const target = placed(entry);
+      if (target === undefined) return undefined;
+      implyAbove(target, entry.path);
+      if (entry.kind === 'directory') addDirectory(target, entry.path);
+      else if (entry.kind === 'file') take(target, 'file');
+      return { target, to: entry.kind === 'hardlink' ? linked(entry) : '' };
+    },
+    finish({ sealed, hardlinks, symlinks }) {
+      if (sealed && directoryTwice !== undefined) throw refuse(directoryTwice, TWICE);
+      for (const { target, to } of hardlinks) {
+        if (kinds.get(to) !== 'file')
+          throw refuse(target, 'is a hard link to what is no file of this archive');
+        take(target, 'file');
+      }
+      for (const { target } of symlinks) take(target, 'symlink');
+    },
+  };
+
+  function take(target: string, kind: 'file' | 'symlink'): void {
+    const known = kinds.get(target);
+    if (known !== undefined) throw refuse(target, known === 'file' || known === 'symlink' ? TWICE : MIXED);
+    kinds.set(target, kind);
+  }
+
+  function addDirectory(target: string, path: string): void {
+    const known = kinds.get(target);
+    if (known === 'file') throw refuse(path, MIXED);
+    if (known === 'directory') directoryTwice ??= path;
+    if (known === undefined) countDirectory();
+    kinds.set(target, 'directory');
+  }
+
+  function placed({ kind, path }: ReadEntry): string | undefined {
+    const name = checkedName(path);
+    const isDirectory = kind === 'directory';
+    if (!isDirectory && (name === '' || path.endsWith('/'))) throw refuse(path, 'must be a directory');
+    if (roots === undefined) return name === '' ? undefined : name;
+    const place = placeOf(name, roots);
+    if (isDirectory && place === undefined && leadsToRoot(name, roots)) return undefined;
+    if (place === undefined || (!isDirectory && isRoot(name) && !(kind === 'file' && mayBeFile(path, roots))))
+      throw outside(name, path, roots);
+    return place.target;
+  }
+
+  function isRoot(name: string): boolean {
+    return roots?.some(({ prefix }) => prefix === name) === true;
+  }
+
+  function linked(entry: ReadEntry): string {
+    if (roots !== undefined) return linkedPlace(entry, roots);
+    return checkedName(entry.linkPath, entry.path);
+  }
+
+  /** A name implies the directories that lead to it. */
+  function implyAbove(target: string, path: string): void {
+    for (let cut = target.lastIndexOf('/'); cut > 0; cut = target.lastIndexOf('/', cut - 1)) {
+      const above = target.slice(0, cut);
+      const known = kinds.get(above);
+      if (known === 'file') throw refuse(path, MIXED);
+      if (known !== undefined) return;
+      kinds.set(above, 'implied');
+      countDirectory();
+    }
+  }
+
+  function countDirectory(): void {
+    if (++directories > maxDirectories)
+      throw limit(`more than ${maxDirectories} directories`, 'CACHE_MAX_FILES');
+  }
+}
+
+/** Whether a file may be in place of the root of this name. Not of one within another. */
+function mayBeFile(path: string, roots: readonly BinaryRoot[]): boolean {
+  const root = roots.find(({ prefix }) => prefix === path);
+  return root?.mayBeFile === true && !roots.some(({ prefix }) => path.startsWith(`${prefix}/`));
+}
+
+const TWICE = 'is there twice';
+const MIXED = 'is both a file and a directory';

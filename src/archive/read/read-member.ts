@@ -1,0 +1,93 @@
+/**
+ * What unpacking and listing read of a job: digest, decompression, and the entries one after the other. What is made of them
+ * is for the caller to say.
+ */
+import { corrupt, refuse } from '../errors.ts';
+import { containerFor, type Container } from '../format/container.ts';
+import { digestOf } from '../format/record.ts';
+import type { Answer } from '../workers/protocol.ts';
+import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
+import type { FilePiece, Sealed, UnpackJob, UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
+
+/** Takes what is read, and adds to the reply what it has made of it. */
+export interface Taker {
+  /**
+   * Takes ordinary entries from `at` on, as many as it likes, by a faster way of its own.
+   * @returns where the first one is that it did not take
+   */
+  ordinary?(tar: Buffer, at: number, reply: UnpackReply): number;
+  /** The content of the last file may end beyond `tar`: then the taker sets `reply.open`. */
+  entry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void;
+  /** `tar` holds all of the piece. */
+  piece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void;
+}
+
+/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_REFUSED, ARCHIVE_LIMIT, and what the taker throws */
+export type MemberReader = (job: UnpackJob) => Answer<UnpackReply>;
+
+export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberReader {
+  let container: Container | undefined;
+
+  return (job) => {
+    const memory = job.bytes.buffer;
+    const bytes = Buffer.from(memory, job.bytes.byteOffset, job.length ?? job.bytes.length);
+    const reply: UnpackReply = {
+      memory,
+      digest: NONE,
+      firstPath: '',
+      entries: 0,
+      bytes: 0,
+      ended: false,
+      directories: [],
+      hardlinks: [],
+      symlinks: [],
+    };
+    let tar: Buffer = bytes;
+    if (job.sealed !== undefined) {
+      container ??= containerFor(job.sealed.compression);
+      reply.digest = checkedDigest(bytes, job.sealed);
+      tar = container.decompress(bytes, job.sealed.frameLength, job.sealed.tarLength);
+    }
+    if (job.piece === undefined) readEntries(tar, job.sealed === undefined, reply);
+    else if (tar.length < job.piece.length) throw corrupt('a piece of a file that is too short');
+    else taker.piece(tar, job.piece, reply);
+    return { reply, transfer: [memory] };
+  };
+
+  function readEntries(tar: Buffer, foreign: boolean, reply: UnpackReply): void {
+    const { maxPathBytes, maxBytes } = setup;
+    const options = { checksums: foreign, maxPathBytes, maxBytes };
+    let at = 0;
+    for (;;) {
+      if (taker.ordinary !== undefined) at = taker.ordinary(tar, at, reply);
+      if (at >= tar.length) break;
+      const entry = nextEntry(tar, at, tar.length, options);
+      if (typeof entry === 'number') throw corrupt('a member that ends within a header');
+      if (entry === undefined) {
+        if (tar.subarray(at).some((byte) => byte !== 0)) throw corrupt('bytes after the end of the tar');
+        reply.ended = true;
+        return;
+      }
+      at = entry.at + contentLength(entry);
+      if (entry.kind === 'global') continue;
+      if (reply.entries++ === 0) reply.firstPath = entry.path;
+      taker.entry(tar, entry, reply);
+    }
+    if (at > tar.length && reply.open === undefined) throw corrupt('a member that ends within padding');
+  }
+}
+
+function checkedDigest(member: Buffer, { record, frameLength }: Sealed): Uint8Array {
+  const digest = digestOf(record, member.subarray(frameLength));
+  if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
+    throw corrupt('a member whose SHA-256 is wrong');
+  return new Uint8Array(digest);
+}
+
+/** Where a symlink leads. That may be anywhere: nothing is ever written through it. */
+export function symlinkTarget({ path, linkPath }: ReadEntry): string {
+  if (linkPath === '' || linkPath.includes('\0')) throw refuse(path, 'is a symlink that leads nowhere');
+  return linkPath;
+}
+
+const NONE = new Uint8Array(0);

@@ -1,0 +1,119 @@
+/**
+ * Reading an archive from its first byte to its last, with every check that needs no disk. The jobs of the pool make of it what
+ * they like: `unpack` writes files, `list` only tells of them. So what the one refuses here, the other refuses too.
+ */
+import { createByteReader, type ByteReader } from './byte-reader.ts';
+import { createCrew, type Crew } from '../workers/crew.ts';
+import { corrupt, memoryFault } from '../errors.ts';
+import { unpackForeign } from './read-foreign.ts';
+import { containerFor } from '../format/container.ts';
+import type { TrailerRecord } from '../format/record.ts';
+import { checkSeal } from './ledger.ts';
+import { createMemory, type Memory } from '../workers/buffer-pool.ts';
+import type { Pool } from '../workers/pool.ts';
+import { unpackSealed } from './read-own.ts';
+import { beginsWithFrame } from './split-archive.ts';
+import { stoppable } from '../../async/stoppable.ts';
+import { createTally, type Tally } from './tally.ts';
+import type { UnpackOptions } from '../types.ts';
+import type { UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
+
+/** What the paths of one run share. */
+export interface Run {
+  reader: ByteReader;
+  memory: Memory;
+  crew: Crew;
+  tally: Tally;
+  setup: UnpackSetup;
+  /** Counts what a job has unpacked. @throws CacheError ARCHIVE_LIMIT */
+  add: (reply: UnpackReply) => void;
+}
+
+/** An archive whose bytes have all come and hold. */
+export interface ReadArchive {
+  /** Whether it is one of ours. */
+  sealed: boolean;
+  tarBytes: number;
+  /** Of ours. */
+  trailer: TrailerRecord | undefined;
+}
+
+export interface ReadThroughOptions<T> extends UnpackOptions {
+  /** What is left to do once everything has been read. */
+  finish: (run: Run, archive: ReadArchive) => Promise<T>;
+}
+
+/** Rejects with the first thing that went wrong, as soon as it does. */
+export async function readThrough<T>(
+  pool: Pool,
+  source: AsyncIterable<Uint8Array>,
+  options: ReadThroughOptions<T>,
+): Promise<T> {
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(options.signal.reason);
+  options.signal.addEventListener('abort', onAbort);
+  if (options.signal.aborted) onAbort();
+  try {
+    const result = await readAll(pool, stoppable(source, stop.signal), { ...options, stop });
+    stop.signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    // A failure may show in several places: the first is the cause.
+    throw memoryFault(stop.signal.aborted ? stop.signal.reason : error);
+  } finally {
+    options.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function readAll<T>(
+  pool: Pool,
+  source: AsyncGenerator<Uint8Array, void, void>,
+  options: ReadThroughOptions<T> & { stop: AbortController },
+): Promise<T> {
+  const { limits, onProgress } = options;
+  const container = containerFor(options.compression);
+  const memory = createMemory(pool.capacity);
+  const reader = createByteReader(source, memory);
+  const crew = createCrew(pool, options.stop);
+  const tally = createTally(limits);
+  const setup = setupOf(options);
+  const run: Run = {
+    reader,
+    crew,
+    tally,
+    setup,
+    memory,
+    add(reply) {
+      memory.put(reply.memory);
+      tally.add(reply);
+      onProgress?.({ bytes: reader.position, files: tally.entries });
+    },
+  };
+
+  try {
+    const sealed = await beginsWithFrame(reader, container);
+    if (!sealed && options.mustBeOurs) throw corrupt('a damaged beginning');
+    const { tarBytes, trailer } = sealed
+      ? await unpackSealed(run, container)
+      : await unpackForeign(run, container);
+    if (trailer === undefined) options.checkSignature?.(new Uint8Array(0), undefined);
+    else checkSeal(trailer, options);
+    return await options.finish(run, { sealed, tarBytes, trailer });
+  } finally {
+    await source.return(undefined);
+  }
+}
+
+/** What every job of a run is given. */
+export function setupOf({ roots, limits }: Pick<UnpackOptions, 'roots' | 'limits'>): UnpackSetup {
+  return {
+    roots: roots.map((root) => ({ ...root, prefix: binary(root.prefix), dir: binary(root.dir) })),
+    maxPathBytes: limits.maxPathBytes,
+    maxFiles: limits.maxFiles,
+    maxBytes: limits.maxBytes,
+  };
+}
+
+function binary(text: string): string {
+  return Buffer.from(text).toString('latin1');
+}

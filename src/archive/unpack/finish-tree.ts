@@ -1,0 +1,75 @@
+/**
+ * The end of unpacking, worker half: what can only be done once all files are there. Hard links first, while there is no symlink
+ * that one could lead through; then symlinks, which may point anywhere; then the times of directories, which all of this changes.
+ */
+import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
+import { refuse, writeFault } from '../errors.ts';
+import { fsPath } from '../format/tar-header.ts';
+import { nameOf, type BinaryRoot } from '../read/entry-names.ts';
+import { toSeconds, type Link, type Settling } from './unpack-member.ts';
+import type { Answer } from '../workers/protocol.ts';
+
+export interface SettleJob {
+  type: 'settle';
+  roots: readonly BinaryRoot[];
+  hardlinks?: Link[];
+  symlinks?: Link[];
+  /** Directories, and files that were written in pieces: their modes. Deepest first. */
+  modes?: Settling[];
+  /** The same: their times. */
+  times?: Settling[];
+}
+
+export type SettleReply = Record<string, never>;
+
+export function settle(job: SettleJob): Answer<SettleReply> {
+  const { roots, hardlinks = [], symlinks = [], modes = [], times = [] } = job;
+  for (const link of hardlinks) makeHardlink(link, roots);
+  for (const link of symlinks) makeSymlink(link, roots);
+  for (const { target, mtimeUs } of times)
+    attempt(target, roots, () => utimesSync(fsPath(target), toSeconds(mtimeUs), toSeconds(mtimeUs)));
+  for (const { target, mode } of modes) attempt(target, roots, () => chmodSync(fsPath(target), mode));
+  return { reply: {}, transfer: [] };
+}
+
+function makeHardlink({ target, to }: Link, roots: readonly BinaryRoot[]): void {
+  try {
+    linkSync(fsPath(to), fsPath(target));
+  } catch (error) {
+    const name = nameOf(target, roots);
+    if (!isFile(to) && isDirectory(target.slice(0, target.lastIndexOf('/'))))
+      throw refuse(name, 'is a hard link to what is no file of this archive');
+    throw writeFault(name, error);
+  }
+}
+
+function isFile(path: string): boolean {
+  return lookAt(path)?.isFile() === true;
+}
+
+function isDirectory(path: string): boolean {
+  return lookAt(path)?.isDirectory() === true;
+}
+
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(fsPath(path));
+  } catch {
+    return undefined;
+  }
+}
+
+function makeSymlink({ target, to, mtimeUs }: Link, roots: readonly BinaryRoot[]): void {
+  attempt(target, roots, () => {
+    symlinkSync(fsPath(to), fsPath(target));
+    lutimesSync(fsPath(target), toSeconds(mtimeUs), toSeconds(mtimeUs));
+  });
+}
+
+function attempt(target: string, roots: readonly BinaryRoot[], act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    throw writeFault(nameOf(target, roots), error);
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * Unpacking: worker half. A job is a slice of tar, as a member of our own format or cut from somebody else's tar, or a piece of a
+ * large file. Files are written with four system calls each; links and the times of directories are for the end, see finish-tree.ts,
+ * and go back in the reply.
+ */
+import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
+import { writeFault } from '../errors.ts';
+import { fsPath, paddedLength } from '../format/tar-header.ts';
+import type { BinaryRoot } from '../read/entry-names.ts';
+import { createMemberReader, symlinkTarget, type MemberReader } from '../read/read-member.ts';
+import type { ReadEntry } from '../read/tar-entries.ts';
+import { createTree, IMPLIED_MODE } from './target-tree.ts';
+import { isInWasm, wasm } from '../wasm/instance.ts';
+import type { FileContent } from '../wasm/entry-table.ts';
+import type { Compression } from '../types.ts';
+
+/** The same in all jobs of a run. */
+export interface UnpackSetup {
+  roots: readonly BinaryRoot[];
+  maxPathBytes: number;
+  maxFiles: number;
+  maxBytes: number;
+}
+
+export interface UnpackJob {
+  type: 'unpack';
+  setup: UnpackSetup;
+  /** Tar, or a member with its frame. Their memory moves to the worker, and comes back with the reply. */
+  bytes: Uint8Array<ArrayBuffer>;
+  /** Where what counts of it ends. @default all of it */
+  length?: number;
+  /** Absent: tar that others wrote. */
+  sealed?: Sealed;
+  /** Absent: the tar is entries; the content of the last one may go on in jobs of its own. */
+  piece?: FilePiece;
+}
+
+export interface Sealed {
+  compression: Compression;
+  record: Uint8Array;
+  /** Where the body begins. Without a frame the digest is not checked here: it stands in the index. */
+  frameLength: number;
+  tarLength: number;
+}
+
+export interface FilePiece {
+  /** Absolute, binary string; an earlier job has made it. */
+  target: string;
+  offset: number;
+  /** Bytes of the file; padding may follow them. */
+  length: number;
+}
+
+export interface UnpackReply {
+  /** The job's, to be filled again. */
+  memory: ArrayBuffer;
+  /** Of a sealed member. */
+  digest: Uint8Array;
+  /** Name of the first entry; empty when there is none. */
+  firstPath: string;
+  /** Files, directories and links. */
+  entries: number;
+  /** Bytes of file content written. */
+  bytes: number;
+  /** Whether the tar ended in this slice. */
+  ended: boolean;
+  directories: Settling[];
+  hardlinks: Link[];
+  symlinks: Link[];
+  /** The last file, when its content goes on. */
+  open?: OpenFile;
+}
+
+/** What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary string. */
+export interface Settling {
+  target: string;
+  mode: number;
+  mtimeUs: number;
+  /** Of the job it comes from, in an archive that others wrote: of two entries of one directory the later counts. */
+  order?: number;
+}
+
+export interface Link {
+  target: string;
+  /** Of a hard link absolute, of a symlink as it is in the archive; binary string. */
+  to: string;
+  mtimeUs: number;
+}
+
+export interface OpenFile {
+  path: string;
+  target: string;
+  size: number;
+  mode: number;
+  mtimeUs: number;
+  /** Bytes written so far. */
+  written: number;
+}
+
+/** Absolute seconds: half a microsecond more, because old libuv cuts to microseconds what floating point made a little less. */
+export function toSeconds(mtimeUs: number): number | string {
+  // As a string, because Node takes a negative number for "now".
+  return mtimeUs < 0 ? String(mtimeUs / 1e6) : (mtimeUs + 0.5) / 1e6;
+}
+
+/** One for each worker and run: it remembers directories. */
+export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
+  const tree = createTree(setup.roots, setup.maxFiles);
+  return createMemberReader(setup, {
+    // Not what comes as it is stored, which would have to be copied first: a member that is not compressed, a slice of a foreign tar.
+    ordinary: (tar, at, reply) => (isInWasm(tar) ? unpackOrdinary(tar, at, reply) : at),
+    entry: unpackEntry,
+    piece: writePiece,
+  });
+
+  /** Does what the rest of this file does, for the entries that nearly all are. Answers where the first one is that is not. */
+  function unpackOrdinary(tar: Buffer, at: number, reply: UnpackReply): number {
+    for (;;) {
+      const entries = wasm().readEntries(tar, at, setup);
+      const { count } = entries;
+      if (count === 0) return at;
+      let directory: string | undefined;
+      for (let n = 0; n < count; n++) {
+        if (reply.entries++ === 0) reply.firstPath = entries.path(n);
+        const file = entries.file(n);
+        if (entries.isDirectory(n)) {
+          makeDirectory(entries.path(n), file, reply);
+          continue;
+        }
+        const beside = entries.isBeside(n) ? directory : undefined;
+        const target = beside === undefined ? tree.place(entries.path(n), 'file') : beside + entries.base(n);
+        if (beside === undefined) directory = tree.directoryOf(target);
+        try {
+          writeFile(tar, file, target, reply);
+        } catch (error) {
+          throw writeFault(entries.path(n), error);
+        }
+      }
+      const last = entries.file(count - 1);
+      at = last.at + paddedLength(last.size);
+    }
+  }
+
+  function unpackEntry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void {
+    const { path } = entry;
+    if (entry.kind === 'directory') return makeDirectory(path, entry, reply);
+    const target = tree.place(path, entry.kind === 'file' ? 'file' : 'link');
+    if (entry.kind === 'file') {
+      try {
+        if (writeFile(tar, entry, target, reply)) return;
+      } catch (error) {
+        throw writeFault(path, error);
+      }
+      const { size, mode, mtimeUs, at } = entry;
+      reply.open = { path, target, size, mode, mtimeUs, written: tar.length - at };
+    } else if (entry.kind === 'hardlink')
+      reply.hardlinks.push({ target, to: tree.linked(entry), mtimeUs: 0 });
+    else reply.symlinks.push({ target, to: symlinkTarget(entry), mtimeUs: entry.mtimeUs });
+  }
+
+  function makeDirectory(path: string, entry: { mode: number; mtimeUs: number }, reply: UnpackReply): void {
+    const made = tree.directory(path, entry.mode);
+    if (made === undefined) return;
+    const mode = made.exact || entry.mode === IMPLIED_MODE ? -1 : entry.mode;
+    reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
+  }
+
+  /** Makes a file of what is there of it. Answers whether that is all. @throws what node:fs does */
+  function writeFile(tar: Buffer, file: FileContent, target: string, reply: UnpackReply): boolean {
+    const { at, size, mode, mtimeUs } = file;
+    const here = Math.min(size, tar.length - at);
+    const whole = here === size;
+    // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
+    const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
+    try {
+      if (here > 0) writeAll(fd, tar, { at, length: here, offset: null });
+      if (whole) futimesSync(fd, toSeconds(mtimeUs), toSeconds(mtimeUs));
+    } finally {
+      closeSync(fd);
+    }
+    reply.bytes += here;
+    return whole;
+  }
+}
+
+function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {
+  try {
+    const fd = openSync(fsPath(piece.target), constants.O_WRONLY | constants.O_NOFOLLOW);
+    try {
+      writeAll(fd, tar, { at: 0, length: piece.length, offset: piece.offset });
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw writeFault(piece.target, error);
+  }
+  reply.bytes += piece.length;
+}
+
+/** A disk that fills up takes a part first, and fails with the next call. */
+function writeAll(
+  fd: number,
+  tar: Buffer,
+  range: { at: number; length: number; offset: number | null },
+): void {
+  let { at, length, offset } = range;
+  for (;;) {
+    const written = writeSync(fd, tar, at, length, offset);
+    length -= written;
+    if (length === 0) return;
+    at += written;
+    if (offset !== null) offset += written;
+  }
+}
+
+const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

@@ -1,0 +1,102 @@
+/**
+ * Unpacking: the main thread splits the stream and moves bytes, the workers do everything else. What is wrong with an archive
+ * shows at the latest at its end, so the caller unpacks into a staging area and drops it when this rejects.
+ */
+import { existsSync } from 'node:fs';
+import { createPool, type Pool } from '../workers/pool.ts';
+import { readThrough, type ReadArchive, type Run } from '../read/read-through.ts';
+import type { SettleJob } from './finish-tree.ts';
+import { lastOfEach, refuseTwice } from '../read/tally.ts';
+import type { UnpackOptions, UnpackSummary } from '../types.ts';
+import type { Settling } from './unpack-member.ts';
+
+/** Workers for one archive. */
+export interface Unpacker {
+  /**
+   * Unpacks an archive: one of ours, checked from its first byte to its last, or a plain tar of the given compression.
+   * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
+   * the umask is 0 meanwhile.
+   * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
+   *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED, OUT_OF_MEMORY; the signal's reason; what the source
+   *   throws
+   */
+  unpack(source: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<UnpackSummary>;
+  /** Ends the workers. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Starts the workers, while its caller still looks for the archive. */
+export function startUnpacker(workers: number): Unpacker {
+  const pool = createPool({ size: workers, atOnce: true });
+  return {
+    async unpack(source, options) {
+      const umask = process.umask(0);
+      try {
+        return await unpackWith(pool, source, options);
+      } catch (error) {
+        await pool.close();
+        throw error;
+      } finally {
+        process.umask(umask);
+      }
+    },
+    close: () => pool.close(),
+  };
+}
+
+/** Unpacks on a given pool. */
+export async function unpackWith(
+  pool: Pool,
+  source: AsyncIterable<Uint8Array>,
+  options: UnpackOptions,
+): Promise<UnpackSummary> {
+  const finish = async (run: Run, { sealed, tarBytes, trailer }: ReadArchive): Promise<UnpackSummary> => {
+    const { reader, tally } = run;
+    await settleAll(run, sealed ? tally.settlings : lastOfEach(tally.settlings));
+    return {
+      files: tally.entries,
+      bytes: tarBytes,
+      storedBytes: reader.position,
+      roots: rootsHeld(options),
+      installSeconds: (trailer?.installMs ?? 0) / 1000,
+      sealed,
+    };
+  };
+  return readThrough(pool, source, { ...options, finish });
+}
+
+/** Links, then modes and times, see finish-tree.ts: each step needs the one before it to be done. */
+async function settleAll(
+  { crew, tally: { hardlinks, symlinks }, setup: { roots } }: Run,
+  settlings: readonly Settling[],
+): Promise<void> {
+  refuseTwice(settlings, roots);
+  const run = async (steps: Omit<SettleJob, 'type' | 'roots'>[]): Promise<void> => {
+    for (const step of steps)
+      await crew.submit(
+        () => ({ type: 'settle', roots, ...step }),
+        () => {},
+      );
+    await crew.idle();
+  };
+  // One may link to another: in their order.
+  if (hardlinks.length > 0) await run([{ hardlinks: [...hardlinks] }]);
+  await run(batches(symlinks).map((batch) => ({ symlinks: batch })));
+  await run(batches(settlings).map((batch) => ({ times: batch })));
+  const modes = settlings.filter(({ mode }) => mode !== -1);
+  modes.sort((a, b) => b.target.length - a.target.length);
+  if (modes.length > 0) await run([{ modes }]);
+}
+
+const BATCH = 1000;
+
+function batches<T>(all: readonly T[]): T[][] {
+  const count = Math.ceil(all.length / BATCH);
+  return Array.from({ length: count }, (_, n) => all.slice(n * BATCH, (n + 1) * BATCH));
+}
+
+/** Several prefixes may lead to one place: its first counts. */
+function rootsHeld({ roots }: UnpackOptions): string[] {
+  const first = roots.filter(({ dir }, n) => roots.findIndex((other) => other.dir === dir) === n);
+  return first.filter(({ dir }) => existsSync(dir)).map(({ prefix }) => prefix);
+}

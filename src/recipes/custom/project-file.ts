@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import { CacheError, systemCode } from '../../errors.ts';
+import { readFailure } from '../../files/read-failure.ts';
+import { readSmallText } from '../../files/read-small-file.ts';
+import { checkKeyFiles, customRecipe, type CustomRecipeOptions } from './recipe.ts';
+import type { Recipe } from '../support/recipe.ts';
+
+/** Recipes that a project brings along, committed with it. See docs/EXTENDING.md. */
+export const PROJECT_FILE = '.sandbox-cache.json';
+
+const MAX_BYTES = 1024 * 1024;
+
+/** What a recipe in the file may say: lists are lists of strings, commands lists or a line for `sh -c`. */
+const FIELDS = {
+  lockfiles: 'list',
+  paths: 'list',
+  files: 'list',
+  variables: 'list',
+  install: 'command',
+  verify: 'command',
+  runtime: 'command',
+} as const satisfies Partial<Record<keyof CustomRecipeOptions, 'list' | 'command'>>;
+
+/**
+ * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. What is under the name of a
+ * built-in recipe and names neither lockfiles nor paths adds to its key.
+ * @returns none when the project has no such file
+ * @throws CacheError CONFIG_INVALID, also for a name or a path that no recipe may have
+ */
+export function readProjectRecipes(projectDir: string, builtIn: readonly Recipe[]): Recipe[] {
+  const recipes = parse(projectDir)['recipes'];
+  if (recipes === undefined) return [];
+  return Object.entries(object(recipes, 'recipes')).map(([name, value]) => {
+    const fields = object(value, `recipes.${name}`);
+    for (const [field, content] of Object.entries(fields)) checkField(`recipes.${name}`, field, content);
+    const extended = builtIn.find((recipe) => recipe.name === name);
+    const isAddition = extended !== undefined && !('lockfiles' in fields) && !('paths' in fields);
+    const other = Object.keys(fields).find((field) => field !== 'files' && field !== 'variables');
+    if (isAddition && other !== undefined) {
+      throw invalid(`has recipes.${name}.${other}, but a built-in recipe takes files and variables`);
+    }
+    try {
+      if (isAddition) return withKeyParts(extended, fields, projectDir);
+      return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
+    } catch (error) {
+      // Without its hint: that is about flags.
+      if (error instanceof CacheError) throw invalid(`has recipes.${name}: ${error.message}`, error);
+      throw error;
+    }
+  });
+}
+
+/** The same recipe, also where the project's settings make another of it. */
+function withKeyParts(recipe: Recipe, fields: Record<string, unknown>, projectDir: string): Recipe {
+  const { files = [], variables = [] } = fields as { files?: string[]; variables?: string[] };
+  const more = checkKeyFiles(files, projectDir);
+  const extend = (base: Recipe): Recipe => ({
+    ...base,
+    keyFiles: [...(base.keyFiles ?? []), ...more],
+    keyVariables: [...base.keyVariables, ...variables],
+    at: (place) => extend(recipe.at?.(place) ?? recipe),
+  });
+  return extend(recipe);
+}
+
+function parse(projectDir: string): Record<string, unknown> {
+  let text;
+  try {
+    text = readSmallText(join(projectDir, PROJECT_FILE), { maxBytes: MAX_BYTES });
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return {};
+    throw invalid(readFailure(error), error);
+  }
+  try {
+    return object(JSON.parse(text), '');
+  } catch (error) {
+    if (error instanceof CacheError) throw error;
+    throw invalid(`is no JSON${whereNot(error)}`);
+  }
+}
+
+/** ` at position 12`: no more of the message, and no cause. They quote the text, which may be a file that the path only leads to. */
+function whereNot(error: unknown): string {
+  return (
+    / at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')?.[0] ?? ''
+  );
+}
+
+function checkField(recipe: string, field: string, content: unknown): void {
+  if (!Object.hasOwn(FIELDS, field)) {
+    throw invalid(`has ${recipe}.${field}, but a recipe takes ${Object.keys(FIELDS).join(', ')}`);
+  }
+  const isList = Array.isArray(content) && content.every((item) => typeof item === 'string');
+  const kind = FIELDS[field as keyof typeof FIELDS];
+  if (isList || (kind === 'command' && typeof content === 'string')) return;
+  throw invalid(
+    `has ${recipe}.${field}, which is no list of strings${kind === 'command' ? ' and no string' : ''}`,
+  );
+}
+
+function object(value: unknown, where: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  throw invalid(where === '' ? 'is no JSON object' : `has ${where}, which is no object`);
+}
+
+function invalid(what: string, cause?: unknown): CacheError {
+  return new CacheError('CONFIG_INVALID', `${PROJECT_FILE} ${what}`, {
+    hint: 'docs/EXTENDING.md shows what it takes.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

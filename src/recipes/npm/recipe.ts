@@ -1,0 +1,88 @@
+import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError, systemCode } from '../../errors.ts';
+import { BUILD_CACHES } from './build-caches.ts';
+import { moduleFolders, readLockfile } from './lockfile.ts';
+import { keySettings, SETTING_VARIABLES } from './settings.ts';
+import type { Project, Recipe } from '../support/recipe.ts';
+import { runCommand } from '../support/run.ts';
+import { platformOf } from '../support/runtime.ts';
+import { requireProgram, which } from '../support/which.ts';
+
+/** npm: package-lock.json or npm-shrinkwrap.json → every node_modules of the project and its workspaces. */
+export const npmRecipe: Recipe = {
+  name: 'npm',
+  label: 'Node packages',
+  // With both present npm reads the shrinkwrap only.
+  lockfiles: ['npm-shrinkwrap.json', 'package-lock.json'],
+  keyVariables: ['NODE_ENV=production', ...SETTING_VARIABLES],
+  // What patch-package, called by the project's postinstall, changes in the tree.
+  keyFiles: ['patches/*.patch'],
+  program: 'node',
+  mainTarget: 'node_modules',
+  marker: 'node_modules/.installed',
+  verifiesLockfile: true,
+  verifiesQuickly: true,
+
+  at(place) {
+    return { ...npmRecipe, keyValues: keySettings(place) };
+  },
+
+  async targets({ dir, lockfile }) {
+    return moduleFolders(readLockfile(join(dir, lockfile)));
+  },
+
+  excludes(targets) {
+    return targets.flatMap((target) => BUILD_CACHES.map((name) => `${target}/.cache/${name}`));
+  },
+
+  async abi(project, signal) {
+    const node = requireProgram('node', project);
+    return `node${isThisNode(node) ? process.versions.modules : await askNode(project, signal)}`;
+  },
+
+  witnesses() {
+    return ['node_modules/.package-lock.json'];
+  },
+
+  install() {
+    return { argv: ['npm', 'ci'], env: {} };
+  },
+
+  async verify(project) {
+    const node = which('node', project);
+    const isOurs = node === undefined || isThisNode(node);
+    const host = { platform: platformOf(node), nodeVersion: isOurs ? process.versions.node : undefined };
+    const { verifyTree } = await import('./verify.ts');
+    try {
+      return verifyTree(project, host);
+    } catch (error) {
+      // A tree that this user may not read is no good to this user, but it may be to others.
+      if (error instanceof CacheError || systemCode(error) === undefined) throw error;
+      return {
+        ok: false,
+        reason: error instanceof Error ? error.message : String(error),
+        blame: 'machine',
+      };
+    }
+  },
+};
+
+function isThisNode(path: string): boolean {
+  return realpathSync(path) === realpathSync(process.execPath);
+}
+
+async function askNode(project: Project, signal: AbortSignal): Promise<string> {
+  const { status, stdout, stderr } = await runCommand(
+    // Options meant for the application may print, or load what is not there yet.
+    { argv: ['node', '-p', 'process.versions.modules'], env: { NODE_OPTIONS: '' } },
+    { project, output: 'capture', signal },
+  );
+  const version = stdout.trim();
+  if (status === 0 && /^\d+$/.test(version)) return version;
+  throw new CacheError(
+    'RUNTIME_MISSING',
+    `node cannot tell its module version: ${stderr.trim().split('\n').at(-1) || `status ${status}`}`,
+    { hint: 'Check that `node -p process.versions.modules` works in the project directory.' },
+  );
+}

@@ -1,0 +1,66 @@
+import { CacheError } from '../errors.ts';
+import type { Command, Project, Recipe } from '../recipes/support/recipe.ts';
+import { runCommand } from '../recipes/support/run.ts';
+import { requireProgram } from '../recipes/support/which.ts';
+import { removeReceipts } from '../workspace/notes/receipt.ts';
+import type { Hold } from '../workspace/hold.ts';
+import { type Held, projectOf } from './hold.ts';
+import type { OutcomeDetail } from './outcome.ts';
+
+export interface InstallOptions {
+  /** The command after `--`, in place of the recipe's own. */
+  command: readonly string[];
+  /** With `--json` the installer's output goes to stderr: stdout is for the document alone. */
+  installerOutput: 'inherit' | 'stderr';
+}
+
+/**
+ * Runs the installer, under a mark until it has ended with status 0: see mark.ts.
+ * @param isClean whether to remove first what is in the recipe's directories
+ * @returns undefined when it did
+ */
+export async function install(
+  { session, hold }: Held,
+  recipe: Recipe,
+  { isClean, ...options }: InstallOptions & { isClean: boolean },
+): Promise<(OutcomeDetail & { type: 'install-failed' }) | undefined> {
+  const project = projectOf(session, recipe);
+  const command = installCommand(recipe, project, options);
+  // Before the mark: what cannot be started leaves nothing half-done.
+  requireProgram(command.argv[0], project);
+  // The mark of an installer that has started us is for the run that started it.
+  const isNested = hold?.marked === 'under way';
+  if (hold !== undefined) {
+    if (!isNested) hold.mark();
+    const targets = hold.layout.places.map(({ target }) => target);
+    removeReceipts(project.dir, targets, recipe.marker);
+    if (isClean) await empty(hold.layout);
+  }
+  const text = command.argv.join(' ');
+  session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
+  // Without a limit: an install takes as long as it takes.
+  const end = session.begin();
+  const { status } = await runCommand(command, {
+    project,
+    output: options.installerOutput,
+    signal: session.signal,
+  }).finally(end);
+  if (status !== 0) return { type: 'install-failed', status, command: text };
+  if (!isNested) hold?.unmark();
+  return undefined;
+}
+
+async function empty(layout: Hold['layout']): Promise<void> {
+  const { emptyTargets } = await import('../workspace/empty.ts');
+  await emptyTargets(layout);
+}
+
+function installCommand(recipe: Recipe, project: Project, { command }: InstallOptions): Command {
+  const own = recipe.install(project);
+  const [program, ...rest] = command;
+  if (program !== undefined) return { argv: [program, ...rest], env: own?.env ?? {} };
+  if (own !== undefined) return own;
+  throw new CacheError('USAGE', `${recipe.name} has no install command of its own`, {
+    hint: `Give one after --, e.g. sandbox-cache ensure ${recipe.name} … -- make deps`,
+  });
+}

@@ -1,0 +1,155 @@
+import { posix } from 'node:path';
+import type { UnpackRoot } from '../archive/types.ts';
+import type { Unpacker } from '../archive/unpack/unpack.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
+import type { OpenEntry } from '../store/store.ts';
+import { hasLeftovers } from '../workspace/places/bays.ts';
+import type { StagingOptions } from '../workspace/types.ts';
+import { removeReceipts } from '../workspace/notes/receipt.ts';
+import { needsIn } from './fit.ts';
+import { type Held, tokensOf } from './hold.ts';
+import type { Subject } from './identify.ts';
+import { archiveChecks } from './reading.ts';
+import type { Session } from './session.ts';
+
+/** What it takes to place one entry: loaded and started while the store is still being asked for it. */
+export interface Preparation {
+  unpacker: Promise<Unpacker>;
+  staging: Promise<typeof import('../workspace/staging.ts')>;
+  /** Ends the workers. Idempotent. */
+  close(): void;
+}
+
+export function prepare(session: Session): Preparation {
+  const unpacker = startWorkers(session);
+  const staging = import('../workspace/staging.ts');
+  // A failure is told to whoever needs it, and on a miss nobody does.
+  for (const needed of [unpacker, staging]) needed.catch(() => {});
+  return {
+    unpacker,
+    staging,
+    close: () =>
+      void unpacker.then(
+        ({ close }) => close(),
+        () => {},
+      ),
+  };
+}
+
+async function startWorkers({ config }: Session): Promise<Unpacker> {
+  const [{ startUnpacker }, { availableCpus }] = await Promise.all([
+    import('../archive/unpack/unpack.ts'),
+    import('../archive/workers/cpus.ts'),
+  ]);
+  return startUnpacker(config.workers ?? availableCpus());
+}
+
+export interface Placing extends Held {
+  subject: Subject;
+  preparation: Preparation;
+  signal: AbortSignal;
+  /** The digest that the entry must have been made for, or its first 16 digits. */
+  digest: string;
+}
+
+/** What an unpacked and committed entry held. */
+export interface Placed {
+  /** Relative to the project. */
+  targets: string[];
+  installSeconds: number;
+  bytes: number;
+  files: number;
+  storedBytes: number;
+  /** See `Receipt`. */
+  needs: string;
+}
+
+/**
+ * Unpacks an entry into staging, commits it, and then lets `settle` verify it and write the receipts, while nobody else may
+ * restore the same targets. Until the commit nothing of them is touched.
+ */
+export async function place<T>(
+  { session, hold, subject, preparation, signal, digest }: Placing,
+  entry: OpenEntry,
+  settle: (placed: Placed) => Promise<T>,
+): Promise<T> {
+  const { recipe, project } = subject;
+  const [unpacker, { openStaging }] = await Promise.all([preparation.unpacker, preparation.staging]);
+  const options = await stagingOptions(session, subject, signal);
+  const staging = await openStaging(options);
+  try {
+    const roots = unpackRoots(session, recipe, staging.roots);
+    const summary = await unpacker.unpack(entry.body, {
+      compression: subject.compression,
+      roots,
+      ...(await archiveChecks(session, entry)),
+      expected: { keyDigest: digest, recipe: recipe.name, runtime: subject.runtime },
+      signal,
+      onProgress: ({ bytes, files }) => {
+        const { size: total } = entry.info;
+        session.emit({ type: 'progress', phase: 'download', recipe: recipe.name, bytes, total, files });
+      },
+    });
+    session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
+    signal.throwIfAborted();
+    const present = staging.roots.filter(({ dir }) =>
+      roots.some((root) => root.dir === dir && summary.roots.includes(root.prefix)),
+    );
+    const targets = present.map(({ prefix }) => prefix);
+    removeReceipts(project.dir, options.targets, recipe.marker);
+    await staging.commit(targets);
+    // Nothing is left of what an installer has begun. One that has started us goes on.
+    if (hold?.marked === 'left') hold.unmark();
+    return await settle({ ...summary, targets, needs: needsIn(entry.metadata) });
+  } finally {
+    session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
+    await staging.close();
+  }
+}
+
+/** Finishes or clears what a run that was killed left behind, if there is anything. */
+export async function settleLeftovers(
+  session: Session,
+  subject: Subject,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!hasLeftovers(subject.project.dir, subject.recipe.mainTarget)) return;
+  const { clearLeftovers } = await import('../workspace/staging.ts');
+  await clearLeftovers(await stagingOptions(session, subject, signal));
+}
+
+async function stagingOptions(
+  session: Session,
+  subject: Subject,
+  signal: AbortSignal,
+): Promise<StagingOptions> {
+  const targets = await subject.recipe.targets(subject.project);
+  return {
+    projectDir: subject.project.dir,
+    targets,
+    mayBeFiles: subject.recipe.fileTargets === true,
+    signal,
+    tokens: tokensOf(session),
+    onWait: (owner) =>
+      session.emit({
+        type: 'warning',
+        message: `Waiting for another run at work on ${targets[0]}: ${owner}`,
+      }),
+    onWarning: (message, hint) => session.emit({ type: 'warning', message, hint }),
+  };
+}
+
+/**
+ * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for vendor/bundle.
+ * Their keys have no runtime, so only under such keys are they looked for.
+ */
+export function unpackRoots(
+  { config }: Session,
+  { fileTargets }: Recipe,
+  staged: readonly Pick<UnpackRoot, 'prefix' | 'dir'>[],
+): UnpackRoot[] {
+  const roots = staged.map((root) => ({ ...root, mayBeFile: fileTargets === true }));
+  const [main] = staged;
+  if (config.keyRuntime || main === undefined || !main.prefix.includes('/')) return roots;
+  return [...roots, { prefix: posix.basename(main.prefix), dir: main.dir }];
+}

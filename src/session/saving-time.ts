@@ -1,0 +1,45 @@
+/**
+ * When an entry was saved, signed, in what travels with it. The store's own time says when an object was last written, which
+ * whoever may write renews by copying an old entry onto itself.
+ */
+import type { CheckSignature, Seal, Sign } from '../archive/types.ts';
+
+const DIGEST = 'sandbox-cache-digest';
+const SAVED_AT = 'sandbox-cache-saved';
+const SIGNATURE = 'sandbox-cache-saved-signature';
+
+/** Nothing without a key: nobody would believe it. */
+export async function savingMetadata(sign: Sign | undefined, seal: Seal): Promise<Record<string, string>> {
+  if (sign === undefined) return {};
+  const { savingStatement } = await import('../archive/signature.ts');
+  const savedAt = new Date().toISOString();
+  const signature = Buffer.from(sign(savingStatement(seal, savedAt)));
+  return { [SAVED_AT]: savedAt, [SIGNATURE]: signature.toString('base64') };
+}
+
+export interface Saving {
+  /** Milliseconds since 1970, by the saver's clock. */
+  savedMs: number;
+  /** The whole digest that the key's hash is the beginning of. */
+  digest: string;
+}
+
+/** @returns undefined when it is not signed for this very entry by the key */
+export async function signedSaving(
+  metadata: Readonly<Record<string, string>>,
+  { hash, recipe, runtime }: { hash: string; recipe: string; runtime: string },
+  check: CheckSignature,
+): Promise<Saving | undefined> {
+  const { [DIGEST]: digest = '', [SAVED_AT]: savedAt = '', [SIGNATURE]: signature = '' } = metadata;
+  const savedMs = Date.parse(savedAt);
+  // No field of a statement may hold a line's end.
+  if (!/^[0-9a-f]{64}$/.test(digest) || !/^[\d:.TZ-]+$/.test(savedAt)) return undefined;
+  if (!digest.startsWith(hash) || Number.isNaN(savedMs)) return undefined;
+  const { savingStatement } = await import('../archive/signature.ts');
+  try {
+    check(savingStatement({ keyDigest: digest, recipe, runtime }, savedAt), Buffer.from(signature, 'base64'));
+    return { savedMs, digest };
+  } catch {
+    return undefined;
+  }
+}

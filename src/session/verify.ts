@@ -1,0 +1,23 @@
+import { CacheError } from '../errors.ts';
+import type { Project, Recipe, Verdict } from '../recipes/support/recipe.ts';
+import { lackedInPlace } from './fit.ts';
+
+/** Asks the recipe. A check that cannot be started has not passed: nothing is known about the tree. */
+export async function verify(
+  subject: { recipe: Recipe; project: Project },
+  signal: AbortSignal,
+): Promise<Verdict> {
+  const { recipe, project } = subject;
+  // A volume that has outlived its image: installers find everything there, and compile nothing anew.
+  const lacked = await lackedInPlace(subject);
+  if (lacked !== undefined) {
+    const reason = `compiled files in ${recipe.mainTarget} need ${lacked}, which this machine lacks: remove ${recipe.mainTarget} and install again`;
+    return { ok: false, reason, blame: 'machine' };
+  }
+  try {
+    return await recipe.verify(project, signal);
+  } catch (error) {
+    if (!(error instanceof CacheError) || error.code !== 'RUNTIME_MISSING') throw error;
+    return { ok: false, reason: `cannot be verified: ${error.message}`, blame: 'machine' };
+  }
+}

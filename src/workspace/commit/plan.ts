@@ -1,0 +1,100 @@
+import { chmodSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CacheError } from '../../errors.ts';
+import { INSIDE } from '../places/bays.ts';
+import type { NamedMove, TreeChange } from './journal.ts';
+import type { Tree } from './moves.ts';
+import type { Place } from '../places/places.ts';
+import { toTree } from './recovery.ts';
+import { keepTimes } from '../files/times.ts';
+
+interface Planned {
+  slot: number;
+  /** The entry has it. */
+  comes: boolean;
+  /** The run's directory in the place's bay. */
+  runDir: string;
+}
+
+/**
+ * What has to move for a target to become what is staged for it, as of now.
+ * @throws CacheError TARGET_REFUSED; system errors
+ */
+export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree {
+  const { target, path, how, bay } = place;
+  const change: TreeChange = { target, bay, slot, moves: [] };
+  const tree = toTree(change, path, runDir);
+  if (comes && !exists(tree.fresh)) throw new Error(`${target} was not unpacked`);
+  if (how === 'alias') {
+    if (!comes) return tree;
+    throw new CacheError('TARGET_REFUSED', `${target} is a link into another directory of the entry`, {
+      hint: 'The entry has its own: remove the link, or save the tree again as it is here.',
+    });
+  }
+  if (comes) refuseOtherKind(place, tree.fresh);
+  if (how === 'rename') {
+    const goes = exists(path);
+    if (goes || comes) change.moves.push({ name: '', goes, comes, doomed: false });
+    return tree;
+  }
+  change.moves = childMoves(place, comes ? tree.fresh : undefined);
+  change.times = { before: microseconds(path), after: microseconds(comes ? tree.fresh : path) };
+  mkdirSync(tree.old, { mode: 0o700 });
+  // Its children could not leave it otherwise; the mode of the target stays what it is.
+  if (comes) chmodSync(tree.fresh, 0o700);
+  return tree;
+}
+
+/** A file does not take the place of a directory, nor the other way round: whoever put it there meant something else. */
+function refuseOtherKind({ target, path }: Place, fresh: string): void {
+  if (!exists(path) || isDirectory(path) === isDirectory(fresh)) return;
+  const is = isDirectory(path) ? 'is a directory, and the entry has a file' : 'is not a directory';
+  throw new CacheError('TARGET_REFUSED', `${target} cannot be used: ${path} ${is}`, {
+    hint: 'Remove it, and restore again.',
+  });
+}
+
+/** What an archive may hold and only we may say: receipts, markers, anything named like our own. */
+export function stripMarkers(fresh: string): void {
+  if (!isDirectory(fresh)) return;
+  const names = readdirSync(fresh).filter(
+    (name) => name.startsWith('.sandbox-cache-') || name === '.installed',
+  );
+  if (names.length === 0) return;
+  keepTimes(fresh, () => names.forEach((name) => rmSync(join(fresh, name), { recursive: true })));
+}
+
+function childMoves({ target, path, keep }: Place, fresh: string | undefined): NamedMove[] {
+  const stays = new Set(keep);
+  const going = new Set(childNames(path).filter((name) => !stays.has(name) && name !== INSIDE));
+  const coming = new Set(fresh === undefined ? [] : childNames(fresh));
+  for (const name of stays) {
+    if (!coming.has(name)) continue;
+    throw new CacheError('TARGET_REFUSED', `${target}/${name} is mounted, and the entry has its own`, {
+      hint: `Unmount it, or mount the whole of ${target}.`,
+    });
+  }
+  return [...new Set([...going, ...coming])].map((name) => ({
+    name,
+    goes: going.has(name),
+    comes: coming.has(name),
+    doomed: false,
+  }));
+}
+
+/** Each byte as one character. */
+function childNames(dir: string): string[] {
+  return readdirSync(dir, 'latin1');
+}
+
+function microseconds(path: string): string {
+  return String(statSync(path, { bigint: true }).mtimeNs / 1000n);
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isDirectory(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}

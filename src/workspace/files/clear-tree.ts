@@ -1,0 +1,26 @@
+import { reasonOf } from './errors.ts';
+import { removeTree } from './removal.ts';
+import type { StagingOptions } from '../types.ts';
+
+export interface Clearing {
+  onWarning: StagingOptions['onWarning'];
+  /** See `removeTree`. */
+  isLate?: () => boolean;
+}
+
+/**
+ * Removes an old tree or what a dead run has left. Files of another user and immutable ones stay where they are: that is
+ * worth a warning, but no later restore needs their place.
+ * @returns false when it was too late to remove all that can be removed
+ */
+export async function clearTree(path: string, { onWarning, isLate }: Clearing): Promise<boolean> {
+  try {
+    return await removeTree(path, isLate);
+  } catch (error) {
+    onWarning?.(
+      `${path} could not be removed: ${reasonOf(error)}`,
+      'It disturbs nothing. Remove it as root, or as the user that owns what is in it (after chattr -i, if it is immutable).',
+    );
+    return true;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Directories of our own in somebody's project: homes and bays. Git is told to ignore all that is in them, or `git add -A`
+ * during a restore would stage half a tree.
+ */
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CacheError, systemCode } from '../../errors.ts';
+import { keepTimes } from './times.ts';
+
+export const IGNORE_FILE = '.gitignore';
+
+/**
+ * Makes a directory of our own in one whose times are not to tell. Fine if it is there already.
+ * @throws CacheError TARGET_REFUSED when something else has its name, a symlink above all; system errors
+ */
+export function makeHidden(dir: string): void {
+  keepTimes(dirname(dir), () => unlessThere(() => mkdirSync(dir, { mode: 0o700 })));
+  if (!lstatSync(dir).isDirectory()) {
+    throw new CacheError('TARGET_REFUSED', `${dir} is in the way`, {
+      hint: 'Remove it: restores are staged there.',
+    });
+  }
+  ignoreContents(dir);
+}
+
+/** Removes what `makeHidden` made, unless somebody else uses it by now. */
+export function removeHidden(dir: string): void {
+  try {
+    if (!lstatSync(dir).isDirectory() || readdirSync(dir).some((name) => name !== IGNORE_FILE)) return;
+    rmSync(join(dir, IGNORE_FILE), { force: true });
+    // Somebody else may have come between these two.
+    if (!removeEmpty(dir)) ignoreContents(dir);
+  } catch {
+    // Gone, or about to be removed by somebody else.
+  }
+}
+
+/** Removes a directory from one whose times are not to tell. @returns false if there is something in it */
+export function removeEmpty(dir: string): boolean {
+  try {
+    keepTimes(dirname(dir), () => rmdirSync(dir));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function ignoreContents(dir: string): void {
+  unlessThere(() => writeFileSync(join(dir, IGNORE_FILE), '*\n', { flag: 'wx', mode: 0o600 }));
+}
+
+function unlessThere(make: () => void): void {
+  try {
+    make();
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+  }
+}

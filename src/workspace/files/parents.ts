@@ -1,0 +1,33 @@
+/** Directories that a target or its bay needs above it: made when they are missing, and removed again with what needed them. */
+import { lstatSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { systemCode } from '../../errors.ts';
+import { removeEmpty } from './hidden.ts';
+
+/** Makes a directory and what is missing above it. @returns what was made, outermost first */
+export function makeParents(dir: string): string[] {
+  const missing: string[] = [];
+  for (let at = dir; !exists(at); at = dirname(at)) missing.unshift(at);
+  const made: string[] = [];
+  try {
+    for (const parent of missing) {
+      mkdirSync(parent, { mode: 0o755 });
+      made.push(parent);
+    }
+  } catch (error) {
+    // Somebody else's is as good, and theirs to remove; so is what is below it.
+    if (systemCode(error) === 'EEXIST') return [...made, ...makeParents(dir)];
+    removeParents(made);
+    throw error;
+  }
+  return made;
+}
+
+/** Those of them that are empty. @param parents as `makeParents` returns them */
+export function removeParents(parents: readonly string[]): void {
+  for (const parent of [...parents].reverse()) removeEmpty(parent);
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}

@@ -1,0 +1,155 @@
+/**
+ * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that wiping one of
+ * several is noticed, and is written last, after commit and verification. That of a target which is a file lies beside it, in
+ * a directory that git ignores. On the start-up path: loads nothing but fs.
+ */
+import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { systemCode } from '../../errors.ts';
+import { readSmallText } from '../../files/read-small-file.ts';
+import { replaceFile, UNFINISHED } from '../files/atomic-file.ts';
+import { targetError } from '../files/errors.ts';
+import { makeHidden } from '../files/hidden.ts';
+import { keepTimes } from '../files/times.ts';
+import type { Receipt } from '../types.ts';
+
+export const RECEIPT = '.sandbox-cache-receipt.json';
+/** Holds the receipts of files, e.g. `.sandbox-cache-receipts/.pnp.cjs.json`. */
+const FILE_RECEIPTS = '.sandbox-cache-receipts';
+
+/** For old scripts, which look for the lockfile's SHA-256 in it; never read by us. */
+export interface Marker {
+  /** Relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
+  path: string;
+  /** Of the lockfile, 64 hex digits. */
+  sha256: string;
+}
+
+/**
+ * The receipt of what is in place, when it is whole: every target that it lists carries the very same one.
+ * @param mainTarget the directory that every entry has, relative to the project: all that is known without reading a
+ *   lockfile, which takes longer than the rest of a restore that has nothing to do
+ */
+export function readReceipt(projectDir: string, mainTarget: string): Receipt | undefined {
+  const text = readText(receiptPath(projectDir, mainTarget));
+  const receipt = text === undefined ? undefined : parseReceipt(text);
+  if (!receipt?.targets.includes(mainTarget)) return undefined;
+  const others = receipt.targets.filter((target) => target !== mainTarget);
+  return others.every((target) => readText(receiptPath(projectDir, target)) === text) ? receipt : undefined;
+}
+
+/**
+ * Records that the trees in place are verified: the marker, then a receipt in each target, the main one's last.
+ * The targets' own times stay as they are.
+ * @throws CacheError TARGET_UNWRITABLE, DISK_FULL
+ */
+export function writeReceipts(projectDir: string, receipt: Receipt, marker: Marker): void {
+  writeMarker(projectDir, receipt.targets, marker);
+  const text = `${JSON.stringify(receipt, undefined, 2)}\n`;
+  for (const target of [...receipt.targets].reverse()) {
+    const path = receiptPath(projectDir, target);
+    try {
+      if (isFile(join(projectDir, target))) makeHidden(dirname(path));
+      keepTimes(dirname(path), () => replaceFile(path, text, 0o644));
+    } catch (error) {
+      throw targetError(error, `write the receipt of ${target}`);
+    }
+  }
+}
+
+/**
+ * Removes the receipts of all targets, and the marker: what comes next is no longer what they speak of.
+ * @throws CacheError TARGET_UNWRITABLE
+ */
+export function removeReceipts(projectDir: string, targets: readonly string[], marker: string): void {
+  dropReceipts(projectDir, targets);
+  removeIn(join(projectDir, dirname(marker)), [basename(marker)], marker);
+}
+
+/** The receipts alone. @throws CacheError TARGET_UNWRITABLE */
+export function dropReceipts(projectDir: string, targets: readonly string[]): void {
+  for (const target of targets) {
+    // Both: what is a file by now may have been a directory, and may be gone.
+    for (const path of [directoryReceipt(projectDir, target), fileReceipt(projectDir, target)])
+      removeIn(dirname(path), [basename(path)], `the receipt of ${target}`);
+  }
+}
+
+function receiptPath(projectDir: string, target: string): string {
+  return isFile(join(projectDir, target))
+    ? fileReceipt(projectDir, target)
+    : directoryReceipt(projectDir, target);
+}
+
+function directoryReceipt(projectDir: string, target: string): string {
+  return join(projectDir, target, RECEIPT);
+}
+
+function fileReceipt(projectDir: string, target: string): string {
+  return join(projectDir, dirname(target), FILE_RECEIPTS, `${basename(target)}.json`);
+}
+
+function isFile(path: string): boolean {
+  try {
+    return lstatSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+function removeIn(dir: string, names: readonly string[], shown: string): void {
+  try {
+    keepTimes(dir, () => {
+      const here = readdirSync(dir).filter((name) => names.includes(name) || name.startsWith(UNFINISHED));
+      for (const name of here) rmSync(join(dir, name), { recursive: true, force: true });
+    });
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return;
+    throw targetError(error, `remove ${shown}`);
+  }
+}
+
+/** Old scripts only install once more without it: no reason to fail where the project itself may not be written to. */
+function writeMarker(projectDir: string, targets: readonly string[], { path, sha256 }: Marker): void {
+  const dir = join(projectDir, dirname(path));
+  try {
+    const found = lstatSync(dir, { throwIfNoEntry: false });
+    if (found === undefined) mkdirSync(dir, { mode: 0o755 });
+    // A target may be a symlink (see places.ts), nothing else is written through one.
+    else if (!found.isDirectory() && !targets.includes(dirname(path))) return;
+    keepTimes(dir, () => replaceFile(join(projectDir, path), `${sha256}\n`, 0o644));
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS' && code !== 'ENOTDIR') {
+      throw targetError(error, `write ${path}`);
+    }
+  }
+}
+
+/** Larger than any receipt: 1,000 targets of 200 characters each. */
+const MAX_RECEIPT_BYTES = 256 * 1024;
+
+/** @returns undefined for anything but a plain file of a plausible size */
+function readText(path: string): string | undefined {
+  try {
+    return readSmallText(path, { maxBytes: MAX_RECEIPT_BYTES, followLinks: false });
+  } catch {
+    return undefined;
+  }
+}
+
+function parseReceipt(text: string): Receipt | undefined {
+  try {
+    const value = JSON.parse(text) as Partial<Receipt> | null;
+    const { key, targets, witness, origin, installSeconds, bytes, files, needs } = value ?? {};
+    if (typeof key !== 'string' || typeof witness !== 'string' || typeof origin !== 'string')
+      return undefined;
+    if (!Array.isArray(targets) || !targets.every((target) => typeof target === 'string')) return undefined;
+    if (typeof installSeconds !== 'number' || typeof bytes !== 'number' || typeof files !== 'number')
+      return undefined;
+    const known = { key, targets, witness, origin, installSeconds, bytes, files };
+    return typeof needs === 'string' ? { ...known, needs } : known;
+  } catch {
+    return undefined;
+  }
+}
