@@ -36,7 +36,7 @@ const withoutChildProcess = {
  * loaded later takes along all that the command line shares with any of it: esbuild makes a file for each different set of sharers.
  */
 const together = [
-  ...['format/container', 'pack/pack', 'read/list', 'signature', 'unpack/unpack', 'workers/cpus'].map(
+  ...['format/containers', 'pack/pack', 'read/list', 'signature', 'unpack/unpack', 'workers/cpus'].map(
     (name) => `archive/${name}.ts`,
   ),
   ...['empty', 'hold', 'notes/receipt', 'notes/rejected', 'staging'].map((name) => `workspace/${name}.ts`),

@@ -9,8 +9,9 @@ import { requireStoreApart } from '../session/overlap.ts';
 import { settleLeftovers } from '../session/place.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
-import { entryUrl, type Session, whyOff, withDeadline } from '../session/session.ts';
+import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { verify } from '../session/verify.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 /**
  * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the dependencies

@@ -10,7 +10,8 @@ import { findFitting } from '../session/fit.ts';
 import { identify, type Subject } from '../session/identify.ts';
 import { unpackRoots } from '../session/place.ts';
 import { archiveChecks, readEntry } from '../session/reading.ts';
-import { type Session, withDeadline } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 export interface Inspection {
   info: EntryInfo;

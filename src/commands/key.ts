@@ -9,7 +9,8 @@ import { storedEntries, type StoredEntry } from '../session/stored-entries.ts';
 import { findFitting } from '../session/fit.ts';
 import { identify, runtimeHere, type Subject } from '../session/identify.ts';
 import type { OutcomeDetail, Standing } from '../session/outcome.ts';
-import { entryUrl, type Session, withDeadline } from '../session/session.ts';
+import { entryUrl, type Session } from '../session/session.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 /** The key alone, or the URL: no store is opened. */
 export async function key(

@@ -1,7 +1,8 @@
 import { CacheError } from '../errors.ts';
 import type { RemoveOutcome } from '../store/store.ts';
 import { entriesNamed, type StoredEntry } from '../session/stored-entries.ts';
-import { type Session, withDeadline } from '../session/session.ts';
+import type { Session } from '../session/session.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 export interface PruneOptions {
   /** Delete what is older, milliseconds. */

@@ -16,9 +16,10 @@ import { type Older, olderEntries } from '../session/older-entries.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { place, type Placed, type Preparation, prepare, settleLeftovers } from '../session/place.ts';
 import { isEntryFault, readEntry } from '../session/reading.ts';
-import { entryUrl, type Session, whyOff, withDeadline } from '../session/session.ts';
+import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { signer } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 export interface RestoreOptions {
   /** Take the newest older entry of the same recipe and runtime when there is no exact one. */
@@ -79,7 +80,7 @@ async function fetch(
   return withDeadline(session, `Restoring ${recipe.name}`, async (signal) => {
     const [store, { containerFor }] = await Promise.all([
       session.store(),
-      import('../archive/format/container.ts'),
+      import('../archive/format/containers.ts'),
     ]);
     // A Node without zstd: said at once, or every run would end as a miss that nobody can explain.
     containerFor(subject.compression);

@@ -14,10 +14,11 @@ import { identify, readIngredients, type Subject } from '../session/identify.ts'
 import { confirm, isDistrusted, savedOrigin } from '../session/in-place.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
-import { type Session, whyOff, withDeadline } from '../session/session.ts';
+import { type Session, whyOff } from '../session/session.ts';
 import { savingMetadata } from '../session/saving-time.ts';
 import { signer } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 export interface SaveOptions {
   /** Replace the entry if there is one. */

@@ -8,7 +8,8 @@ import { install, type InstallOptions } from '../session/install.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { save } from './save.ts';
-import { type Session, whyOff, withDeadline } from '../session/session.ts';
+import { type Session, whyOff } from '../session/session.ts';
+import { withDeadline } from '../session/deadline.ts';
 
 /** @throws CacheError CONFIG_INVALID when no cache can be warmed */
 export function requireWritable({ config }: Session): void {

@@ -1,10 +1,10 @@
 import { CacheError } from '../errors.ts';
-import { editDistance } from '../text/edit-distance.ts';
 import { bundleRecipe } from './bundle/recipe.ts';
 import { findLockfile } from './support/lockfile.ts';
 import { npmRecipe } from './npm/recipe.ts';
 import { readProjectRecipes } from './custom/project-file.ts';
 import type { Project, Recipe } from './support/recipe.ts';
+import { isNear } from './support/nearest-name.ts';
 
 /** In the order in which several are handled in one run. */
 export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
@@ -70,19 +70,4 @@ function unknownRecipe(name: string, known: readonly Recipe[], otherwise: string
   return new CacheError('USAGE', `There is no recipe ${JSON.stringify(name)}`, {
     hint: `${meant}${nearest === undefined ? '.' : '?'} ${otherwise}`,
   });
-}
-
-/** What people type for them. */
-const ALIASES: Readonly<Record<string, string>> = {
-  bundler: 'bundle',
-  gem: 'bundle',
-  gems: 'bundle',
-  ruby: 'bundle',
-  node: 'npm',
-  node_modules: 'npm',
-};
-
-function isNear(typed: string, name: string): boolean {
-  const lower = typed.toLowerCase();
-  return ALIASES[lower] === name || editDistance(lower, name) <= 2;
 }

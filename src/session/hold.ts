@@ -3,7 +3,8 @@ import { CacheError, type ErrorCode } from '../errors.ts';
 import { findLockfile } from '../recipes/support/lockfile.ts';
 import type { Project, Recipe } from '../recipes/support/recipe.ts';
 import type { Hold } from '../workspace/hold.ts';
-import { type Session, withDeadline } from './session.ts';
+import type { Session } from './session.ts';
+import { withDeadline } from './deadline.ts';
 
 /** Tells what an installer starts that it works under our leases: or it would wait for us, and we for it. */
 const TOKENS_VARIABLE = 'SANDBOX_CACHE_LEASES';

@@ -5,7 +5,8 @@ import { readKeyFiles } from '../recipes/support/key-files.ts';
 import { keyVariables, readLockfiles } from '../recipes/support/lockfile.ts';
 import type { Project, Recipe } from '../recipes/support/recipe.ts';
 import { runtimeOf } from '../recipes/support/runtime.ts';
-import { type Session, withDeadline } from './session.ts';
+import type { Session } from './session.ts';
+import { withDeadline } from './deadline.ts';
 
 /** One recipe in one project, and the entry that its lockfile names. */
 export interface Subject {

@@ -1,13 +1,13 @@
 /** Receipts: which entry is in place, where it comes from, and whether that is enough. */
 import type { Config } from '../config/config.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
-import { readReceipt, writeReceipts } from '../workspace/notes/receipt.ts';
-import type { Origin, Receipt } from '../workspace/types.ts';
+import { readReceipt, writeReceipts, type Origin, type Receipt } from '../workspace/notes/receipt.ts';
 import { isFitHere, lackedInPlace } from './fit.ts';
 import type { Subject } from './identify.ts';
-import { type Session, withDeadline } from './session.ts';
+import type { Session } from './session.ts';
 import { verify } from './verify.ts';
 import { witness } from './witness.ts';
+import { withDeadline } from './deadline.ts';
 
 /**
  * Whether this very entry is in place, nobody has installed over it since, and it is one that would be restored. Where a

@@ -2,7 +2,8 @@ import { CacheError } from '../errors.ts';
 import { parseKey, type ParsedKey } from '../key.ts';
 import { strangeName } from '../recipes/index.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
-import { entryUrl, type Session, withDeadline } from './session.ts';
+import { entryUrl, type Session } from './session.ts';
+import { withDeadline } from './deadline.ts';
 
 /** An entry as its key and the store describe it. */
 export interface StoredEntry extends EntryInfo {

@@ -33,29 +33,3 @@ export interface Staging {
   /** Removes the staging area and the old trees, whether or not anything was committed. Idempotent. */
   close(): Promise<void>;
 }
-
-/**
- * - `installed`: an installer made it here.
- * - `unchecked`: it is of an entry whose signature nobody has asked for.
- * - 64 hex digits: it is of an entry that this key has signed. See signing-keys.ts.
- */
-export type Origin = 'installed' | 'unchecked' | (string & {});
-
-/** Written into every target after commit and verification. See receipt.ts. */
-export interface Receipt {
-  /** The full key of the entry. */
-  key: string;
-  /** All targets of the entry, relative to the project. */
-  targets: string[];
-  /** Opaque; differs once an installer has worked in the targets. Empty where nothing could tell. */
-  witness: string;
-  /** Where the tree comes from. */
-  origin: Origin;
-  /** Seconds, for result lines. 0 when unknown. */
-  installSeconds: number;
-  /** Bytes of tar and number of tree entries. */
-  bytes: number;
-  files: number;
-  /** What its compiled files need of a machine, see compiled/needs.ts. @default nothing */
-  needs?: string;
-}

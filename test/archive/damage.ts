@@ -1,10 +1,10 @@
 /** Ways for an archive to go wrong between being written and being read. */
 import { createByteReader } from '../../src/archive/read/byte-reader.ts';
-import { containerFor } from '../../src/archive/format/container.ts';
 import { createMemory } from '../../src/archive/workers/buffer-pool.ts';
 import { splitArchive } from '../../src/archive/read/split-archive.ts';
 import type { Compression } from '../../src/archive/types.ts';
 import type { RandomSource } from '../support/tree.ts';
+import { containerFor } from '../../src/archive/format/containers.ts';
 
 export const DAMAGES = [
   'a bit flipped',

@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { containerFor } from '../../src/archive/format/container.ts';
 import {
   encodeRecord,
   seal,
@@ -20,6 +19,7 @@ import {
 } from '../../src/archive/format/tar-header.ts';
 import { contentLength, nextEntry } from '../../src/archive/read/tar-entries.ts';
 import type { Compression } from '../../src/archive/types.ts';
+import { containerFor } from '../../src/archive/format/containers.ts';
 
 export interface ForgedMember {
   tar: Buffer;

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { writeFault } from '../../src/archive/errors.ts';
-import { sourceError } from '../../src/archive/pack/walk.ts';
 import { MORE_FILES_HINT } from '../../src/files/read-failure.ts';
 import { unreadable } from '../../src/recipes/support/lockfile.ts';
 import { describeFileFailure } from '../../src/store/local/errors.ts';
 import { targetError } from '../../src/workspace/files/errors.ts';
+import { sourceError } from '../../src/archive/pack/errors.ts';
 
 describe.each(['EMFILE', 'ENFILE'])('%s', (code) => {
   const error = Object.assign(new Error(`${code}: too many open files`), { code, path: '/project/file' });

@@ -3,9 +3,7 @@
  * one encoding, and a reader refuses every other, so that no byte of an archive can change unnoticed.
  */
 import type { Compression } from '../types.ts';
-import { gzipContainer } from './gzip.ts';
-import { plainContainer } from './plain.ts';
-import { zstdContainer } from './zstd.ts';
+import { undecompressible } from '../errors.ts';
 
 export interface Container {
   readonly compression: Compression;
@@ -44,13 +42,8 @@ export interface Frame {
   record: Buffer;
 }
 
-export function containerFor(compression: Compression): Container {
-  switch (compression) {
-    case 'gzip':
-      return gzipContainer();
-    case 'zstd':
-      return zstdContainer();
-    case 'none':
-      return plainContainer();
-  }
+/** @throws CacheError ARCHIVE_CORRUPT when a decompressed body is not as long as its record says */
+export function checkLength(tar: Buffer, tarLength: number): Buffer {
+  if (tar.length !== tarLength) throw undecompressible(`${tar.length} bytes of tar instead of ${tarLength}`);
+  return tar;
 }

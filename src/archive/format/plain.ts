@@ -7,11 +7,10 @@
  *
  * Nothing can stand between the pieces of one file: they follow an `open` record without frames of their own.
  */
-import { checkLength } from './decompress.ts';
 import { BLOCK, encodeGlobalComment, paddedLength } from './tar-header.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import { createScratch } from './scratch.ts';
-import type { Container, Frame } from './container.ts';
+import { type Container, type Frame, checkLength } from './container.ts';
 
 const COMMENT = 'sandbox-cache ';
 const HEADER_NAME = Buffer.from('pax_global_header\0');

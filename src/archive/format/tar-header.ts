@@ -1,3 +1,5 @@
+import { isUtf8, isAscii } from './binary-string.ts';
+
 /**
  * Headers of POSIX pax tar, written and read without objects on the way: packing and unpacking handle some 100,000 a run, and
  * node-tar's `Header` class cost half of a prototype's CPU time.
@@ -140,12 +142,6 @@ export function decodePaxTime(value: string): number {
   return /[1-9]/.test(fraction.slice(6)) ? -us - 1 : -us;
 }
 
-/** What `node:fs` takes: a string where it is ASCII, which is faster, else the bytes. */
-export function fsPath(binary: string): string | Buffer {
-  // eslint-disable-next-line no-control-regex -- the whole of ASCII
-  return /^[\x00-\x7f]*$/.test(binary) ? binary : Buffer.from(binary, 'latin1');
-}
-
 const PAX_HEADER = { type: 'x', path: 'PaxHeader', linkPath: '', mode: 0o644, mtimeUs: 0 };
 const GLOBAL_HEADER = { type: 'g', path: 'pax_global_header', linkPath: '', mode: 0o644, mtimeUs: 0 };
 
@@ -216,16 +212,6 @@ function paxRecord(key: string, value: string): string {
 function decimalSeconds(us: number): string {
   const whole = BigInt(Math.abs(us));
   return `${us < 0 ? '-' : ''}${whole / 1_000_000n}.${String(whole % 1_000_000n).padStart(6, '0')}`;
-}
-
-function isUtf8(binary: string): boolean {
-  const bytes = Buffer.from(binary, 'latin1');
-  return Buffer.from(bytes.toString('utf8')).equals(bytes);
-}
-
-function isAscii(binary: string): boolean {
-  // eslint-disable-next-line no-control-regex -- the whole of ASCII
-  return /^[\x00-\x7f]*$/.test(binary);
 }
 
 /** Writes and answers the sum of the bytes. */

@@ -8,11 +8,10 @@
 import * as zlib from 'node:zlib';
 import { CacheError } from '../../errors.ts';
 import { codecFault } from '../errors.ts';
-import { createCompressor } from './compress.ts';
-import { checkLength, createDecompressor } from './decompress.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import { createScratch } from './scratch.ts';
-import type { Container, Frame } from './container.ts';
+import { type Container, type Frame, checkLength } from './container.ts';
+import { createCompressor, createDecompressor } from './zstd-one-shot.ts';
 
 const MAGIC = Buffer.from('502a4d18', 'hex');
 const NAME = Buffer.from('SC');

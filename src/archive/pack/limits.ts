@@ -8,7 +8,8 @@ import { MAX_DEPTH, MAX_INDEX_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, RATIO_FROM } f
 import { shown } from '../errors.ts';
 import { INDEX_HEAD_LENGTH, indexedLength, type IndexedMember } from '../format/record.ts';
 import type { Limits } from '../types.ts';
-import { MODE, S_IFDIR, S_IFLNK, S_IFREG, SHARED, SIZE, STAT_FIELDS, typeBits } from './walk.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG, typeBits } from './stat.ts';
+import { MODE, SHARED, SIZE, STAT_FIELDS } from '../workers/protocol.ts';
 
 export interface PackLimits {
   /** Of the listings so far: each file once, however many links it has. */

@@ -3,27 +3,10 @@
  * that was read before, shows in its directory alone.
  */
 import { lstatSync, type Stats } from 'node:fs';
-import { fsPath } from '../format/tar-header.ts';
-import { isAt, sourceError } from './walk.ts';
-import type { Answer } from '../workers/protocol.ts';
-
-export interface LookJob {
-  type: 'look';
-  /** Absolute, binary string. */
-  base: string;
-  /** Directories relative to `base`, binary strings, joined by `\0`. */
-  dirs: string;
-  /** For each its ctime in µs and its inode, as they were when the walk met it. */
-  stats: Float64Array;
-}
-
-export interface LookReply {
-  /** Those that have changed. */
-  changed: string[];
-}
-
-/** Numbers a directory in `LookJob.stats`. */
-export const LOOK_FIELDS = 2;
+import { type Answer, type LookJob, type LookReply, LOOK_FIELDS } from '../workers/protocol.ts';
+import { sourceError } from './errors.ts';
+import { isAt } from './stat.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 export function lookAgain({ base, dirs, stats }: LookJob): Answer<LookReply> {
   const changed = dirs.split('\0').filter((dir, n) => {

@@ -2,30 +2,23 @@
  * Packing a member: worker half. Headers are encoded and files read straight into the memory that is compressed from; what leaves is a buffer of its own with the frame and the compressed body.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
-import { containerFor, type Container } from '../format/container.ts';
+import type { Container } from '../format/container.ts';
 import { encodeRecord, seal, type MemberRecord, type Unsealed } from '../format/record.ts';
-import { encodeHeader, fsPath, paddedLength, type EntryType, type TarEntry } from '../format/tar-header.ts';
-import { ENTRY_FIELDS, type DataPlan, type MemberPlan } from './plan-members.ts';
-import type { SourceEntry } from './source-tree.ts';
-import { changed, isAt, sourceError } from './walk.ts';
-import type { Answer } from '../workers/protocol.ts';
+import { encodeHeader, paddedLength, type EntryType, type TarEntry } from '../format/tar-header.ts';
+import {
+  type Answer,
+  type SourceEntry,
+  ENTRY_FIELDS,
+  type DataPlan,
+  type MemberPlan,
+  type PackJob,
+  type PackReply,
+} from '../workers/protocol.ts';
 import type { Compression } from '../types.ts';
-
-export interface PackJob {
-  type: 'pack';
-  /** Absolute, binary string. */
-  base: string;
-  compression: Compression;
-  level: number | undefined;
-  plan: MemberPlan;
-}
-
-export interface PackReply {
-  /** Frame and body. */
-  bytes: Uint8Array<ArrayBuffer>;
-  frameLength: number;
-  digest: Uint8Array;
-}
+import { changed, sourceError } from './errors.ts';
+import { isAt } from './stat.ts';
+import { containerFor } from '../format/containers.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 export type MemberPacker = (job: PackJob) => Answer<PackReply>;
 

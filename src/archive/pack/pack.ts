@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
-import { containerFor, type Container } from '../format/container.ts';
+import type { Container } from '../format/container.ts';
 import {
   encodeRecord,
   INDEX_HEAD_LENGTH,
@@ -14,15 +14,16 @@ import {
   seal as sealRecord,
   type IndexedMember,
 } from '../format/record.ts';
-import { planMembers, type MemberPlan } from './plan-members.ts';
+import { planMembers } from './plan-members.ts';
 import { createPackLimits } from './limits.ts';
-import type { PackReply } from './pack-member.ts';
 import { createPool, type Pool } from '../workers/pool.ts';
 import { recheck } from './recheck.ts';
 import { statement } from '../signature.ts';
 import { inSections } from './order-entries.ts';
 import { readSourceTree, sourceEntries } from './source-tree.ts';
 import type { ArchiveSummary, Packing, PackOptions } from '../types.ts';
+import type { MemberPlan, PackReply } from '../workers/protocol.ts';
+import { containerFor } from '../format/containers.ts';
 
 /** Bytes of tar in a member. Measured, see docs/archive-format.md. */
 const MEMBER_LENGTH = 2 * 1024 * 1024;

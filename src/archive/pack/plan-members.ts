@@ -4,41 +4,7 @@
  * The cut depends on nothing but the tree.
  */
 import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from '../format/tar-header.ts';
-import type { SourceEntry } from './source-tree.ts';
-
-/** What one member holds. Lists cross threads, so they are packed into few strings and numbers. */
-export type MemberPlan =
-  DataPlan | PiecePlan | { kind: 'end'; tarLength: number; fileBytes: 0; entries: 0; firstPath: '' };
-
-export interface DataPlan {
-  kind: 'data';
-  tarLength: number;
-  /** Of the contents of files, without headers and padding. */
-  fileBytes: number;
-  entries: number;
-  firstPath: string;
-  /** Paths of all entries, then the targets of the links among them, each list joined by `\0`. */
-  paths: string;
-  linkPaths: string;
-  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime and ctime in µs, inode. */
-  numbers: Float64Array;
-  /** The last file goes on in pieces, the first of them from here. */
-  open: { offset: number; pieceLength: number } | undefined;
-}
-
-export interface PiecePlan {
-  kind: 'piece';
-  tarLength: number;
-  fileBytes: number;
-  entries: 0;
-  firstPath: string;
-  file: SourceEntry;
-  offset: number;
-  /** Bytes of the file; padding may follow. */
-  length: number;
-}
-
-export const ENTRY_FIELDS = 6;
+import type { SourceEntry, MemberPlan, DataPlan, PiecePlan } from '../workers/protocol.ts';
 
 export function* planMembers(entries: Iterable<SourceEntry>, memberLength: number): Generator<MemberPlan> {
   let member = newMember();

@@ -3,10 +3,11 @@
  * left is what was added, removed or put in place of something. It costs one `lstat` a directory. Those that have changed
  * are listed again, for not every change counts: what is excluded comes and goes.
  */
-import { typeBits, changed, CTIME, INODE, MODE, S_IFDIR, STAT_FIELDS, type WalkReply } from './walk.ts';
-import type { LookJob } from './look-again.ts';
 import type { Pool } from '../workers/pool.ts';
 import { statRoot, type Listing, type SourceOptions, type SourceTree } from './source-tree.ts';
+import { changed } from './errors.ts';
+import { typeBits, S_IFDIR } from './stat.ts';
+import { CTIME, INODE, MODE, STAT_FIELDS, type WalkReply, type LookJob } from '../workers/protocol.ts';
 
 /** Directories looked at in one job: some milliseconds of work. */
 const BATCH = 1000;

@@ -6,32 +6,23 @@
 import { lstatSync, statSync, type BigIntStats } from 'node:fs';
 import type { CompiledFile } from '../../compiled/compiled-file.ts';
 import { CacheError } from '../../errors.ts';
-import {
-  fsPath,
-  TYPE_DIRECTORY,
-  TYPE_FILE,
-  TYPE_HARDLINK,
-  TYPE_SYMLINK,
-  type TarEntry,
-} from '../format/tar-header.ts';
+import { TYPE_DIRECTORY, TYPE_FILE, TYPE_HARDLINK, TYPE_SYMLINK } from '../format/tar-header.ts';
 import type { PackLimits } from './limits.ts';
 import type { Pool } from '../workers/pool.ts';
+import { sourceError } from './errors.ts';
+import { ctimeUs, mtimeUs, S_IFDIR, S_IFLNK, typeBits } from './stat.ts';
 import {
   CTIME,
-  ctimeUs,
   INODE,
   MODE,
-  mtimeUs,
   MTIME,
-  S_IFDIR,
-  S_IFLNK,
   SHARED,
   SIZE,
-  sourceError,
   STAT_FIELDS,
-  typeBits,
   type WalkReply,
-} from './walk.ts';
+  type SourceEntry,
+} from '../workers/protocol.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 export interface SourceOptions {
   /** Absolute, binary string. */
@@ -48,12 +39,6 @@ export interface SourceTree {
   /** By path. */
   dirs: Map<string, Listing>;
   compiled: CompiledFile[];
-}
-
-/** An entry, and what tells whether its file is still the same. */
-export interface SourceEntry extends TarEntry {
-  ctimeUs: number;
-  inode: number;
 }
 
 /** What a directory holds. */

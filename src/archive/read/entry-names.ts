@@ -5,13 +5,7 @@
 import type { CacheError } from '../../errors.ts';
 import { MAX_DEPTH } from '../bounds.ts';
 import { limit, refuse, shown } from '../errors.ts';
-
-/** See UnpackRoot; binary strings, so that names join without conversion. */
-export interface BinaryRoot {
-  prefix: string;
-  dir: string;
-  mayBeFile?: boolean;
-}
+import type { BinaryRoot } from '../workers/protocol.ts';
 
 export interface Place {
   root: BinaryRoot;

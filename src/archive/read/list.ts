@@ -2,10 +2,11 @@
 import { createNames, type Names } from './names.ts';
 import type { Pool } from '../workers/pool.ts';
 import { createMemberReader, symlinkTarget } from './read-member.ts';
-import { readThrough, setupOf, type ReadArchive, type Run } from './read-through.ts';
+import { readThrough, setupOf, type ReadArchive } from './read-through.ts';
 import type { ReadEntry } from './tar-entries.ts';
 import type { UnpackOptions } from '../types.ts';
-import type { UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
+import type { Run } from './run.ts';
+import type { UnpackReply, UnpackSetup } from '../workers/protocol.ts';
 
 /** One entry of an archive, for people and JSON. */
 export interface ListedMember {

@@ -3,8 +3,9 @@
  * is there already, listing is refused by these.
  */
 import { limit, refuse } from '../errors.ts';
-import { checkedName, leadsToRoot, linkedPlace, outside, placeOf, type BinaryRoot } from './entry-names.ts';
+import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from './entry-names.ts';
 import type { ReadEntry } from './tar-entries.ts';
+import type { BinaryRoot } from '../workers/protocol.ts';
 
 export interface NamesOptions {
   /** Undefined where nobody knows them: every name is then a place. */

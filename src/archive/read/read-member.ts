@@ -3,11 +3,11 @@
  * is for the caller to say.
  */
 import { corrupt, refuse } from '../errors.ts';
-import { containerFor, type Container } from '../format/container.ts';
+import type { Container } from '../format/container.ts';
 import { digestOf } from '../format/record.ts';
-import type { Answer } from '../workers/protocol.ts';
+import type { Answer, FilePiece, Sealed, UnpackJob, UnpackReply, UnpackSetup } from '../workers/protocol.ts';
 import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
-import type { FilePiece, Sealed, UnpackJob, UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
+import { containerFor } from '../format/containers.ts';
 
 /** Takes what is read, and adds to the reply what it has made of it. */
 export interface Taker {

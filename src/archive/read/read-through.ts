@@ -2,32 +2,23 @@
  * Reading an archive from its first byte to its last, with every check that needs no disk. The jobs of the pool make of it what
  * they like: `unpack` writes files, `list` only tells of them. So what the one refuses here, the other refuses too.
  */
-import { createByteReader, type ByteReader } from './byte-reader.ts';
-import { createCrew, type Crew } from '../workers/crew.ts';
+import { createByteReader } from './byte-reader.ts';
+import { createCrew } from '../workers/crew.ts';
 import { corrupt, memoryFault } from '../errors.ts';
 import { unpackForeign } from './read-foreign.ts';
-import { containerFor } from '../format/container.ts';
 import type { TrailerRecord } from '../format/record.ts';
 import { checkSeal } from './ledger.ts';
-import { createMemory, type Memory } from '../workers/buffer-pool.ts';
+import { createMemory } from '../workers/buffer-pool.ts';
 import type { Pool } from '../workers/pool.ts';
 import { unpackSealed } from './read-own.ts';
 import { beginsWithFrame } from './split-archive.ts';
 import { stoppable } from '../../async/stoppable.ts';
-import { createTally, type Tally } from './tally.ts';
+import { createTally } from './tally.ts';
 import type { UnpackOptions } from '../types.ts';
-import type { UnpackReply, UnpackSetup } from '../unpack/unpack-member.ts';
-
-/** What the paths of one run share. */
-export interface Run {
-  reader: ByteReader;
-  memory: Memory;
-  crew: Crew;
-  tally: Tally;
-  setup: UnpackSetup;
-  /** Counts what a job has unpacked. @throws CacheError ARCHIVE_LIMIT */
-  add: (reply: UnpackReply) => void;
-}
+import type { Run } from './run.ts';
+import type { UnpackSetup } from '../workers/protocol.ts';
+import { containerFor } from '../format/containers.ts';
+import { binary } from '../format/binary-string.ts';
 
 /** An archive whose bytes have all come and hold. */
 export interface ReadArchive {
@@ -112,8 +103,4 @@ export function setupOf({ roots, limits }: Pick<UnpackOptions, 'roots' | 'limits
     maxFiles: limits.maxFiles,
     maxBytes: limits.maxBytes,
   };
-}
-
-function binary(text: string): string {
-  return Buffer.from(text).toString('latin1');
 }

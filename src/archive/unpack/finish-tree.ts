@@ -4,23 +4,10 @@
  */
 import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
 import { refuse, writeFault } from '../errors.ts';
-import { fsPath } from '../format/tar-header.ts';
-import { nameOf, type BinaryRoot } from '../read/entry-names.ts';
-import { toSeconds, type Link, type Settling } from './unpack-member.ts';
-import type { Answer } from '../workers/protocol.ts';
-
-export interface SettleJob {
-  type: 'settle';
-  roots: readonly BinaryRoot[];
-  hardlinks?: Link[];
-  symlinks?: Link[];
-  /** Directories, and files that were written in pieces: their modes. Deepest first. */
-  modes?: Settling[];
-  /** The same: their times. */
-  times?: Settling[];
-}
-
-export type SettleReply = Record<string, never>;
+import { nameOf } from '../read/entry-names.ts';
+import { toSeconds } from './unpack-member.ts';
+import type { Answer, BinaryRoot, Link, SettleJob, SettleReply } from '../workers/protocol.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 export function settle(job: SettleJob): Answer<SettleReply> {
   const { roots, hardlinks = [], symlinks = [], modes = [], times = [] } = job;

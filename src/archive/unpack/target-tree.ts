@@ -5,15 +5,9 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../../errors.ts';
 import { limit, refuse, takenFault, writeFault } from '../errors.ts';
-import { fsPath } from '../format/tar-header.ts';
-import {
-  checkedName,
-  leadsToRoot,
-  linkedPlace,
-  outside,
-  placeOf,
-  type BinaryRoot,
-} from '../read/entry-names.ts';
+import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from '../read/entry-names.ts';
+import type { BinaryRoot } from '../workers/protocol.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 /** Names are binary strings as they stand in the archive, places are absolute. All methods throw CacheError ARCHIVE_REFUSED, … */
 export interface Tree {

@@ -5,97 +5,14 @@
  */
 import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
 import { writeFault } from '../errors.ts';
-import { fsPath, paddedLength } from '../format/tar-header.ts';
-import type { BinaryRoot } from '../read/entry-names.ts';
+import { paddedLength } from '../format/tar-header.ts';
 import { createMemberReader, symlinkTarget, type MemberReader } from '../read/read-member.ts';
 import type { ReadEntry } from '../read/tar-entries.ts';
 import { createTree, IMPLIED_MODE } from './target-tree.ts';
 import { isInWasm, wasm } from '../wasm/instance.ts';
 import type { FileContent } from '../wasm/entry-table.ts';
-import type { Compression } from '../types.ts';
-
-/** The same in all jobs of a run. */
-export interface UnpackSetup {
-  roots: readonly BinaryRoot[];
-  maxPathBytes: number;
-  maxFiles: number;
-  maxBytes: number;
-}
-
-export interface UnpackJob {
-  type: 'unpack';
-  setup: UnpackSetup;
-  /** Tar, or a member with its frame. Their memory moves to the worker, and comes back with the reply. */
-  bytes: Uint8Array<ArrayBuffer>;
-  /** Where what counts of it ends. @default all of it */
-  length?: number;
-  /** Absent: tar that others wrote. */
-  sealed?: Sealed;
-  /** Absent: the tar is entries; the content of the last one may go on in jobs of its own. */
-  piece?: FilePiece;
-}
-
-export interface Sealed {
-  compression: Compression;
-  record: Uint8Array;
-  /** Where the body begins. Without a frame the digest is not checked here: it stands in the index. */
-  frameLength: number;
-  tarLength: number;
-}
-
-export interface FilePiece {
-  /** Absolute, binary string; an earlier job has made it. */
-  target: string;
-  offset: number;
-  /** Bytes of the file; padding may follow them. */
-  length: number;
-}
-
-export interface UnpackReply {
-  /** The job's, to be filled again. */
-  memory: ArrayBuffer;
-  /** Of a sealed member. */
-  digest: Uint8Array;
-  /** Name of the first entry; empty when there is none. */
-  firstPath: string;
-  /** Files, directories and links. */
-  entries: number;
-  /** Bytes of file content written. */
-  bytes: number;
-  /** Whether the tar ended in this slice. */
-  ended: boolean;
-  directories: Settling[];
-  hardlinks: Link[];
-  symlinks: Link[];
-  /** The last file, when its content goes on. */
-  open?: OpenFile;
-}
-
-/** What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary string. */
-export interface Settling {
-  target: string;
-  mode: number;
-  mtimeUs: number;
-  /** Of the job it comes from, in an archive that others wrote: of two entries of one directory the later counts. */
-  order?: number;
-}
-
-export interface Link {
-  target: string;
-  /** Of a hard link absolute, of a symlink as it is in the archive; binary string. */
-  to: string;
-  mtimeUs: number;
-}
-
-export interface OpenFile {
-  path: string;
-  target: string;
-  size: number;
-  mode: number;
-  mtimeUs: number;
-  /** Bytes written so far. */
-  written: number;
-}
+import type { UnpackSetup, FilePiece, UnpackReply } from '../workers/protocol.ts';
+import { fsPath } from '../format/binary-string.ts';
 
 /** Absolute seconds: half a microsecond more, because old libuv cuts to microseconds what floating point made a little less. */
 export function toSeconds(mtimeUs: number): number | string {

@@ -4,11 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import { createPool, type Pool } from '../workers/pool.ts';
-import { readThrough, type ReadArchive, type Run } from '../read/read-through.ts';
-import type { SettleJob } from './finish-tree.ts';
-import { lastOfEach, refuseTwice } from '../read/tally.ts';
+import { readThrough, type ReadArchive } from '../read/read-through.ts';
 import type { UnpackOptions, UnpackSummary } from '../types.ts';
-import type { Settling } from './unpack-member.ts';
+import type { Run } from '../read/run.ts';
+import type { Settling, SettleJob } from '../workers/protocol.ts';
+import { refuseTwice } from './same-names.ts';
+import { lastOfEach } from './finish-order.ts';
 
 /** Workers for one archive. */
 export interface Unpacker {

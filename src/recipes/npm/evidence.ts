@@ -1,7 +1,7 @@
 import type { Packages } from './lockfile.ts';
-import type { Host } from './optional.ts';
 import type { Scope } from './scope.ts';
 import type { Settings } from './settings.ts';
+import type { Platform } from '../support/runtime.ts';
 
 /** What a tree is judged by. */
 export interface Evidence {
@@ -30,4 +30,10 @@ export function isCopied({ packages, scope, settings }: Evidence, location: stri
   return (
     settings.installLinks && packages.get(location)?.link === true && !scope.graph.isWorkspaceLink(location)
   );
+}
+
+export interface Host {
+  platform: Platform;
+  /** e.g. `20.19.0`; undefined when the node on PATH is not the one that runs this. */
+  nodeVersion: string | undefined;
 }

@@ -5,15 +5,9 @@
  * script, which may fail, or it is there only for one of those.
  */
 import type { Platform } from '../support/runtime.ts';
-import type { Evidence } from './evidence.ts';
+import type { Evidence, Host } from './evidence.ts';
 import type { Edge } from './graph.ts';
 import type { Package } from './lockfile.ts';
-
-export interface Host {
-  platform: Platform;
-  /** e.g. `20.19.0`; undefined when the node on PATH is not the one that runs this. */
-  nodeVersion: string | undefined;
-}
 
 /** @param missing locations of optional packages @returns those of them that npm may have left out */
 export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set<string> {

@@ -8,9 +8,10 @@ import { CacheError } from '../../errors.ts';
 import type { LinkedAbort } from '../../async/abort.ts';
 import type { OpenEntry } from '../store.ts';
 import type { Connection } from './connection/connection.ts';
-import { inspect, TransferError } from './errors/classify.ts';
+import { TransferError } from './errors/classify.ts';
 import { getRange, isMissing, lookUpEmpty, type RangeAnswer } from './objects/objects.ts';
 import { PartBuffer } from '../../async/part-buffer.ts';
+import { inspect } from './errors/inspect.ts';
 
 export interface DownloadOptions {
   signal: AbortSignal;

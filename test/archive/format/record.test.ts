@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { containerFor } from '../../../src/archive/format/container.ts';
 import {
   decodeRecord,
   digestOf,
@@ -11,6 +10,7 @@ import {
   type Unsealed,
 } from '../../../src/archive/format/record.ts';
 import { COMPRESSIONS } from '../unpacking.ts';
+import { containerFor } from '../../../src/archive/format/containers.ts';
 
 const DIGEST = Buffer.alloc(32, 7);
 const PIECE = {

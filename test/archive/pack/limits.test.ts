@@ -1,8 +1,9 @@
 /** What a restore would keep until the end of an archive is bounded, so packing stops at the same bounds. */
 import { describe, expect, it } from 'vitest';
 import { createPackLimits, type PackLimits } from '../../../src/archive/pack/limits.ts';
-import { S_IFDIR, S_IFLNK, S_IFREG, SHARED } from '../../../src/archive/pack/walk.ts';
 import { LIMITS } from '../unpacking.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG } from '../../../src/archive/pack/stat.ts';
+import { SHARED } from '../../../src/archive/workers/protocol.ts';
 
 const MIB = 1024 * 1024;
 const TOO_MUCH = expect.objectContaining({ code: 'ARCHIVE_LIMIT' });

@@ -19,11 +19,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../../../src/archive/format/record.ts';
-import { containerFor } from '../../../src/archive/format/container.ts';
 import type { PackProgress } from '../../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../../support/tree.ts';
 import { noise, packBytes, SEAL, startPacking } from '../packing.ts';
 import { COMPRESSIONS, LIMITS, ROOT, temporaryDir, unpackBytes } from '../unpacking.ts';
+import { containerFor } from '../../../src/archive/format/containers.ts';
 
 const EXPECTED = { keyDigest: SEAL.keyDigest, recipe: SEAL.recipe, runtime: SEAL.runtime };
 const MEBIBYTE = 1024 * 1024;

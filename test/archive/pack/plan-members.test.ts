@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { headerLength, paddedLength } from '../../../src/archive/format/tar-header.ts';
-import type { SourceEntry } from '../../../src/archive/pack/source-tree.ts';
-import { ENTRY_FIELDS, planMembers, type MemberPlan } from '../../../src/archive/pack/plan-members.ts';
+import { planMembers } from '../../../src/archive/pack/plan-members.ts';
 import { inSections } from '../../../src/archive/pack/order-entries.ts';
+import { type SourceEntry, ENTRY_FIELDS, type MemberPlan } from '../../../src/archive/workers/protocol.ts';
 
 const LENGTH = 64 * 1024;
 

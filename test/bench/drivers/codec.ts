@@ -4,9 +4,8 @@
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { createGunzip, createGzip, gunzipSync, gzipSync, constants } from 'node:zlib';
-import { createCompressor } from '../../../src/archive/format/compress.ts';
-import { createDecompressor } from '../../../src/archive/format/decompress.ts';
 import { gzipContainer } from '../../../src/archive/format/gzip.ts';
+import { createCompressor, createDecompressor } from '../../../src/archive/format/zstd-one-shot.ts';
 
 export interface CodecJob {
   operation: 'deflate' | 'inflate';

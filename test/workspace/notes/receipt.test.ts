@@ -18,8 +18,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathOf } from '../../support/programs.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readReceipt, removeReceipts, RECEIPT, writeReceipts } from '../../../src/workspace/notes/receipt.ts';
-import type { Receipt } from '../../../src/workspace/types.ts';
+import {
+  readReceipt,
+  removeReceipts,
+  RECEIPT,
+  writeReceipts,
+  type Receipt,
+} from '../../../src/workspace/notes/receipt.ts';
 
 const MAIN = 'node_modules';
 const OTHER = 'packages/a/node_modules';

@@ -11,10 +11,11 @@ import { guardAnswers } from './guard-responses.ts';
 import { CredentialProcesses } from './credential-process.ts';
 import { describeFailure, isRedirect, noCredentials } from '../errors/describe-failure.ts';
 import { notS3, where, type FailureContext } from '../errors/context.ts';
-import { inspect, Retry } from '../errors/classify.ts';
 import type { Patience } from './patience.ts';
 import { completeSettings, isRegion, type ConnectionOptions, type Settings } from './settings.ts';
 import { createTransport, type Transport } from './transport.ts';
+import { inspect } from '../errors/inspect.ts';
+import { Retry } from '../errors/retry.ts';
 
 /** What a request is for: names it in errors. */
 export interface Purpose {

@@ -1,6 +1,6 @@
 /** What every description of a failure needs: what was being done, and how to say where. */
 import { CacheError, redact } from '../../../errors.ts';
-import { inspect, type Inspected } from './classify.ts';
+import { inspect, type Inspected } from './inspect.ts';
 
 /** Where settings with several sources came from, or would: a variable, or an entry of a profile. */
 export interface SettingNames {

@@ -5,8 +5,8 @@
 import { CacheError, systemCode } from '../../../errors.ts';
 import { foreignServer, refusal, trouble } from './service-errors.ts';
 import { oneLine, sanitized, type FailureContext } from './context.ts';
-import { inspect, type Inspected } from './classify.ts';
 import { networkFailure } from './network-errors.ts';
+import { inspect, type Inspected } from './inspect.ts';
 
 /** Turns whatever a request threw into a `CacheError`; a `CacheError` passes through. */
 export function describeFailure(error: unknown, context: FailureContext): CacheError {

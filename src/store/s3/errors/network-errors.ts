@@ -1,7 +1,8 @@
 /** Failures on the way to the service: no answer, or none that is HTTP. */
 import { CacheError, systemCode } from '../../../errors.ts';
 import { notS3, sanitized, where, type FailureContext } from './context.ts';
-import { classify, isGarbledTls, type Inspected } from './classify.ts';
+import { classify, isGarbledTls } from './classify.ts';
+import type { Inspected } from './inspect.ts';
 
 export function networkFailure(
   seen: Inspected,

@@ -1,7 +1,8 @@
 /** Failures that the service itself declares, and answers of servers that are not S3. */
 import { CacheError } from '../../../errors.ts';
 import { code, notS3, oneLine, sanitized, where, type FailureContext } from './context.ts';
-import { classify, type Inspected } from './classify.ts';
+import { classify } from './classify.ts';
+import type { Inspected } from './inspect.ts';
 
 export function foreignServer(
   seen: Inspected,

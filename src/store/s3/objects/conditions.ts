@@ -3,8 +3,8 @@
  * refuse an ETag that they gave themselves, as a rule that of an object of several parts. Whoever is refused looks again:
  * where the same object is still there, the server cannot use this condition.
  */
-import { inspect } from '../errors/classify.ts';
 import type { ObjectInfo } from './objects.ts';
+import { inspect } from '../errors/inspect.ts';
 
 /** Whether it is the object that was named. Every decision about "the same object" is made here. */
 export function isSameObject(present: ObjectInfo, etag: string): boolean {

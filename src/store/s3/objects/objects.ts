@@ -5,7 +5,8 @@ import type { EntryInfo } from '../../store.ts';
 import { foreignEncoding } from '../connection/guard-responses.ts';
 import type { Connection } from '../connection/connection.ts';
 import { notS3 } from '../errors/context.ts';
-import { inspect, TransferError } from '../errors/classify.ts';
+import { TransferError } from '../errors/classify.ts';
+import { inspect } from '../errors/inspect.ts';
 
 /** Metadata that holds an entry's `writeId`; not among what callers see as metadata. */
 export const WRITE_ID = 'write-id';

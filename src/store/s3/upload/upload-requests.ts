@@ -12,8 +12,8 @@ import {
 import { withinTime, type LinkedAbort } from '../../../async/abort.ts';
 import { isSameObject, refusesCondition } from '../objects/conditions.ts';
 import type { Connection } from '../connection/connection.ts';
-import { inspect } from '../errors/classify.ts';
 import { isMissing, lookUp, plainEtag, ReplacedError, type ObjectInfo } from '../objects/objects.ts';
+import { inspect } from '../errors/inspect.ts';
 
 export interface UploadRequestsOptions {
   signal: AbortSignal;

@@ -11,10 +11,11 @@ import { withinTime } from '../../../async/abort.ts';
 import type { WriteOptions, WriteOutcome } from '../../store.ts';
 import { isSameObject } from '../objects/conditions.ts';
 import type { Connection } from '../connection/connection.ts';
-import { classify, inspect } from '../errors/classify.ts';
+import { classify } from '../errors/classify.ts';
 import { lookUp, plainEtag, WRITE_ID, type ObjectInfo } from '../objects/objects.ts';
 import { UploadRequests } from './upload-requests.ts';
 import { UploadSource } from './upload-source.ts';
+import { inspect } from '../errors/inspect.ts';
 
 export interface UploadOptions extends WriteOptions {
   body: AsyncIterable<Uint8Array>;

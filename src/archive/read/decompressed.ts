@@ -1,0 +1,39 @@
+/** Decompresses a stream that others wrote. */
+import type { Compression } from '../types.ts';
+import { Readable } from 'node:stream';
+import { systemCode } from '../../errors.ts';
+import { truncated, codecFault } from '../errors.ts';
+import * as zlib from 'node:zlib';
+
+/** Large enough that the thread that decompresses is not woken for every page. */
+const CHUNK = 1024 * 1024;
+
+export async function* decompressed(
+  source: AsyncIterable<Buffer>,
+  compression: Compression,
+): AsyncGenerator<Buffer> {
+  if (compression === 'none') return yield* source;
+  const decoder = createDecoder(compression);
+  const input = Readable.from(source, { objectMode: false, highWaterMark: CHUNK });
+  input.on('error', (error) => decoder.destroy(error));
+  try {
+    for await (const chunk of input.pipe(decoder)) yield chunk as Buffer;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'Z_BUF_ERROR' || (error as Error).message === 'unexpected end of file')
+      throw truncated('within its compressed data', error);
+    throw codecFault(error);
+  } finally {
+    input.destroy();
+    decoder.destroy();
+  }
+}
+
+function createDecoder(compression: 'gzip' | 'zstd'): zlib.Gunzip {
+  const { createZstdDecompress } = zlib as unknown as { createZstdDecompress: typeof zlib.createGunzip };
+  try {
+    return (compression === 'gzip' ? zlib.createGunzip : createZstdDecompress)({ chunkSize: CHUNK });
+  } catch (error) {
+    throw codecFault(error);
+  }
+}
