@@ -46,7 +46,7 @@ const shared = [
   'compiled/elf-header.ts',
   'completion/project-recipes.ts',
   'files/home.ts',
-  'files/read-failure.ts',
+  'files/read-errors.ts',
   'files/read-small-file.ts',
   'recipes/npm/lockfile.ts',
   'recipes/npm/settings.ts',

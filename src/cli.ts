@@ -8,7 +8,7 @@ import type { Outcome } from './session/outcome.ts';
 import { loadConfig, readEnvironment, type Config } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
 import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
-import { isOutOfFiles, MORE_FILES_HINT } from './files/read-failure.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from './files/read-errors.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';

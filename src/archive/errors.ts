@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
-import { MORE_FILES_HINT } from '../files/read-failure.ts';
+import { MORE_FILES_HINT } from '../files/read-errors.ts';
 
 /** @param what completes "The archive holds …" */
 export function corrupt(what: string, cause?: unknown): CacheError {
@@ -53,7 +53,7 @@ export function folded(path: string): CacheError {
  * alone. Any other error is returned as it is.
  * @param error of zlib, zstd or whoever fed them
  */
-export function codecFault(error: unknown): unknown {
+export function codecError(error: unknown): unknown {
   const code = systemCode(error) ?? '';
   if (NO_CODEC_MEMORY.has(code)) return outOfMemory(error);
   if (code === 'ZSTD_error_frameParameter_windowTooLarge')
@@ -85,7 +85,7 @@ export function outOfMemory(cause: unknown): CacheError {
 }
 
 /** The same of a buffer that could not be had; every other error as it is. */
-export function memoryFault(error: unknown): unknown {
+export function memoryError(error: unknown): unknown {
   return error instanceof RangeError && /allocation failed|out of memory/i.test(error.message)
     ? outOfMemory(error)
     : error;
@@ -97,7 +97,7 @@ export function memoryFault(error: unknown): unknown {
  * @param place that is taken, as errors of `node:fs` have it; undefined where they do not tell
  * @param why completes "entry NAME …"
  */
-export function takenFault(path: string, place: unknown, why: string): CacheError {
+export function takenError(path: string, place: unknown, why: string): CacheError {
   if (typeof place !== 'string') return refuse(path, why);
   try {
     // As UTF-8, like the paths in errors: what is none of it is lost on both sides.
@@ -108,14 +108,14 @@ export function takenFault(path: string, place: unknown, why: string): CacheErro
 }
 
 /** What a failed write says: about the disk, this user's rights, or a name that was there before. */
-export function writeFault(path: string, error: unknown): Error {
+export function writeError(path: string, error: unknown): Error {
   const code = systemCode(error);
   if (error instanceof CacheError || code === undefined)
     return error instanceof Error ? error : new Error(String(error));
   switch (code) {
     case 'EEXIST': {
       const { dest, path: place } = error as { dest?: unknown; path?: unknown };
-      return takenFault(path, dest ?? place, 'is there twice');
+      return takenError(path, dest ?? place, 'is there twice');
     }
     case 'ENOTDIR':
     case 'EISDIR':

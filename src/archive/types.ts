@@ -113,7 +113,7 @@ export interface UnpackSummary extends ArchiveSummary {
   /** What an install took, seconds; 0 when unknown. */
   installSeconds: number;
   /** Whether the archive was in our own format, every digest checked. */
-  sealed: boolean;
+  isOurs: boolean;
 }
 
 /** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config/config.ts. */

@@ -1,10 +1,10 @@
 /** Entry of a worker thread: hands each job to its handler and sends back what it answers. */
 import { parentPort } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
-import { memoryFault } from './errors.ts';
+import { memoryError } from './errors.ts';
 import { lookAgain } from './pack/look-again.ts';
 import { createMemberPacker } from './pack/pack-member.ts';
-import { settle } from './unpack/finish-tree.ts';
+import { finishTree } from './unpack/finish-tree.ts';
 import type { MemberReader } from './read/read-member.ts';
 import { createMemberUnpacker } from './unpack/unpack-member.ts';
 import { walk } from './pack/walk.ts';
@@ -36,13 +36,13 @@ function handle(job: Job): Answer<Replies[keyof Replies]> {
     case 'unpack':
       unpackMember ??= createMemberUnpacker(job.setup);
       return unpackMember(job);
-    case 'settle':
-      return settle(job);
+    case 'finish':
+      return finishTree(job);
   }
 }
 
 function describe(thrown: unknown): Extract<Response, { failure: unknown }>['failure'] {
-  const error = memoryFault(thrown);
+  const error = memoryError(thrown);
   if (error instanceof CacheError)
     return {
       code: error.code,

@@ -6,7 +6,7 @@ import { isConfirmed, isUseless } from '../session/in-place.ts';
 import { install, type InstallOptions } from '../session/install.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
-import { settleLeftovers } from '../session/place.ts';
+import { recoverLeftovers } from '../session/place.ts';
 import { restore } from './restore.ts';
 import { save } from './save.ts';
 import { entryUrl, type Session, whyOff } from '../session/session.ts';
@@ -126,7 +126,7 @@ async function lookInPlace(session: Session, recipe: Recipe): Promise<InPlace> {
     if (subject === undefined || !(await isConfirmed(session.config, subject))) return { type: 'absent' };
     if (!(await verifyHere(session, subject)).ok) return { type: 'broken' };
     await withDeadline(session, `Clearing up for ${recipe.name}`, (signal) =>
-      settleLeftovers(session, subject, signal),
+      recoverLeftovers(session, subject, signal),
     );
     return { type: 'ready', key: subject.key };
   } catch (error) {

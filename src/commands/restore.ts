@@ -14,8 +14,8 @@ import { confirm, isInPlace, restoredOrigin } from '../session/in-place.ts';
 import type { OutcomeDetail, Work } from '../session/outcome.ts';
 import { type Older, olderEntries } from '../session/older-entries.ts';
 import { requireStoreApart } from '../session/overlap.ts';
-import { place, type Placed, type Preparation, prepare, settleLeftovers } from '../session/place.ts';
-import { isEntryFault, readEntry } from '../session/reading.ts';
+import { place, type Placed, type Preparation, prepare, recoverLeftovers } from '../session/place.ts';
+import { isEntryError, readEntry } from '../session/reading.ts';
 import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { signer } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
@@ -60,7 +60,7 @@ export async function restore(
 async function leaveInPlace(session: Session, subject: Subject): Promise<OutcomeDetail> {
   const { recipe, key } = subject;
   await withDeadline(session, `Restoring ${recipe.name}`, (signal) =>
-    settleLeftovers(session, subject, signal),
+    recoverLeftovers(session, subject, signal),
   );
   const elsewhere = recipe.lookElsewhere?.(subject.project);
   if (elsewhere !== undefined) {
@@ -113,7 +113,7 @@ async function restoreFrom(restoring: Restoring, exact: OpenEntry | undefined): 
   session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
   const base = options.fallback === true ? await restoreFallback(restoring) : undefined;
   if (base !== undefined) return base;
-  await settleLeftovers(session, subject, signal);
+  await recoverLeftovers(session, subject, signal);
   const advice = recipe.advice?.(subject.project);
   if (advice !== undefined) session.emit({ type: 'warning', ...advice });
   return { type: 'miss', key, url: store.url(key) };
@@ -154,7 +154,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   const { recipe, project, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
-  const settle = async (placed: Placed, { info, from }: OpenEntry): Promise<OutcomeDetail> => {
+  const accept = async (placed: Placed, { info, from }: OpenEntry): Promise<OutcomeDetail> => {
     session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
     const verified = await verify(subject, restoring.signal);
     if (!verified.ok) {
@@ -172,7 +172,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
     const { installSeconds } = placed;
     return { type: 'restored', from, ...work(placed, began), installSeconds, ...where };
   };
-  const outcome = await placeEntry({ ...restoring, digest: subject.digest }, entry, settle);
+  const outcome = await placeEntry({ ...restoring, digest: subject.digest }, entry, accept);
   return outcome === 'deleted' ? missAfterAll(restoring) : outcome;
 }
 
@@ -195,7 +195,7 @@ async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | un
       const outcome = await restoreOlder({ ...restoring, preparation }, candidate);
       if (outcome !== undefined) return outcome;
     } catch (error) {
-      if (verifyKey === undefined || !isEntryFault(error)) throw error;
+      if (verifyKey === undefined || !isEntryError(error)) throw error;
       session.emit({ type: 'warning', message: `${candidate.info.key} is no base: ${error.message}` });
     } finally {
       preparation.close();
@@ -219,14 +219,14 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   const where = { key: older.info.key, url: store.url(older.info.key) };
   session.emit({ type: 'step', text: `Falling back to ${where.url}` });
   const began = performance.now();
-  const settle = async (placed: Placed, { from }: OpenEntry): Promise<OutcomeDetail> => ({
+  const accept = async (placed: Placed, { from }: OpenEntry): Promise<OutcomeDetail> => ({
     type: 'fallback',
     from,
     wanted: key,
     ...work(placed, began),
     ...where,
   });
-  const outcome = await placeEntry({ ...restoring, digest: older.digest }, entry, settle);
+  const outcome = await placeEntry({ ...restoring, digest: older.digest }, entry, accept);
   return outcome === 'deleted' ? undefined : outcome;
 }
 
@@ -234,7 +234,7 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
 function placeEntry(
   restoring: Restoring & { digest: string },
   opened: OpenEntry,
-  settle: (placed: Placed, entry: OpenEntry) => Promise<OutcomeDetail>,
+  accept: (placed: Placed, entry: OpenEntry) => Promise<OutcomeDetail>,
 ): Promise<OutcomeDetail | 'deleted'> {
   let { preparation } = restoring;
   return readEntry(restoring, opened, async (entry) => {
@@ -249,7 +249,7 @@ function placeEntry(
     }
     try {
       return await rejectingFaulty(restoring, entry, () =>
-        place({ ...restoring, preparation }, entry, (placed) => settle(placed, entry)),
+        place({ ...restoring, preparation }, entry, (placed) => accept(placed, entry)),
       );
     } finally {
       preparation.close();
@@ -284,7 +284,7 @@ async function rejectingFaulty<T>(
     return await work();
   } catch (error) {
     // A damaged copy says nothing about its original.
-    if (entry.dropCopy !== undefined || !isEntryFault(error)) throw error;
+    if (entry.dropCopy !== undefined || !isEntryError(error)) throw error;
     const { code, message, hint, cause } = error;
     const evicted = await reject(restoring, entry.info, { reason: message });
     throw new CacheError(code, `${message}${evicted}`, { ...(hint === undefined ? {} : { hint }), cause });

@@ -1,4 +1,4 @@
-import { isNullDevice, isOutOfFiles, MORE_FILES_HINT, readFailure } from '../files/read-failure.ts';
+import { isNullDevice, isOutOfFiles, MORE_FILES_HINT, readError } from '../files/read-errors.ts';
 import { readSmallFile } from '../files/read-small-file.ts';
 import { systemCode } from '../errors.ts';
 import { EnvSyntaxError, type EnvLine, parseEnv } from './parse-env.ts';
@@ -34,7 +34,7 @@ export function readEnvFile(path: string): EnvFile {
     if (code === 'ENOENT' || code === 'ENOTDIR') return NO_FILE;
     if (code === 'ENOTREG' && isNullDevice(path)) return NO_FILE;
     const hint = isOutOfFiles(error) ? MORE_FILES_HINT : 'Make it a readable text file, or remove it.';
-    throw invalid(`${path} ${readFailure(error)}`, hint, error);
+    throw invalid(`${path} ${readError(error)}`, hint, error);
   }
   const values: Record<string, string> = {};
   const lines: Record<string, number> = {};

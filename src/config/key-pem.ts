@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { systemCode } from '../errors.ts';
-import { readFailure } from '../files/read-failure.ts';
+import { readError } from '../files/read-errors.ts';
 import { readSmallText } from '../files/read-small-file.ts';
 import { invalid, type Variables } from './values.ts';
 
@@ -20,7 +20,7 @@ export function pem(env: Variables, name: string, projectDir: string): string | 
     key = readSmallText(path, { maxBytes: MAX_KEY_BYTES });
   } catch (error) {
     // Without the cause: it repeats the value, which may be a key.
-    if (IS_THERE.includes(systemCode(error))) throw invalid(`${name}: ${path} ${readFailure(error)}`, hint);
+    if (IS_THERE.includes(systemCode(error))) throw invalid(`${name}: ${path} ${readError(error)}`, hint);
   }
   if (key?.includes('-----BEGIN') === true) return key;
   throw invalid(`${name} is neither a PEM key nor a readable file that holds one`, hint);

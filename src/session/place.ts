@@ -65,13 +65,13 @@ export interface Placed {
 }
 
 /**
- * Unpacks an entry into staging, commits it, and then lets `settle` verify it and write the receipts, while nobody else may
+ * Unpacks an entry into staging, commits it, and then lets `accept` verify it and write the receipts, while nobody else may
  * restore the same targets. Until the commit nothing of them is touched.
  */
 export async function place<T>(
   { session, hold, subject, preparation, signal, digest }: Placing,
   entry: OpenEntry,
-  settle: (placed: Placed) => Promise<T>,
+  accept: (placed: Placed) => Promise<T>,
 ): Promise<T> {
   const { recipe, project } = subject;
   const [unpacker, { openStaging }] = await Promise.all([preparation.unpacker, preparation.staging]);
@@ -100,7 +100,7 @@ export async function place<T>(
     await staging.commit(targets);
     // Nothing is left of what an installer has begun. One that has started us goes on.
     if (hold?.marked === 'left') hold.unmark();
-    return await settle({ ...summary, targets, needs: needsIn(entry.metadata) });
+    return await accept({ ...summary, targets, needs: needsIn(entry.metadata) });
   } finally {
     session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
     await staging.close();
@@ -108,7 +108,7 @@ export async function place<T>(
 }
 
 /** Finishes or clears what a run that was killed left behind, if there is anything. */
-export async function settleLeftovers(
+export async function recoverLeftovers(
   session: Session,
   subject: Subject,
   signal: AbortSignal,

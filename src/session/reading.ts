@@ -13,7 +13,7 @@ const ENTRY_FAULTS: readonly ErrorCode[] = [
   'ARCHIVE_UNTRUSTED',
 ];
 
-export function isEntryFault(error: unknown): error is CacheError {
+export function isEntryError(error: unknown): error is CacheError {
   return error instanceof CacheError && ENTRY_FAULTS.includes(error.code);
 }
 
@@ -47,7 +47,7 @@ export async function readEntry<T>(
     if (error instanceof CacheError && error.code === 'STORE_REPLACED') {
       const why = entry.dropCopy === undefined ? `${url} was replaced while being read` : error.message;
       session.emit({ type: 'step', text: `${why}: starting again` });
-    } else if (entry.dropCopy !== undefined && isEntryFault(error)) {
+    } else if (entry.dropCopy !== undefined && isEntryError(error)) {
       await entry.dropCopy();
       const message = `The local copy of ${url} is not used: ${error.message}`;
       session.emit({ type: 'warning', message, hint: 'Its original is read in its place.' });

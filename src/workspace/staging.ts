@@ -17,7 +17,7 @@ import { recover, runName } from './commit/recovery.ts';
 import type { Staging, StagingOptions } from './types.ts';
 
 /**
- * Takes hold of the targets: waits for another restore of them, settles what dead ones have left, makes room for the new trees.
+ * Takes hold of the targets: waits for another restore of them, recovers from what dead ones have left, and makes room for the new trees.
  * @throws CacheError TARGET_BUSY, TARGET_REFUSED, TARGET_UNWRITABLE, DISK_FULL; the signal's reason
  */
 export async function openStaging(options: StagingOptions): Promise<Staging> {
@@ -40,7 +40,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
 }
 
 /**
- * Settles what dead runs have left, if anything, without staging anything: for runs that find no entry to restore. Makes nothing
+ * Recovers from what dead runs have left, if anything, without staging anything: for runs that find no entry to restore. Makes nothing
  * where there is nothing, and does nothing where another run is at work.
  */
 export async function clearLeftovers(options: StagingOptions): Promise<void> {
@@ -67,7 +67,7 @@ class Run implements Staging {
   /** Made for the home and the bays. */
   readonly #parents: string[];
   /** Neither committed nor undone: the next run needs what is staged. */
-  #unsettled = false;
+  #isHalfDone = false;
   #closing: Promise<void> | undefined;
 
   constructor(layout: Layout, { lease, parents }: HeldHome, options: StagingOptions) {
@@ -137,24 +137,24 @@ class Run implements Staging {
       if (journal.trees.some(({ moves }) => moves.some(({ doomed }) => doomed))) {
         prepareToFinish(trees);
         writeJournal(this.#homeRun, { ...journal, phase: 'forward' });
-        this.#unsettled = true;
+        this.#isHalfDone = true;
       }
     } catch (error) {
       this.#takeBack(trees, parents);
       throw error;
     }
-    if (this.#unsettled) await finish(trees);
+    if (this.#isHalfDone) await finish(trees);
     removeJournal(this.#homeRun);
-    this.#unsettled = false;
+    this.#isHalfDone = false;
   }
 
   #takeBack(trees: readonly Tree[], parents: readonly string[]): void {
-    this.#unsettled = true;
+    this.#isHalfDone = true;
     unmark(trees);
     undo(trees);
     removeParents(parents);
     removeJournal(this.#homeRun);
-    this.#unsettled = false;
+    this.#isHalfDone = false;
   }
 
   async #clear(): Promise<void> {
@@ -163,7 +163,7 @@ class Run implements Staging {
     // The home last: it is by the home that the next run sees that there is something to clear.
     const bays = [...others, home];
     const left: string[] = [];
-    if (!this.#unsettled) {
+    if (!this.#isHalfDone) {
       for (const bay of bays) {
         const run = join(bay, runName(this.#lease.id));
         const { onWarning } = this.#options;

@@ -47,11 +47,11 @@ type Parts = (RawEntry | Buffer)[];
 function forms(parts: Parts): { form: string; bytes: Buffer; compression: 'gzip' | 'none' }[] {
   const tar = rawTar(...parts);
   const { entries, firstPath } = readableEntries(tar);
-  const sealed = forge(asMembers(tar, entries, firstPath), { compression: 'gzip' });
+  const isOurs = forge(asMembers(tar, entries, firstPath), { compression: 'gzip' });
   return [
     { form: 'foreign', bytes: tar, compression: 'none' },
     { form: 'foreign, gzip', bytes: gzipSync(tar), compression: 'gzip' },
-    { form: 'ours, forged', bytes: sealed, compression: 'gzip' },
+    { form: 'ours, forged', bytes: isOurs, compression: 'gzip' },
   ];
 }
 

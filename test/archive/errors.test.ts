@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { codecFault, memoryFault, writeFault } from '../../src/archive/errors.ts';
-import { settle } from '../../src/archive/unpack/finish-tree.ts';
+import { codecError, memoryError, writeError } from '../../src/archive/errors.ts';
+import { finishTree } from '../../src/archive/unpack/finish-tree.ts';
 import { temporaryDir } from './unpacking.ts';
 
 const systemError = (code: string, fields: object = {}): Error =>
@@ -19,33 +19,33 @@ describe('a decompressor that fails', () => {
     ['ZSTD_error_memory_allocation', 'OUT_OF_MEMORY'],
     ['ERR_ZLIB_INITIALIZATION_FAILED', 'OUT_OF_MEMORY'],
   ])('%s is %s', (code, expected) => {
-    expect(codecFault(systemError(code))).toMatchObject({ code: expected });
+    expect(codecError(systemError(code))).toMatchObject({ code: expected });
   });
 
   it('leaves the errors of whoever fed it as they are', () => {
     const error = systemError('ECONNRESET');
-    expect(codecFault(error)).toBe(error);
+    expect(codecError(error)).toBe(error);
   });
 });
 
 it('a buffer that cannot be had is want of memory', () => {
-  expect(memoryFault(new RangeError('Array buffer allocation failed'))).toMatchObject({
+  expect(memoryError(new RangeError('Array buffer allocation failed'))).toMatchObject({
     code: 'OUT_OF_MEMORY',
   });
   const other = new RangeError('Invalid array length');
-  expect(memoryFault(other)).toBe(other);
+  expect(memoryError(other)).toBe(other);
 });
 
 describe('a name that is taken', () => {
   it('counts against the archive only where the directory can be looked at', () => {
     const dir = temporaryDir();
     const place = join(dir, 'gone/file');
-    expect(writeFault('a/file', systemError('EEXIST', { path: place }))).toMatchObject({
+    expect(writeError('a/file', systemError('EEXIST', { path: place }))).toMatchObject({
       code: 'TARGET_UNWRITABLE',
     });
     mkdirSync(join(dir, 'gone'));
     writeFileSync(place, '');
-    expect(writeFault('a/file', systemError('EEXIST', { path: place }))).toMatchObject({
+    expect(writeError('a/file', systemError('EEXIST', { path: place }))).toMatchObject({
       code: 'ARCHIVE_REFUSED',
     });
   });
@@ -56,7 +56,7 @@ describe('a hard link that fails', () => {
     const dir = temporaryDir();
     const roots = [{ prefix: 'deps', dir: join(dir, 'deps') }];
     const hardlinks = [{ target: join(dir, 'deps/link'), to: join(dir, 'deps/file'), mtimeUs: 0 }];
-    const link = (): unknown => settle({ type: 'settle', roots, hardlinks });
+    const link = (): unknown => finishTree({ type: 'finish', roots, hardlinks });
     expect(link).toThrow(expect.objectContaining({ code: 'TARGET_UNWRITABLE' }));
     mkdirSync(join(dir, 'deps'));
     expect(link).toThrow(expect.objectContaining({ code: 'ARCHIVE_REFUSED' }));

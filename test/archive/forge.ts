@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import {
   encodeRecord,
-  seal,
+  withDigest,
   type IndexedMember,
   type Piece,
   type TrailerRecord,
@@ -50,7 +50,7 @@ export function forgeParts(members: readonly ForgedMember[], options: ForgeOptio
   for (const { tar, piece, open, firstPath } of members) {
     const body = Buffer.from(container.compress(tar, 1));
     const lengths = { storedLength: body.length, tarLength: tar.length };
-    const record = seal(
+    const record = withDigest(
       encodeRecord(
         piece !== undefined
           ? { kind: 'continuation', ...lengths, piece }
@@ -76,7 +76,9 @@ export function forgeParts(members: readonly ForgedMember[], options: ForgeOptio
   for (const { digest } of listed) root.update(digest);
   const said = options.index?.(listed) ?? listed;
   for (let first = 0; first < said.length; first += 400) {
-    const record = seal(encodeRecord({ kind: 'index', first, members: said.slice(first, first + 400) }));
+    const record = withDigest(
+      encodeRecord({ kind: 'index', first, members: said.slice(first, first + 400) }),
+    );
     root.update(record);
     parts.push(container.encodeFrame(record));
   }
@@ -93,7 +95,7 @@ export function forgeParts(members: readonly ForgedMember[], options: ForgeOptio
     signature: undefined,
   };
   const record = encodeRecord({ kind: 'trailer', ...trailer, ...options.trailer?.(trailer) });
-  parts.push(container.encodeFrame(seal(record)));
+  parts.push(container.encodeFrame(withDigest(record)));
   return parts;
 }
 

@@ -1,6 +1,6 @@
 /** The handlers of a worker in this process: some 100 times faster to start than threads. */
 import type { Pool } from '../../src/archive/workers/pool.ts';
-import { settle } from '../../src/archive/unpack/finish-tree.ts';
+import { finishTree } from '../../src/archive/unpack/finish-tree.ts';
 import type { MemberReader } from '../../src/archive/read/read-member.ts';
 import { createMemberUnpacker } from '../../src/archive/unpack/unpack-member.ts';
 
@@ -11,7 +11,7 @@ export function createInlinePool(): Pool {
     async run(job) {
       const run = (): unknown => {
         if (job.type === 'unpack') return (unpackMember ??= createMemberUnpacker(job.setup))(job).reply;
-        if (job.type === 'settle') return settle(job).reply;
+        if (job.type === 'finish') return finishTree(job).reply;
         throw new Error(`no ${job.type} here`);
       };
       return run() as never;

@@ -37,7 +37,7 @@ describe.each(COMPRESSIONS)('a tree through %s', (compression) => {
           const summary = await unpackBytes(bytes, { compression, dir, chunk, mustBeOurs: true });
           expect(snapshotTree(dir)).toEqual(snapshotTree(join(base, ROOT)));
           expect(summary).toMatchObject({
-            sealed: true,
+            isOurs: true,
             storedBytes: bytes.length,
             roots: [ROOT],
             installSeconds: 1.5,

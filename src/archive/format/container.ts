@@ -8,7 +8,7 @@ import { undecompressible } from '../errors.ts';
 export interface Container {
   readonly compression: Compression;
 
-  /** The frame that carries a sealed record; for index and trailer records all there is. */
+  /** The frame that carries a record with its digest; for index and trailer records all there is. */
   encodeFrame(record: Uint8Array): Buffer;
 
   /**

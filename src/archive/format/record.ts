@@ -124,8 +124,8 @@ export function indexedLength(member: IndexedMember): number {
 /** Bytes an index record takes before its members. */
 export const INDEX_HEAD_LENGTH = HEAD_LENGTH + 6;
 
-/** A record's bytes, all but the digest filled in: `seal` does that, once the body is known. */
-export function encodeRecord(record: Unsealed<ArchiveRecord>): Buffer {
+/** A record's bytes, all but the digest filled in: `withDigest` does that, once the body is known. */
+export function encodeRecord(record: WithoutDigest<ArchiveRecord>): Buffer {
   switch (record.kind) {
     case 'data':
       return finish(record.kind, lengths(record));
@@ -144,10 +144,10 @@ export function encodeRecord(record: Unsealed<ArchiveRecord>): Buffer {
 }
 
 /** What a record is before its digest is known. */
-export type Unsealed<R extends ArchiveRecord> = R extends ArchiveRecord ? Omit<R, 'digest'> : never;
+export type WithoutDigest<R extends ArchiveRecord> = R extends ArchiveRecord ? Omit<R, 'digest'> : never;
 
 /** Fills in the digest, over the rest of the record and the stored body. */
-export function seal(record: Buffer, body: Uint8Array = EMPTY): Buffer {
+export function withDigest(record: Buffer, body: Uint8Array = EMPTY): Buffer {
   record.set(digestOf(record, body), 2);
   return record;
 }

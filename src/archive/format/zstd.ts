@@ -7,7 +7,7 @@
  */
 import * as zlib from 'node:zlib';
 import { CacheError } from '../../errors.ts';
-import { codecFault } from '../errors.ts';
+import { codecError } from '../errors.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
 import { createScratch } from './scratch.ts';
 import { type Container, type Frame, checkLength } from './container.ts';
@@ -65,7 +65,7 @@ export function zstdContainer(): Container {
       try {
         return checkLength(unzstd(member.subarray(bodyAt), tarLength), tarLength);
       } catch (error) {
-        throw codecFault(error);
+        throw codecError(error);
       }
     },
   };

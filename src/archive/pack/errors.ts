@@ -1,6 +1,6 @@
 /** What goes wrong with a tree while it is packed. */
 import { CacheError, systemCode } from '../../errors.ts';
-import { isOutOfFiles, MORE_FILES_HINT } from '../../files/read-failure.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from '../../files/read-errors.ts';
 
 /** What a failed read says about the tree: gone is a change, anything else cannot be read. */
 export function sourceError(path: string, error: unknown): Error {

@@ -3,7 +3,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Container } from '../format/container.ts';
-import { encodeRecord, seal, type MemberRecord, type Unsealed } from '../format/record.ts';
+import { encodeRecord, withDigest, type MemberRecord, type WithoutDigest } from '../format/record.ts';
 import { encodeHeader, paddedLength, type EntryType, type TarEntry } from '../format/tar-header.ts';
 import {
   type Answer,
@@ -32,7 +32,7 @@ export function createMemberPacker(): MemberPacker {
     fill(tar, base, plan);
 
     const body = container.compress(tar, level);
-    const record = seal(encodeRecord(describe(plan, body.length, compression)), body);
+    const record = withDigest(encodeRecord(describe(plan, body.length, compression)), body);
     const frame = isBare(plan, compression) ? EMPTY : container.encodeFrame(record);
     const bytes = Buffer.allocUnsafeSlow(frame.length + body.length);
     bytes.set(frame);
@@ -50,7 +50,11 @@ function isBare({ kind }: MemberPlan, compression: Compression): boolean {
   return compression === 'none' && kind !== 'data';
 }
 
-function describe(plan: MemberPlan, storedLength: number, compression: Compression): Unsealed<MemberRecord> {
+function describe(
+  plan: MemberPlan,
+  storedLength: number,
+  compression: Compression,
+): WithoutDigest<MemberRecord> {
   const lengths = { storedLength, tarLength: plan.tarLength };
   if (plan.kind === 'piece')
     return { kind: 'continuation', ...lengths, piece: pieceOf(plan.file, plan.offset) };

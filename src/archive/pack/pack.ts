@@ -11,7 +11,7 @@ import {
   indexedLength,
   RECIPE_LENGTH,
   RUNTIME_LENGTH,
-  seal as sealRecord,
+  withDigest,
   type IndexedMember,
 } from '../format/record.ts';
 import { planMembers } from './plan-members.ts';
@@ -42,7 +42,7 @@ export function pack(options: PackOptions): Packing {
 /** The same with a pool of the caller's making, closed in the end. */
 export function packWith(openPool: () => Pool, options: PackOptions): Packing {
   const container = containerFor(options.compression);
-  checkSeal(options);
+  requireValidSeal(options);
   let settle: { resolve: (summary: ArchiveSummary) => void; reject: (error: unknown) => void };
   const summary = new Promise<ArchiveSummary>((resolve, reject) => {
     settle = { resolve, reject };
@@ -167,7 +167,7 @@ function* tail({ options, container, rootHash, index, total, indexOffset }: Tail
     runtime: seal.runtime,
     signature: sign?.(statement(seal, rootDigest)),
   });
-  yield container.encodeFrame(sealRecord(trailer));
+  yield container.encodeFrame(withDigest(trailer));
 }
 
 function* indexRecords(index: readonly IndexedMember[]): Generator<Buffer> {
@@ -179,7 +179,7 @@ function* indexRecords(index: readonly IndexedMember[]): Generator<Buffer> {
       length += indexedLength(index[end]!);
       end++;
     }
-    yield sealRecord(encodeRecord({ kind: 'index', first, members: index.slice(first, end) }));
+    yield withDigest(encodeRecord({ kind: 'index', first, members: index.slice(first, end) }));
     first = end;
   }
 }
@@ -194,7 +194,7 @@ function indexedMember(plan: MemberPlan, { bytes, frameLength, digest }: PackRep
   };
 }
 
-function checkSeal({ seal }: PackOptions): void {
+function requireValidSeal({ seal }: PackOptions): void {
   if (!/^[0-9a-f]{64}$/.test(seal.keyDigest)) throw new Error(`key digest ${seal.keyDigest}`);
   for (const [what, text, room] of [
     ['name of the recipe', seal.recipe, RECIPE_LENGTH],

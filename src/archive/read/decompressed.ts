@@ -2,7 +2,7 @@
 import type { Compression } from '../types.ts';
 import { Readable } from 'node:stream';
 import { systemCode } from '../../errors.ts';
-import { truncated, codecFault } from '../errors.ts';
+import { truncated, codecError } from '../errors.ts';
 import * as zlib from 'node:zlib';
 
 /** Large enough that the thread that decompresses is not woken for every page. */
@@ -22,7 +22,7 @@ export async function* decompressed(
     const code = systemCode(error);
     if (code === 'Z_BUF_ERROR' || (error as Error).message === 'unexpected end of file')
       throw truncated('within its compressed data', error);
-    throw codecFault(error);
+    throw codecError(error);
   } finally {
     input.destroy();
     decoder.destroy();
@@ -34,6 +34,6 @@ function createDecoder(compression: 'gzip' | 'zstd'): zlib.Gunzip {
   try {
     return (compression === 'gzip' ? zlib.createGunzip : createZstdDecompress)({ chunkSize: CHUNK });
   } catch (error) {
-    throw codecFault(error);
+    throw codecError(error);
   }
 }

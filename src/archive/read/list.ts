@@ -41,8 +41,8 @@ export async function list(source: AsyncIterable<Uint8Array>, options: ListOptio
     maxDirectories: setup.maxFiles,
   });
   const take = (entry: ReadEntry): void => void members.push(listed(entry));
-  const finish = async ({ tally }: Run, { sealed }: ReadArchive): Promise<ListedMember[]> => {
-    names.finish({ sealed, hardlinks: tally.hardlinks, symlinks: tally.symlinks });
+  const finish = async ({ tally }: Run, { isOurs }: ReadArchive): Promise<ListedMember[]> => {
+    names.finish({ isOurs, hardlinks: tally.hardlinks, symlinks: tally.symlinks });
     return members;
   };
   return readThrough(createListingPool(setup, names, take), source, { ...options, roots, finish });

@@ -27,7 +27,7 @@ export interface Names {
 
 export interface FinishOptions {
   /** An archive of ours has each directory once. */
-  sealed: boolean;
+  isOurs: boolean;
   /** In their order: one may link to another. */
   hardlinks: readonly { target: string; to: string }[];
   symlinks: readonly { target: string }[];
@@ -47,8 +47,8 @@ export function createNames({ roots, maxDirectories }: NamesOptions): Names {
       else if (entry.kind === 'file') take(target, 'file');
       return { target, to: entry.kind === 'hardlink' ? linked(entry) : '' };
     },
-    finish({ sealed, hardlinks, symlinks }) {
-      if (sealed && directoryTwice !== undefined) throw refuse(directoryTwice, TWICE);
+    finish({ isOurs, hardlinks, symlinks }) {
+      if (isOurs && directoryTwice !== undefined) throw refuse(directoryTwice, TWICE);
       for (const { target, to } of hardlinks) {
         if (kinds.get(to) !== 'file')
           throw refuse(target, 'is a hard link to what is no file of this archive');

@@ -11,7 +11,7 @@ import { decompressed } from './decompressed.ts';
 import type { OpenFile } from '../workers/protocol.ts';
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and what workers and limits have to say */
-export async function unpackForeign(
+export async function readForeign(
   run: Run,
   container: Container,
 ): Promise<{ tarBytes: number; trailer: undefined }> {

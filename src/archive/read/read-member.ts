@@ -5,7 +5,14 @@
 import { corrupt, refuse } from '../errors.ts';
 import type { Container } from '../format/container.ts';
 import { digestOf } from '../format/record.ts';
-import type { Answer, FilePiece, Sealed, UnpackJob, UnpackReply, UnpackSetup } from '../workers/protocol.ts';
+import type {
+  Answer,
+  FilePiece,
+  OwnMember,
+  UnpackJob,
+  UnpackReply,
+  UnpackSetup,
+} from '../workers/protocol.ts';
 import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
 import { containerFor } from '../format/containers.ts';
 
@@ -43,12 +50,12 @@ export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberRead
       symlinks: [],
     };
     let tar: Buffer = bytes;
-    if (job.sealed !== undefined) {
-      container ??= containerFor(job.sealed.compression);
-      reply.digest = checkedDigest(bytes, job.sealed);
-      tar = container.decompress(bytes, job.sealed.frameLength, job.sealed.tarLength);
+    if (job.own !== undefined) {
+      container ??= containerFor(job.own.compression);
+      reply.digest = checkedDigest(bytes, job.own);
+      tar = container.decompress(bytes, job.own.frameLength, job.own.tarLength);
     }
-    if (job.piece === undefined) readEntries(tar, job.sealed === undefined, reply);
+    if (job.piece === undefined) readEntries(tar, job.own === undefined, reply);
     else if (tar.length < job.piece.length) throw corrupt('a piece of a file that is too short');
     else taker.piece(tar, job.piece, reply);
     return { reply, transfer: [memory] };
@@ -77,7 +84,7 @@ export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberRead
   }
 }
 
-function checkedDigest(member: Buffer, { record, frameLength }: Sealed): Uint8Array {
+function checkedDigest(member: Buffer, { record, frameLength }: OwnMember): Uint8Array {
   const digest = digestOf(record, member.subarray(frameLength));
   if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
     throw corrupt('a member whose SHA-256 is wrong');

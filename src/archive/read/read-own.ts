@@ -9,13 +9,13 @@ import { createLargeFiles } from './large-files.ts';
 import type { UnpackJob } from '../workers/protocol.ts';
 import { latin1 } from '../format/binary-string.ts';
 
-export interface SealedResult {
+export interface OwnResult {
   tarBytes: number;
   trailer: TrailerRecord;
 }
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and what workers and limits have to say */
-export async function unpackSealed(run: Run, container: Container): Promise<SealedResult> {
+export async function readOwn(run: Run, container: Container): Promise<OwnResult> {
   const { reader, crew, tally } = run;
   const ledger = createLedger();
   const files = createLargeFiles();
@@ -60,6 +60,6 @@ function jobOf(
   run: Run,
   container: Container,
 ): UnpackJob {
-  const sealed = { compression: container.compression, record, frameLength, tarLength };
-  return { type: 'unpack', setup: run.setup, bytes, sealed };
+  const own = { compression: container.compression, record, frameLength, tarLength };
+  return { type: 'unpack', setup: run.setup, bytes, own };
 }

@@ -4,13 +4,13 @@
  */
 import { createByteReader } from './byte-reader.ts';
 import { createCrew } from '../workers/crew.ts';
-import { corrupt, memoryFault } from '../errors.ts';
-import { unpackForeign } from './read-foreign.ts';
+import { corrupt, memoryError } from '../errors.ts';
+import { readForeign } from './read-foreign.ts';
 import type { TrailerRecord } from '../format/record.ts';
 import { checkSeal } from './ledger.ts';
 import { createMemory } from '../workers/buffer-pool.ts';
 import type { Pool } from '../workers/pool.ts';
-import { unpackSealed } from './read-own.ts';
+import { readOwn } from './read-own.ts';
 import { beginsWithFrame } from './split-archive.ts';
 import { stoppable } from '../../async/stoppable.ts';
 import { createTally } from './tally.ts';
@@ -23,7 +23,7 @@ import { binary } from '../format/binary-string.ts';
 /** An archive whose bytes have all come and hold. */
 export interface ReadArchive {
   /** Whether it is one of ours. */
-  sealed: boolean;
+  isOurs: boolean;
   tarBytes: number;
   /** Of ours. */
   trailer: TrailerRecord | undefined;
@@ -50,7 +50,7 @@ export async function readThrough<T>(
     return result;
   } catch (error) {
     // A failure may show in several places: the first is the cause.
-    throw memoryFault(stop.signal.aborted ? stop.signal.reason : error);
+    throw memoryError(stop.signal.aborted ? stop.signal.reason : error);
   } finally {
     options.signal.removeEventListener('abort', onAbort);
   }
@@ -82,14 +82,12 @@ async function readAll<T>(
   };
 
   try {
-    const sealed = await beginsWithFrame(reader, container);
-    if (!sealed && options.mustBeOurs) throw corrupt('a damaged beginning');
-    const { tarBytes, trailer } = sealed
-      ? await unpackSealed(run, container)
-      : await unpackForeign(run, container);
+    const isOurs = await beginsWithFrame(reader, container);
+    if (!isOurs && options.mustBeOurs) throw corrupt('a damaged beginning');
+    const { tarBytes, trailer } = isOurs ? await readOwn(run, container) : await readForeign(run, container);
     if (trailer === undefined) options.checkSignature?.(new Uint8Array(0), undefined);
     else checkSeal(trailer, options);
-    return await options.finish(run, { sealed, tarBytes, trailer });
+    return await options.finish(run, { isOurs, tarBytes, trailer });
   } finally {
     await source.return(undefined);
   }

@@ -2,7 +2,7 @@
 import { MAX_NAME_BYTES, RATIO_FROM } from '../bounds.ts';
 import { limit } from '../errors.ts';
 import type { Limits } from '../types.ts';
-import type { Link, OpenFile, Settling, UnpackReply } from '../workers/protocol.ts';
+import type { Link, OpenFile, PendingStat, UnpackReply } from '../workers/protocol.ts';
 
 export interface Tally {
   /** Files, directories and links. */
@@ -10,7 +10,7 @@ export interface Tally {
   readonly hardlinks: readonly Link[];
   readonly symlinks: readonly Link[];
   /** Directories and files written in pieces. */
-  readonly settlings: readonly Settling[];
+  readonly pendingStats: readonly PendingStat[];
   /** @throws CacheError ARCHIVE_LIMIT */
   add(reply: UnpackReply): void;
   /** Tar that is about to be unpacked. @throws CacheError ARCHIVE_LIMIT */
@@ -20,7 +20,7 @@ export interface Tally {
 export function createTally(limits: Limits): Tally {
   const hardlinks: Link[] = [];
   const symlinks: Link[] = [];
-  const settlings: Settling[] = [];
+  const pendingStats: PendingStat[] = [];
   let entries = 0;
   let bytes = 0;
   let kept = 0;
@@ -43,7 +43,7 @@ export function createTally(limits: Limits): Tally {
     },
     hardlinks,
     symlinks,
-    settlings,
+    pendingStats,
     add(reply) {
       entries += reply.entries;
       if (entries > limits.maxFiles) throw limit(`more than ${limits.maxFiles} entries`, 'CACHE_MAX_FILES');
@@ -51,10 +51,10 @@ export function createTally(limits: Limits): Tally {
       checkBytes(bytes);
       keep(hardlinks, reply.hardlinks);
       keep(symlinks, reply.symlinks);
-      keep(settlings, reply.directories);
+      keep(pendingStats, reply.directories);
       if (reply.open !== undefined) {
         checkBytes(bytes + reply.open.size - reply.open.written);
-        keep(settlings, [settlingOf(reply.open)]);
+        keep(pendingStats, [pendingStatOf(reply.open)]);
       }
       if (kept > MAX_NAME_BYTES)
         throw limit(`more than ${MAX_NAME_BYTES} bytes of names of directories and links`);
@@ -67,6 +67,6 @@ export function createTally(limits: Limits): Tally {
 }
 
 /** It was made writable for its owner, whatever its mode. */
-function settlingOf({ target, mode, mtimeUs }: OpenFile): Settling {
+function pendingStatOf({ target, mode, mtimeUs }: OpenFile): PendingStat {
   return { target, mode: (mode & 0o600) === 0o600 ? -1 : mode, mtimeUs };
 }

@@ -1,12 +1,12 @@
-import type { Settling } from '../workers/protocol.ts';
+import type { PendingStat } from '../workers/protocol.ts';
 
 /** Appending to a tar adds directories again. As tar programs have it, the later entry counts. */
-export function lastOfEach(settlings: readonly Settling[]): Settling[] {
-  const last = new Map<string, Settling>();
-  for (const settling of settlings) {
-    const other = last.get(settling.target);
-    if (other === undefined || (settling.order ?? 0) >= (other.order ?? 0))
-      last.set(settling.target, settling);
+export function lastOfEach(pendingStats: readonly PendingStat[]): PendingStat[] {
+  const last = new Map<string, PendingStat>();
+  for (const pendingStat of pendingStats) {
+    const other = last.get(pendingStat.target);
+    if (other === undefined || (pendingStat.order ?? 0) >= (other.order ?? 0))
+      last.set(pendingStat.target, pendingStat);
   }
   return [...last.values()];
 }

@@ -3,13 +3,13 @@
  * that one could lead through; then symlinks, which may point anywhere; then the times of directories, which all of this changes.
  */
 import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
-import { refuse, writeFault } from '../errors.ts';
+import { refuse, writeError } from '../errors.ts';
 import { nameOf } from '../read/entry-names.ts';
 import { toSeconds } from './unpack-member.ts';
-import type { Answer, BinaryRoot, Link, SettleJob, SettleReply } from '../workers/protocol.ts';
+import type { Answer, BinaryRoot, Link, FinishJob, FinishReply } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-export function settle(job: SettleJob): Answer<SettleReply> {
+export function finishTree(job: FinishJob): Answer<FinishReply> {
   const { roots, hardlinks = [], symlinks = [], modes = [], times = [] } = job;
   for (const link of hardlinks) makeHardlink(link, roots);
   for (const link of symlinks) makeSymlink(link, roots);
@@ -26,7 +26,7 @@ function makeHardlink({ target, to }: Link, roots: readonly BinaryRoot[]): void 
     const name = nameOf(target, roots);
     if (!isFile(to) && isDirectory(target.slice(0, target.lastIndexOf('/'))))
       throw refuse(name, 'is a hard link to what is no file of this archive');
-    throw writeFault(name, error);
+    throw writeError(name, error);
   }
 }
 
@@ -57,6 +57,6 @@ function attempt(target: string, roots: readonly BinaryRoot[], act: () => void):
   try {
     act();
   } catch (error) {
-    throw writeFault(nameOf(target, roots), error);
+    throw writeError(nameOf(target, roots), error);
   }
 }

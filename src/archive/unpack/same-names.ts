@@ -1,5 +1,5 @@
 /** Two entries that are one on disk. */
-import type { Settling, BinaryRoot } from '../workers/protocol.ts';
+import type { PendingStat, BinaryRoot } from '../workers/protocol.ts';
 import { refuse, folded } from '../errors.ts';
 import { nameOf } from '../read/entry-names.ts';
 import { lstatSync } from 'node:fs';
@@ -10,12 +10,12 @@ import { fsPath } from '../format/binary-string.ts';
  * @throws CacheError ARCHIVE_REFUSED when a directory has two entries: tar programs would make sense of it, each in its way;
  *   TARGET_REFUSED when two have become one, on a file system to which their names are the same
  */
-export function refuseTwice(settlings: readonly Settling[], roots: readonly BinaryRoot[]): void {
+export function refuseTwice(pendingStats: readonly PendingStat[], roots: readonly BinaryRoot[]): void {
   const targets = new Set<string>();
   const byFold = new Map<string, string>();
   // 12,000 directories take 5 ms to fold, and hardly any file system needs it; names that are not ASCII are few.
   const suspects = foldsCase(roots) ? ANY : NOT_ASCII;
-  for (const { target } of settlings) {
+  for (const { target } of pendingStats) {
     if (targets.has(target)) throw refuse(nameOf(target, roots), 'is there twice');
     targets.add(target);
     if (!suspects.test(target)) continue;

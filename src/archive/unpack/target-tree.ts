@@ -4,7 +4,7 @@
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../../errors.ts';
-import { limit, refuse, takenFault, writeFault } from '../errors.ts';
+import { limit, refuse, takenError, writeError } from '../errors.ts';
 import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from '../read/entry-names.ts';
 import type { BinaryRoot } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
@@ -118,11 +118,11 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       mkdirSync(fsPath(target), mode);
       return true;
     } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw writeFault(path, error);
+      if (systemCode(error) !== 'EEXIST') throw writeError(path, error);
     }
     // Another worker's, or a file of the same name.
     if (!lstatSync(fsPath(target)).isDirectory())
-      throw takenFault(path, Buffer.from(target, 'latin1').toString(), 'is both a file and a directory');
+      throw takenError(path, Buffer.from(target, 'latin1').toString(), 'is both a file and a directory');
     return false;
   }
 

@@ -4,7 +4,7 @@
  * and go back in the reply.
  */
 import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
-import { writeFault } from '../errors.ts';
+import { writeError } from '../errors.ts';
 import { paddedLength } from '../format/tar-header.ts';
 import { createMemberReader, symlinkTarget, type MemberReader } from '../read/read-member.ts';
 import type { ReadEntry } from '../read/tar-entries.ts';
@@ -50,7 +50,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
         try {
           writeFile(tar, file, target, reply);
         } catch (error) {
-          throw writeFault(entries.path(n), error);
+          throw writeError(entries.path(n), error);
         }
       }
       const last = entries.file(count - 1);
@@ -66,7 +66,7 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
       try {
         if (writeFile(tar, entry, target, reply)) return;
       } catch (error) {
-        throw writeFault(path, error);
+        throw writeError(path, error);
       }
       const { size, mode, mtimeUs, at } = entry;
       reply.open = { path, target, size, mode, mtimeUs, written: tar.length - at };
@@ -109,7 +109,7 @@ function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {
       closeSync(fd);
     }
   } catch (error) {
-    throw writeFault(piece.target, error);
+    throw writeError(piece.target, error);
   }
   reply.bytes += piece.length;
 }

@@ -7,7 +7,7 @@ import { createPool, type Pool } from '../workers/pool.ts';
 import { readThrough, type ReadArchive } from '../read/read-through.ts';
 import type { UnpackOptions, UnpackSummary } from '../types.ts';
 import type { Run } from '../read/run.ts';
-import type { Settling, SettleJob } from '../workers/protocol.ts';
+import type { PendingStat, FinishJob } from '../workers/protocol.ts';
 import { refuseTwice } from './same-names.ts';
 import { lastOfEach } from './finish-order.ts';
 
@@ -51,31 +51,31 @@ export async function unpackWith(
   source: AsyncIterable<Uint8Array>,
   options: UnpackOptions,
 ): Promise<UnpackSummary> {
-  const finish = async (run: Run, { sealed, tarBytes, trailer }: ReadArchive): Promise<UnpackSummary> => {
+  const finish = async (run: Run, { isOurs, tarBytes, trailer }: ReadArchive): Promise<UnpackSummary> => {
     const { reader, tally } = run;
-    await settleAll(run, sealed ? tally.settlings : lastOfEach(tally.settlings));
+    await finishAll(run, isOurs ? tally.pendingStats : lastOfEach(tally.pendingStats));
     return {
       files: tally.entries,
       bytes: tarBytes,
       storedBytes: reader.position,
       roots: rootsHeld(options),
       installSeconds: (trailer?.installMs ?? 0) / 1000,
-      sealed,
+      isOurs,
     };
   };
   return readThrough(pool, source, { ...options, finish });
 }
 
 /** Links, then modes and times, see finish-tree.ts: each step needs the one before it to be done. */
-async function settleAll(
+async function finishAll(
   { crew, tally: { hardlinks, symlinks }, setup: { roots } }: Run,
-  settlings: readonly Settling[],
+  pendingStats: readonly PendingStat[],
 ): Promise<void> {
-  refuseTwice(settlings, roots);
-  const run = async (steps: Omit<SettleJob, 'type' | 'roots'>[]): Promise<void> => {
+  refuseTwice(pendingStats, roots);
+  const run = async (steps: Omit<FinishJob, 'type' | 'roots'>[]): Promise<void> => {
     for (const step of steps)
       await crew.submit(
-        () => ({ type: 'settle', roots, ...step }),
+        () => ({ type: 'finish', roots, ...step }),
         () => {},
       );
     await crew.idle();
@@ -83,8 +83,8 @@ async function settleAll(
   // One may link to another: in their order.
   if (hardlinks.length > 0) await run([{ hardlinks: [...hardlinks] }]);
   await run(batches(symlinks).map((batch) => ({ symlinks: batch })));
-  await run(batches(settlings).map((batch) => ({ times: batch })));
-  const modes = settlings.filter(({ mode }) => mode !== -1);
+  await run(batches(pendingStats).map((batch) => ({ times: batch })));
+  const modes = pendingStats.filter(({ mode }) => mode !== -1);
   modes.sort((a, b) => b.target.length - a.target.length);
   if (modes.length > 0) await run([{ modes }]);
 }

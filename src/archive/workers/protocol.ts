@@ -6,7 +6,7 @@ import type { CompiledFile } from '../../compiled/compiled-file.ts';
 import type { TarEntry } from '../format/tar-header.ts';
 import type { Compression } from '../types.ts';
 
-export type Job = WalkJob | PackJob | LookJob | UnpackJob | SettleJob;
+export type Job = WalkJob | PackJob | LookJob | UnpackJob | FinishJob;
 
 /** Reply of each job, by the job's type. */
 export interface Replies {
@@ -14,7 +14,7 @@ export interface Replies {
   pack: PackReply;
   look: LookReply;
   unpack: UnpackReply;
-  settle: SettleReply;
+  finish: FinishReply;
 }
 
 export type ReplyOf<J extends Job> = Replies[J['type']];
@@ -179,12 +179,12 @@ export interface UnpackJob {
   /** Where what counts of it ends. @default all of it */
   length?: number;
   /** Absent: tar that others wrote. */
-  sealed?: Sealed;
+  own?: OwnMember;
   /** Absent: the tar is entries; the content of the last one may go on in jobs of its own. */
   piece?: FilePiece;
 }
 
-export interface Sealed {
+export interface OwnMember {
   compression: Compression;
   record: Uint8Array;
   /** Where the body begins. Without a frame the digest is not checked here: it stands in the index. */
@@ -203,7 +203,7 @@ export interface FilePiece {
 export interface UnpackReply {
   /** The job's, to be filled again. */
   memory: ArrayBuffer;
-  /** Of a sealed member. */
+  /** Of a member of our own format. */
   digest: Uint8Array;
   /** Name of the first entry; empty when there is none. */
   firstPath: string;
@@ -213,7 +213,7 @@ export interface UnpackReply {
   bytes: number;
   /** Whether the tar ended in this slice. */
   ended: boolean;
-  directories: Settling[];
+  directories: PendingStat[];
   hardlinks: Link[];
   symlinks: Link[];
   /** The last file, when its content goes on. */
@@ -221,7 +221,7 @@ export interface UnpackReply {
 }
 
 /** What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary string. */
-export interface Settling {
+export interface PendingStat {
   target: string;
   mode: number;
   mtimeUs: number;
@@ -246,15 +246,15 @@ export interface OpenFile {
   written: number;
 }
 
-export interface SettleJob {
-  type: 'settle';
+export interface FinishJob {
+  type: 'finish';
   roots: readonly BinaryRoot[];
   hardlinks?: Link[];
   symlinks?: Link[];
   /** Directories, and files that were written in pieces: their modes. Deepest first. */
-  modes?: Settling[];
+  modes?: PendingStat[];
   /** The same: their times. */
-  times?: Settling[];
+  times?: PendingStat[];
 }
 
-export type SettleReply = Record<string, never>;
+export type FinishReply = Record<string, never>;

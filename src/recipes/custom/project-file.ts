@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CacheError, systemCode } from '../../errors.ts';
-import { readFailure } from '../../files/read-failure.ts';
+import { readError } from '../../files/read-errors.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import { checkKeyFiles, customRecipe, type CustomRecipeOptions } from './recipe.ts';
 import type { Recipe } from '../support/recipe.ts';
@@ -69,7 +69,7 @@ function parse(projectDir: string): Record<string, unknown> {
     text = readSmallText(join(projectDir, PROJECT_FILE), { maxBytes: MAX_BYTES });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return {};
-    throw invalid(readFailure(error), error);
+    throw invalid(readError(error), error);
   }
   try {
     return object(JSON.parse(text), '');

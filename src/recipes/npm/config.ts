@@ -8,7 +8,7 @@ import { realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { CacheError, systemCode } from '../../errors.ts';
 import { homeOf } from '../../files/home.ts';
-import { isNullDevice, readFailure } from '../../files/read-failure.ts';
+import { isNullDevice, readError } from '../../files/read-errors.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../support/recipe.ts';
 import { which } from '../support/which.ts';
@@ -109,7 +109,7 @@ function fromFile(path: string | undefined): IniValues {
     if ((code !== 'ENOTREG' && code !== 'EFBIG') || isNullDevice(path)) return new Map();
     throw new CacheError(
       'SOURCE_UNREADABLE',
-      `${path} ${readFailure(error)}, so npm's settings are not known`,
+      `${path} ${readError(error)}, so npm's settings are not known`,
       {
         hint: 'npm reads it too. Replace it by an ordinary file, or remove it.',
         cause: error,

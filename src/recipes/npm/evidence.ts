@@ -17,7 +17,7 @@ export interface Evidence {
 }
 
 /** One thing that is wrong with a tree. */
-export interface Fault {
+export interface Mismatch {
   text: string;
   /** A dev dependency that is not there at all. */
   isMissingDev?: boolean;

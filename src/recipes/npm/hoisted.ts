@@ -7,22 +7,22 @@ import { mismatch } from './compare.ts';
 import { isInstalledPlace, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
 import { flagsOf } from './scope.ts';
-import { diskFault, isUnchangedSince, readTree } from './tree.ts';
-import { type Evidence, type Fault, isCopied } from './evidence.ts';
+import { diskError, isUnchangedSince, readTree } from './tree.ts';
+import { type Evidence, type Mismatch, isCopied } from './evidence.ts';
 
-export function hoistedFaults(evidence: Evidence): Fault[] {
+export function hoistedMismatches(evidence: Evidence): Mismatch[] {
   const { dir, packages, recorded } = evidence;
   const installed =
     recorded !== undefined && isUnchangedSince(dir, recorded)
       ? recorded
       : readTree(dir, [...packages.keys()].filter(isInstalledPlace));
-  return [...faultsOfLockfile(evidence, installed), ...faultsOnDisk(evidence, installed)];
+  return [...mismatchesOfLockfile(evidence, installed), ...mismatchesOnDisk(evidence, installed)];
 }
 
 /** What the lockfile asks for and is not installed, or differs. */
-function faultsOfLockfile(evidence: Evidence, installed: Packages): Fault[] {
+function mismatchesOfLockfile(evidence: Evidence, installed: Packages): Mismatch[] {
   const { packages, scope, settings, lockfile } = evidence;
-  const faults: Fault[] = [];
+  const mismatches: Mismatch[] = [];
   const optional = new Set<string>();
   for (const [location, wanted] of packages) {
     if (!isInstalledPlace(location) || !scope.includes(location)) continue;
@@ -32,40 +32,40 @@ function faultsOfLockfile(evidence: Evidence, installed: Packages): Fault[] {
       if (flags.optional === true || (flags.devOptional === true && settings.omit.has('dev')))
         optional.add(location);
       else if (flags.extraneous !== true)
-        faults.push(missingPackage(location, flags, scope.isOrphan(location)));
+        mismatches.push(missingPackage(location, flags, scope.isOrphan(location)));
       continue;
     }
     const text = isCopied(evidence, location) ? undefined : mismatch(wanted, there, lockfile);
-    if (text !== undefined) faults.push({ text: `${location} ${text}` });
+    if (text !== undefined) mismatches.push({ text: `${location} ${text}` });
   }
-  if (optional.size === 0) return faults;
+  if (optional.size === 0) return mismatches;
   const excused = excusable(evidence, optional);
   for (const location of optional) {
     if (excused.has(location)) continue;
-    faults.push(
+    mismatches.push(
       missingPackage(location, flagsOf(packages, packages.get(location)!), scope.isOrphan(location)),
     );
   }
-  return faults;
+  return mismatches;
 }
 
-function missingPackage(location: string, { dev, devOptional }: Package, isOrphan: boolean): Fault {
+function missingPackage(location: string, { dev, devOptional }: Package, isOrphan: boolean): Mismatch {
   return { text: `${location} is missing`, isMissingDev: (dev ?? devOptional) === true, isOrphan };
 }
 
 /** What is said to be installed and does not work. */
-function faultsOnDisk(evidence: Evidence, installed: Packages): Fault[] {
+function mismatchesOnDisk(evidence: Evidence, installed: Packages): Mismatch[] {
   const { dir, packages, scope } = evidence;
-  const faults: Fault[] = [];
+  const mismatches: Mismatch[] = [];
   for (const [location, there] of installed) {
     const wanted = packages.get(location);
     if (wanted === undefined || !isInstalledPlace(location) || !scope.includes(location)) continue;
     const text =
-      diskFault(dir, location, there.link === true ? wanted : there) ??
+      diskError(dir, location, there.link === true ? wanted : there) ??
       commandFault(evidence, installed, location);
-    if (text !== undefined) faults.push({ text });
+    if (text !== undefined) mismatches.push({ text });
   }
-  return faults;
+  return mismatches;
 }
 
 function commandFault(evidence: Evidence, installed: Packages, location: string): string | undefined {

@@ -7,11 +7,11 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
-import { type Evidence, type Fault, isCopied } from './evidence.ts';
+import { type Evidence, type Mismatch, isCopied } from './evidence.ts';
 import type { Edge } from './graph.ts';
 import { moduleFolders, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
-import { diskFault, isFile, readManifest, statOf } from './tree.ts';
+import { diskError, isFile, readManifest, statOf } from './tree.ts';
 
 const STORE = 'node_modules/.store';
 
@@ -37,9 +37,12 @@ interface Instance {
   folder: string;
 }
 
-export function linkedFaults(evidence: Evidence): Fault[] {
+export function linkedMismatches(evidence: Evidence): Mismatch[] {
   const { dir, packages, scope } = evidence;
-  const faults: Fault[] = scope.absent.map((folder) => ({ text: `${folder} is not here`, isOrphan: true }));
+  const mismatches: Mismatch[] = scope.absent.map((folder) => ({
+    text: `${folder} is not here`,
+    isOrphan: true,
+  }));
   const optional = new Map<string, string>();
   const found = new Set<string>();
   const root = scope.includesRoot ? [{ location: '', folder: 'node_modules' }] : [];
@@ -52,13 +55,13 @@ export function linkedFaults(evidence: Evidence): Fault[] {
       const place = `${instance.folder}/${edge.name}`;
       const wanted = packages.get(edge.to)!;
       if (wanted.link === true) {
-        const text = isCopied(evidence, edge.to) ? diskFault(dir, place, {}) : diskFault(dir, place, wanted);
-        if (text !== undefined) faults.push({ text });
+        const text = isCopied(evidence, edge.to) ? diskError(dir, place, {}) : diskError(dir, place, wanted);
+        if (text !== undefined) mismatches.push({ text });
         continue;
       }
       if (wanted.inBundle === true) {
         const text = bundledFault(dir, instance, edge);
-        if (text !== undefined) faults.push({ text });
+        if (text !== undefined) mismatches.push({ text });
         continue;
       }
       const target = leadsTo(dir, place);
@@ -66,25 +69,25 @@ export function linkedFaults(evidence: Evidence): Fault[] {
       if (target === undefined || manifest === undefined) {
         const text = target === undefined ? `${place} is missing` : `${place} leads to no package`;
         if (isOptional(edge)) optional.set(edge.to, text);
-        else faults.push({ text });
+        else mismatches.push({ text });
         continue;
       }
       const difference = mismatch(wanted, manifest, evidence.lockfile);
-      if (difference !== undefined) faults.push({ text: `${place} ${difference}` });
+      if (difference !== undefined) mismatches.push({ text: `${place} ${difference}` });
       if (evidence.settings.binLinks) {
-        faults.push(...missingLinks(dir, place, wanted).map((path) => ({ text: `${path} is missing` })));
+        mismatches.push(...missingLinks(dir, place, wanted).map((path) => ({ text: `${path} is missing` })));
       }
       found.add(edge.to);
       queue.push({ location: edge.to, folder: folderAround(target) });
     }
   }
-  if (optional.size === 0) return faults;
+  if (optional.size === 0) return mismatches;
   // What only a package that is not there leads to is not there either.
   const isAbsent = ([location, { optional }]: [string, Package]): boolean =>
     optional === true && !found.has(location);
   const excused = excusable(evidence, new Set([...packages].filter(isAbsent).map(([location]) => location)));
   const missed = [...optional].filter(([location]) => !excused.has(location));
-  return [...faults, ...missed.map(([, text]) => ({ text }))];
+  return [...mismatches, ...missed.map(([, text]) => ({ text }))];
 }
 
 /** Workspaces and linked folders that are in this checkout. */

@@ -61,7 +61,7 @@ export function readManifest(path: string): { name: string; version: string } | 
 }
 
 /** What is wrong on disk with a package that is said to be installed; undefined when nothing is. */
-export function diskFault(dir: string, location: string, { link, resolved }: Package): string | undefined {
+export function diskError(dir: string, location: string, { link, resolved }: Package): string | undefined {
   const path = join(dir, location);
   if (link === true) {
     const target = resolved === undefined ? undefined : realPath(join(dir, resolved));

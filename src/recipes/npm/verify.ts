@@ -1,11 +1,11 @@
 /** Checks a node_modules tree against its lockfile, without starting npm and with little more than one `stat` a package. */
 import { join } from 'node:path';
 import { systemCode } from '../../errors.ts';
-import { readFailure } from '../../files/read-failure.ts';
+import { readError } from '../../files/read-errors.ts';
 import type { Project, Verdict } from '../support/recipe.ts';
-import type { Evidence, Fault, Host } from './evidence.ts';
-import { hoistedFaults } from './hoisted.ts';
-import { isLinked, linkedFaults } from './linked.ts';
+import type { Evidence, Mismatch, Host } from './evidence.ts';
+import { hoistedMismatches } from './hoisted.ts';
+import { isLinked, linkedMismatches } from './linked.ts';
 import { type Packages, readHiddenLockfile, readLockfile } from './lockfile.ts';
 import { scopeOf } from './scope.ts';
 import { npmSettings, type Settings } from './settings.ts';
@@ -26,10 +26,10 @@ export function verifyTree({ dir, lockfile, env }: Project, host: Host): Verdict
     scope: scopeOf(dir, packages, settings),
     host: platformSettings(host, settings),
   };
-  const all = isLinked(dir, packages) ? linkedFaults(evidence) : hoistedFaults(evidence);
-  const faults = all.filter(({ isOrphan }) => isOrphan !== true);
-  const [first] = faults;
-  if (first !== undefined) return { ok: false, reason: reasonFor(first, faults), blame: 'entry' };
+  const all = isLinked(dir, packages) ? linkedMismatches(evidence) : hoistedMismatches(evidence);
+  const mismatches = all.filter(({ isOrphan }) => isOrphan !== true);
+  const [first] = mismatches;
+  if (first !== undefined) return { ok: false, reason: reasonFor(first, mismatches), blame: 'entry' };
   if (all.length === 0) return { ok: true };
   return { ok: true, partial: `${evidence.scope.absent.join(', ')} is not in this checkout` };
 }
@@ -40,15 +40,15 @@ function readRecord(dir: string): Packages | string | undefined {
     return readHiddenLockfile(join(dir, HIDDEN_LOCKFILE));
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'ENOTREG' || code === 'EFBIG') return `${HIDDEN_LOCKFILE} ${readFailure(error)}`;
+    if (code === 'ENOTREG' || code === 'EFBIG') return `${HIDDEN_LOCKFILE} ${readError(error)}`;
     throw error;
   }
 }
 
-function reasonFor(first: Fault, faults: readonly Fault[]): string {
-  const others = faults.length - 1;
+function reasonFor(first: Mismatch, mismatches: readonly Mismatch[]): string {
+  const others = mismatches.length - 1;
   const more = others === 0 ? '' : ` (and ${others} more)`;
-  const hint = faults.every((fault) => fault.isMissingDev === true)
+  const hint = mismatches.every((mismatch) => mismatch.isMissingDev === true)
     ? ': dev dependencies were left out; set npm_config_omit=dev, so that the key says so too'
     : '';
   return `${first.text}${more}${hint}`;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { CacheError } from '../../errors.ts';
-import { isOutOfFiles, MORE_FILES_HINT, readFailure } from '../../files/read-failure.ts';
+import { isOutOfFiles, MORE_FILES_HINT, readError } from '../../files/read-errors.ts';
 import { readSmallFile } from '../../files/read-small-file.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -23,7 +23,7 @@ export function hashFile(path: string): string {
 /** @param error of `readSmallFile` */
 export function unreadable(path: string, error: unknown): CacheError {
   const hint = isOutOfFiles(error) ? MORE_FILES_HINT : 'Check that it exists and that this user may read it.';
-  return new CacheError('SOURCE_UNREADABLE', `${path} ${readFailure(error)}`, { hint, cause: error });
+  return new CacheError('SOURCE_UNREADABLE', `${path} ${readError(error)}`, { hint, cause: error });
 }
 
 /** The lockfile that counts, relative to the project: the first of the recipe's that is a file. */

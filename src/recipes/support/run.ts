@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { CacheError, systemCode } from '../../errors.ts';
-import { isOutOfFiles, MORE_FILES_HINT } from '../../files/read-failure.ts';
+import { isOutOfFiles, MORE_FILES_HINT } from '../../files/read-errors.ts';
 import type { Command, Project } from './recipe.ts';
 import { requireProgram } from './which.ts';
 

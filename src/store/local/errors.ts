@@ -1,10 +1,10 @@
 import { CacheError, systemCode } from '../../errors.ts';
-import { MORE_FILES_HINT } from '../../files/read-failure.ts';
+import { MORE_FILES_HINT } from '../../files/read-errors.ts';
 
 export type FileWork = 'read' | 'write' | 'remove';
 
 /** A `CacheError` for a failed system call; anything else passes through. */
-export function describeFileFailure(
+export function describeFileError(
   error: unknown,
   { doing, path, dir }: { doing: FileWork; path: string; dir: string },
 ): unknown {

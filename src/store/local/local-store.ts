@@ -11,7 +11,7 @@ import { open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { CacheError, reasonOf, systemCode } from '../../errors.ts';
 import type { Emit } from '../../events.ts';
 import { raceAbort } from '../../async/abort.ts';
-import { describeFileFailure, notRegular, type FileWork } from './errors.ts';
+import { describeFileError, notRegular, type FileWork } from './errors.ts';
 import { fileModes, hasFolders, makeFolders } from './folder.ts';
 import {
   entryPath,
@@ -283,7 +283,7 @@ class DirectoryStore implements Store {
     try {
       return await work();
     } catch (error) {
-      throw describeFileFailure(error, { doing, path: this.url(key), dir: this.#dir });
+      throw describeFileError(error, { doing, path: this.url(key), dir: this.#dir });
     }
   }
 }

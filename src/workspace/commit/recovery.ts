@@ -17,13 +17,13 @@ export function runName(leaseId: string): string {
 }
 
 /**
- * Settles what dead runs have left: a commit that had begun is undone or finished, then their directories are removed.
+ * Recovers from what dead runs have left: undoes or finishes a commit that had begun, then removes their directories.
  * Only while holding the lease of the home, and before anything of our own is staged.
  * @throws system errors of a commit that can be neither undone nor finished
  */
 export async function recover({ home, places }: Layout, options: Warned): Promise<void> {
   const isDead = deadRuns(home);
-  for (const name of readdirSync(home).filter(isDead)) await settle({ home, places }, name);
+  for (const name of readdirSync(home).filter(isDead)) await recoverRun({ home, places }, name);
   const clear: Clear = (path) => clearTree(path, { onWarning: options.onWarning });
   for (const { path } of places) {
     for (const bay of ['beside', 'inside'] as const) {
@@ -49,7 +49,7 @@ function deadRuns(home: string): IsDead {
 type Warned = Pick<StagingOptions, 'onWarning'>;
 type Clear = (path: string) => Promise<unknown>;
 
-async function settle(layout: Layout, name: string): Promise<void> {
+async function recoverRun(layout: Layout, name: string): Promise<void> {
   const runDir = join(layout.home, name);
   const journal = isDirectory(runDir) ? readJournal(runDir) : undefined;
   if (journal === undefined) return;

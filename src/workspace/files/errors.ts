@@ -1,5 +1,5 @@
 import { CacheError, systemCode } from '../../errors.ts';
-import { MORE_FILES_HINT } from '../../files/read-failure.ts';
+import { MORE_FILES_HINT } from '../../files/read-errors.ts';
 
 /** What the user is told when the file system refuses something. `doing` completes "Cannot …". */
 export function targetError(error: unknown, doing: string): unknown {

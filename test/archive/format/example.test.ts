@@ -23,7 +23,7 @@ it('restores the documented bytes to the documented tree, and packs that tree to
     mustBeOurs: true,
     expected: SEAL,
   });
-  expect(summary).toMatchObject({ sealed: true, files: 2, bytes: 2560, installSeconds: 12.5 });
+  expect(summary).toMatchObject({ isOurs: true, files: 2, bytes: 2560, installSeconds: 12.5 });
   expect(snapshotTree(dir)).toEqual({
     [ROOT]: { type: 'directory', mode: '755', mtimeUs: MTIME_US },
     [`${ROOT}/one.js`]: {

@@ -4,10 +4,10 @@ import {
   decodeRecord,
   digestOf,
   encodeRecord,
-  seal,
+  withDigest,
   TRAILER_LENGTH,
   type ArchiveRecord,
-  type Unsealed,
+  type WithoutDigest,
 } from '../../../src/archive/format/record.ts';
 import { COMPRESSIONS } from '../unpacking.ts';
 import { containerFor } from '../../../src/archive/format/containers.ts';
@@ -22,7 +22,7 @@ const PIECE = {
 };
 const LENGTHS = { storedLength: 5, tarLength: 1024 };
 
-const RECORDS: Unsealed<ArchiveRecord>[] = [
+const RECORDS: WithoutDigest<ArchiveRecord>[] = [
   { kind: 'data', ...LENGTHS },
   { kind: 'continuation', ...LENGTHS, piece: PIECE },
   { kind: 'open', ...LENGTHS, pieceLength: 4096, piece: PIECE },
@@ -50,11 +50,11 @@ const RECORDS: Unsealed<ArchiveRecord>[] = [
 ];
 
 const BODY = Buffer.from('tada!');
-const hasBody = (record: Unsealed<ArchiveRecord>): boolean =>
+const hasBody = (record: WithoutDigest<ArchiveRecord>): boolean =>
   record.kind !== 'index' && record.kind !== 'trailer';
 
 describe.each(RECORDS)('a record of kind $kind', (record) => {
-  const bytes = seal(encodeRecord(record), hasBody(record) ? BODY : undefined);
+  const bytes = withDigest(encodeRecord(record), hasBody(record) ? BODY : undefined);
 
   it('says after decoding what was encoded', () => {
     const { digest, ...decoded } = decodeRecord(bytes);
@@ -102,9 +102,9 @@ describe.each(RECORDS)('a record of kind $kind', (record) => {
 });
 
 it('has a trailer of fixed size, signed or not', () => {
-  const trailer = RECORDS[4] as Unsealed<ArchiveRecord> & { kind: 'trailer' };
+  const trailer = RECORDS[4] as WithoutDigest<ArchiveRecord> & { kind: 'trailer' };
   const signature = Buffer.alloc(64, 9);
-  const signed = seal(encodeRecord({ ...trailer, signature }));
+  const signed = withDigest(encodeRecord({ ...trailer, signature }));
   expect(encodeRecord(trailer)).toHaveLength(TRAILER_LENGTH);
   expect(signed).toHaveLength(TRAILER_LENGTH);
   expect(decodeRecord(signed)).toMatchObject({ signature });

@@ -41,7 +41,7 @@ describe.each(Object.entries(WRITERS))('an archive of %s', (_name, { argv, fract
     const dir = join(base, 'out');
     const summary = await unpackBytes(gzipSync(bytes), { compression: 'gzip', dir, workers, chunk: 70_000 });
     expect(seconds(snapshotTree(dir), fractions)).toEqual(seconds(snapshotTree(join(base, ROOT)), fractions));
-    expect(summary).toMatchObject({ sealed: false, roots: [ROOT], installSeconds: 0, bytes: bytes.length });
+    expect(summary).toMatchObject({ isOurs: false, roots: [ROOT], installSeconds: 0, bytes: bytes.length });
   });
 });
 

@@ -59,10 +59,10 @@ describe.skipIf(why !== undefined)(
     ): Promise<void> {
       const base = makeBase();
       const tar = rawTar(...parts(base));
-      const sealed = forge(asMembers(tar, parts(base).length, parts(base)[0]!.path!), {
+      const isOurs = forge(asMembers(tar, parts(base).length, parts(base)[0]!.path!), {
         compression: 'gzip',
       });
-      for (const [n, archive] of [gzipSync(tar), sealed].entries()) {
+      for (const [n, archive] of [gzipSync(tar), isOurs].entries()) {
         const dir = join(base, 'stage', `out-${n}`);
         const unpacked = unpackBytes(archive, { compression: 'gzip', dir, ...more });
         await expect(unpacked).rejects.toMatchObject(REFUSED);

@@ -168,7 +168,7 @@ describe('what it tells', () => {
     expect(seen.at(-1)!.files).toBe(summary.files);
     expect(summary).toMatchObject({
       installSeconds: 1.5,
-      sealed: true,
+      isOurs: true,
       roots: [ROOT],
       storedBytes: bytes.length,
     });

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { CacheError } from '../../../src/errors.ts';
-import { describeFileFailure } from '../../../src/store/local/errors.ts';
+import { describeFileError } from '../../../src/store/local/errors.ts';
 
 const where = { doing: 'write', path: '/store/cache/a', dir: '/store' } as const;
 
@@ -10,7 +10,7 @@ it.each([
   ['EMFILE', 'STORE_FAILED', 'ulimit -n'],
   ['EIO', 'STORE_FAILED', 'a working disk'],
 ])('%s has a code and a hint of its own', (code, expected, hint) => {
-  const error = describeFileFailure(Object.assign(new Error(code), { code }), where);
+  const error = describeFileError(Object.assign(new Error(code), { code }), where);
   expect(error).toMatchObject({
     code: expected,
     message: `Cannot write /store/cache/a (${code})`,
@@ -20,5 +20,5 @@ it.each([
 
 it('what is no failed system call passes through', () => {
   for (const error of [new Error('no'), new CacheError('TIMEOUT', 'late'), undefined])
-    expect(describeFileFailure(error, where)).toBe(error);
+    expect(describeFileError(error, where)).toBe(error);
 });

@@ -9,8 +9,8 @@ import { homeOf } from '../../../files/home.ts';
 import { linkAbort, raceAbort, withinTime, type LinkedAbort } from '../../../async/abort.ts';
 import { guardAnswers } from './guard-responses.ts';
 import { CredentialProcesses } from './credential-process.ts';
-import { describeFailure, isRedirect, noCredentials } from '../errors/describe-failure.ts';
-import { notS3, where, type FailureContext } from '../errors/context.ts';
+import { describeError, isRedirect, noCredentials } from '../errors/describe-error.ts';
+import { notS3, where, type ErrorContext } from '../errors/context.ts';
 import type { Patience } from './patience.ts';
 import { completeSettings, isRegion, type ConnectionOptions, type Settings } from './settings.ts';
 import { createTransport, type Transport } from './transport.ts';
@@ -135,10 +135,10 @@ export class Connection {
 
   /** A `CacheError` for whatever a request threw. */
   explain(error: unknown, purpose: Purpose): CacheError {
-    return describeFailure(error, this.context(purpose));
+    return describeError(error, this.context(purpose));
   }
 
-  context({ action, key }: Purpose): FailureContext {
+  context({ action, key }: Purpose): ErrorContext {
     const { bucket, endpoint, names, profile, halfSet, stallTimeoutMs } = this.#options;
     return { bucket, endpoint, names, profile, halfSet, stallTimeoutMs, region: this.#region, action, key };
   }

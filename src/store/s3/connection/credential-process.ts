@@ -97,7 +97,7 @@ export class CredentialProcesses {
       const { exitCode, signalCode } = child;
       if (signalCode !== null) finish(`was ended by ${signalCode}`);
       else if (exitCode !== 0) finish(`ended with status ${exitCode}`);
-      else finish(faultOf(stdout));
+      else finish(errorIn(stdout));
     };
     child.once('error', (error) => finish(`cannot be started (${error.message})`));
     child.once('exit', () => (drain = setTimeout(conclude, DRAIN_MS)));
@@ -110,7 +110,7 @@ export class CredentialProcesses {
 }
 
 /** What the SDK would refuse, and not tell. */
-function faultOf(stdout: string): string | undefined {
+function errorIn(stdout: string): string | undefined {
   let answer: unknown;
   try {
     answer = JSON.parse(stdout.trim());

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { CacheError } from '../../../errors.ts';
-import { isNullDevice } from '../../../files/read-failure.ts';
+import { isNullDevice } from '../../../files/read-errors.ts';
 
 export interface ForeignFile {
   variable: string;

@@ -1,7 +1,7 @@
 /** What a connection is made of: what the caller gives, completed by the profile. */
 import { CacheError } from '../../../errors.ts';
 import type { Emit } from '../../../events.ts';
-import type { FailureContext, SettingNames } from '../errors/context.ts';
+import type { ErrorContext, SettingNames } from '../errors/context.ts';
 import { type ForeignFile, requireOrdinary } from './foreign-files.ts';
 import { readProfile } from './profile.ts';
 
@@ -19,7 +19,7 @@ export interface ConnectionOptions {
   /** @default AWS_PROFILE, else `default` */
   profile?: string | undefined;
   /** Half a set of keys in the environment, for errors to name. @default none */
-  halfSet?: FailureContext['halfSet'];
+  halfSet?: ErrorContext['halfSet'];
   proxy?: { https: string | undefined; no: string | undefined } | undefined;
   /** Where the endpoint, the region and the proxy came from, for hints. @default the variable that would set each */
   names?: { [K in keyof SettingNames]?: string | undefined } | undefined;

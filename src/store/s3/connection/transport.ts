@@ -6,7 +6,7 @@ import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { CacheError } from '../../../errors.ts';
-import { readFailure } from '../../../files/read-failure.ts';
+import { readError } from '../../../files/read-errors.ts';
 import { readSmallText } from '../../../files/read-small-file.ts';
 import { PlainAgent, TlsAgent } from './agents.ts';
 import type { Patience } from './patience.ts';
@@ -53,7 +53,7 @@ function readAuthorities(path: string): string[] {
   try {
     return [...rootCertificates, readSmallText(path, { maxBytes: MAX_BUNDLE_BYTES })];
   } catch (error) {
-    throw new CacheError('CONFIG_INVALID', `AWS_CA_BUNDLE: ${path} ${readFailure(error)}`, {
+    throw new CacheError('CONFIG_INVALID', `AWS_CA_BUNDLE: ${path} ${readError(error)}`, {
       hint: 'It takes the path of a PEM file with certificates.',
       cause: error,
     });

@@ -5,7 +5,7 @@
 import { systemCode } from '../../../errors.ts';
 import { inspect } from './inspect.ts';
 
-export type Fault =
+export type ErrorKind =
   /** 503 SlowDown, 429: the service asks for patience. */
   | 'throttled'
   /** 500, 502, 504, RequestTimeout. */
@@ -23,17 +23,17 @@ export type Fault =
   /** Trying again would change nothing. */
   | 'final';
 
-/** An answer that cannot be right, or stopped short. Never reaches the user as it is: see `describeFailure`. */
+/** An answer that cannot be right, or stopped short. Never reaches the user as it is: see `describeError`. */
 export class TransferError extends Error {
-  readonly fault: Fault;
-  constructor(fault: Fault, message: string) {
+  readonly kind: ErrorKind;
+  constructor(kind: ErrorKind, message: string) {
     super(message);
-    this.fault = fault;
+    this.kind = kind;
   }
 }
 
-export function classify(error: unknown): Fault {
-  if (error instanceof TransferError) return error.fault;
+export function classify(error: unknown): ErrorKind {
+  if (error instanceof TransferError) return error.kind;
   const { name, status, hasCode, skewCorrected } = inspect(error);
   const code = systemCode(error);
   if (skewCorrected) return 'skewed';

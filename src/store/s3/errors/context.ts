@@ -10,7 +10,7 @@ export interface SettingNames {
 }
 
 /** What was being done when it failed. */
-export interface FailureContext {
+export interface ErrorContext {
   bucket: string;
   /** The custom endpoint, or undefined for AWS. */
   endpoint: string | undefined;
@@ -27,14 +27,14 @@ export interface FailureContext {
 }
 
 /** A web server, a login page, a console port: anything but S3. */
-export function notS3(context: FailureContext, evidence: string, error?: unknown): CacheError {
+export function notS3(context: ErrorContext, evidence: string, error?: unknown): CacheError {
   return new CacheError('STORE_NOT_S3', `${where(context)} is not an S3 service: ${evidence}`, {
     hint: `Point ${context.names.endpoint} at the S3 API (for MinIO port 9000, not the console), and check for a captive portal or proxy.`,
     cause: sanitized(error),
   });
 }
 
-export function where({ endpoint, region }: FailureContext): string {
+export function where({ endpoint, region }: ErrorContext): string {
   return endpoint ?? `https://s3.${region}.amazonaws.com`;
 }
 

@@ -1,14 +1,10 @@
 /** Failures on the way to the service: no answer, or none that is HTTP. */
 import { CacheError, systemCode } from '../../../errors.ts';
-import { notS3, sanitized, where, type FailureContext } from './context.ts';
+import { notS3, sanitized, where, type ErrorContext } from './context.ts';
 import { classify, isGarbledTls } from './classify.ts';
 import type { Inspected } from './inspect.ts';
 
-export function networkFailure(
-  seen: Inspected,
-  context: FailureContext,
-  error: unknown,
-): CacheError | undefined {
+export function networkError(seen: Inspected, context: ErrorContext, error: unknown): CacheError | undefined {
   const place = where(context);
   const code = systemCode(error) ?? '';
   const cause = sanitized(error);

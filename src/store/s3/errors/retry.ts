@@ -1,10 +1,10 @@
 /** Whether and when to try a request again. */
 import { inspect } from './inspect.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Fault, classify } from './classify.ts';
+import { type ErrorKind, classify } from './classify.ts';
 
 /** Attempts in a row, the first included. A stall costs the whole stall limit each time, so it gets the fewest. */
-const ATTEMPTS: Record<Fault, number> = {
+const ATTEMPTS: Record<ErrorKind, number> = {
   throttled: 8,
   server: 5,
   reset: 6,
@@ -18,7 +18,7 @@ const ATTEMPTS: Record<Fault, number> = {
 
 const MAX_DELAY_MS = 4000;
 
-/** Counts the faults of one transfer in a row, and waits between attempts. */
+/** Counts the errors of one transfer in a row, and waits between attempts. */
 export class Retry {
   #failures = 0;
   readonly #signal: AbortSignal;
@@ -32,7 +32,7 @@ export class Retry {
     this.#onStall = onStall;
   }
 
-  /** Something worth having arrived: what comes next is a new fault, not the same one again. */
+  /** Something worth having arrived: what comes next is a new kind, not the same one again. */
   progressed(): void {
     this.#failures = 0;
   }
@@ -43,18 +43,18 @@ export class Retry {
    */
   async wait(error: unknown): Promise<void> {
     this.#signal.throwIfAborted();
-    const fault = classify(error);
+    const kind = classify(error);
     this.#failures += 1;
-    if (this.#failures >= ATTEMPTS[fault]) throw error;
-    if (fault === 'stalled') this.#onStall();
-    if (fault === 'skewed' || fault === 'stalled') return;
+    if (this.#failures >= ATTEMPTS[kind]) throw error;
+    if (kind === 'stalled') this.#onStall();
+    if (kind === 'skewed' || kind === 'stalled') return;
     const asked = Number(inspect(error).headers['retry-after'] ?? 0) * 1000;
-    await this.pause(fault, this.#failures, Number.isFinite(asked) ? asked : 0);
+    await this.pause(kind, this.#failures, Number.isFinite(asked) ? asked : 0);
   }
 
   /** Waits as before the `attempt`-th repetition, and at least as long as the service asked for. */
-  async pause(fault: Fault, attempt: number, askedMs = 0): Promise<void> {
-    const base = this.#baseDelayMs * (fault === 'throttled' ? 3 : 1);
+  async pause(kind: ErrorKind, attempt: number, askedMs = 0): Promise<void> {
+    const base = this.#baseDelayMs * (kind === 'throttled' ? 3 : 1);
     // Half of it random: savers that were refused together should not come back together.
     const own = base * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
     await pause(Math.min(MAX_DELAY_MS, Math.max(own, askedMs)), this.#signal);

@@ -1,12 +1,12 @@
 /** Failures that the service itself declares, and answers of servers that are not S3. */
 import { CacheError } from '../../../errors.ts';
-import { code, notS3, oneLine, sanitized, where, type FailureContext } from './context.ts';
+import { code, notS3, oneLine, sanitized, where, type ErrorContext } from './context.ts';
 import { classify } from './classify.ts';
 import type { Inspected } from './inspect.ts';
 
 export function foreignServer(
   seen: Inspected,
-  context: FailureContext,
+  context: ErrorContext,
   error: unknown,
 ): CacheError | undefined {
   if (seen.hasCode || seen.status === undefined) return undefined;
@@ -21,7 +21,7 @@ export function foreignServer(
   return undefined;
 }
 
-export function refusal(seen: Inspected, context: FailureContext, error: unknown): CacheError | undefined {
+export function refusal(seen: Inspected, context: ErrorContext, error: unknown): CacheError | undefined {
   const cause = sanitized(error);
   const url = `s3://${context.bucket}/${context.key}`;
   if (seen.name === 'NoSuchBucket') {
@@ -62,7 +62,7 @@ export function refusal(seen: Inspected, context: FailureContext, error: unknown
   return undefined;
 }
 
-export function trouble(seen: Inspected, context: FailureContext, error: unknown): CacheError {
+export function trouble(seen: Inspected, context: ErrorContext, error: unknown): CacheError {
   const cause = sanitized(error);
   const url = `s3://${context.bucket}/${context.key}`;
   const fail = (message: string, hint: string): CacheError =>

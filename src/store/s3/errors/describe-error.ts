@@ -4,18 +4,18 @@
  */
 import { CacheError, systemCode } from '../../../errors.ts';
 import { foreignServer, refusal, trouble } from './service-errors.ts';
-import { oneLine, sanitized, type FailureContext } from './context.ts';
-import { networkFailure } from './network-errors.ts';
+import { oneLine, sanitized, type ErrorContext } from './context.ts';
+import { networkError } from './network-errors.ts';
 import { inspect, type Inspected } from './inspect.ts';
 
 /** Turns whatever a request threw into a `CacheError`; a `CacheError` passes through. */
-export function describeFailure(error: unknown, context: FailureContext): CacheError {
+export function describeError(error: unknown, context: ErrorContext): CacheError {
   if (error instanceof CacheError) return error;
   const seen = inspect(error);
   return (
-    credentialFailure(seen, context, error) ??
-    networkFailure(seen, context, error) ??
-    configurationFailure(seen, context, error) ??
+    credentialError(seen, context, error) ??
+    networkError(seen, context, error) ??
+    configurationError(seen, context, error) ??
     foreignServer(seen, context, error) ??
     refusal(seen, context, error) ??
     trouble(seen, context, error)
@@ -27,7 +27,7 @@ export function describeFailure(error: unknown, context: FailureContext): CacheE
  * came from there.
  * @param processFailure what went wrong with the profile's `credential_process`, the one source that must have worked
  */
-export function noCredentials(error: unknown, context: FailureContext, processFailure?: string): CacheError {
+export function noCredentials(error: unknown, context: ErrorContext, processFailure?: string): CacheError {
   if (processFailure !== undefined) {
     return new CacheError(
       'STORE_NO_CREDENTIALS',
@@ -55,7 +55,7 @@ export function noCredentials(error: unknown, context: FailureContext, processFa
   );
 }
 
-function credentialsHint({ profile, halfSet }: FailureContext): string {
+function credentialsHint({ profile, halfSet }: ErrorContext): string {
   if (halfSet !== undefined) return `Set ${halfSet.missing} too, or unset ${halfSet.given}.`;
   if (profile !== undefined) {
     return `AWS_PROFILE is ${profile}: check that ~/.aws/config or ~/.aws/credentials has it (aws configure list-profiles) and that its sign-on is fresh (aws sso login --profile ${profile}), or unset it.`;
@@ -63,7 +63,7 @@ function credentialsHint({ profile, halfSet }: FailureContext): string {
   return 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the task, pod or instance a role.';
 }
 
-function credentialFailure(seen: Inspected, context: FailureContext, error: unknown): CacheError | undefined {
+function credentialError(seen: Inspected, context: ErrorContext, error: unknown): CacheError | undefined {
   const fail = (message: string, hint: string): CacheError =>
     new CacheError('STORE_BAD_CREDENTIALS', `${message} (s3://${context.bucket})`, {
       hint,
@@ -108,11 +108,7 @@ function credentialFailure(seen: Inspected, context: FailureContext, error: unkn
   }
 }
 
-function configurationFailure(
-  seen: Inspected,
-  context: FailureContext,
-  error: unknown,
-): CacheError | undefined {
+function configurationError(seen: Inspected, context: ErrorContext, error: unknown): CacheError | undefined {
   if (
     seen.name === 'EndpointError' ||
     systemCode(error) === 'ERR_INVALID_URL' ||

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { reasonOf, systemCode } from '../errors.ts';
 
 /** Why a file could not be read, to follow its path in a sentence: `is not a regular file`, `cannot be read (EACCES)`. */
-export function readFailure(error: unknown): string {
+export function readError(error: unknown): string {
   const code = systemCode(error);
   if (code === 'ENOTREG') return 'is not a regular file';
   if (code === 'EFBIG') return 'is too large';
