@@ -92,29 +92,32 @@ describe.each(COMPRESSIONS)('an archive with %s', (compression) => {
     rmSync(out, { recursive: true });
   });
 
-  it.skipIf(compression === 'zstd')('is read by node-tar, which finds nothing to warn of', async () => {
-    const out = temporaryDir();
-    await extract({ file: archives.get(compression)!, cwd: out, strict: true, preservePaths: true });
-    expect(timesOfFiles(join(out, ROOT))).toEqual(timesOfFiles(dir));
-  });
-
-  it.skipIf(compression === 'zstd').for([
-    // It does not look for gzip in a stream that begins with an extra field.
-    ['busybox', compression === 'gzip' ? 'busybox tar -xzf $A -C $D' : 'busybox tar -xf $A -C $D'],
-    ['python3', PYTHON],
-  ] as const)('is read by %s', ([program, command], { skip }) => {
-    skip(lacks(program));
-    for (const path of [archives.get(compression)!, manyMembers.get(compression)!]) {
+  // None of these reads zstd.
+  if (compression !== 'zstd') {
+    it('is read by node-tar, which finds nothing to warn of', async () => {
       const out = temporaryDir();
-      const env = { ...process.env, A: path, D: out };
-      const { status, stderr } = spawnSync('sh', ['-c', command], { env, encoding: 'utf8' });
-      expect(stderr).toBe('');
-      expect(status).toBe(0);
-      const from = path === archives.get(compression) ? dir : join(large, ROOT);
-      expect(timesOfFiles(join(out, ROOT))).toEqual(timesOfFiles(from));
-      rmSync(out, { recursive: true });
-    }
-  });
+      await extract({ file: archives.get(compression)!, cwd: out, strict: true, preservePaths: true });
+      expect(timesOfFiles(join(out, ROOT))).toEqual(timesOfFiles(dir));
+    });
+
+    it.for([
+      // It does not look for gzip in a stream that begins with an extra field.
+      ['busybox', compression === 'gzip' ? 'busybox tar -xzf $A -C $D' : 'busybox tar -xf $A -C $D'],
+      ['python3', PYTHON],
+    ] as const)('is read by %s', ([program, command], { skip }) => {
+      skip(lacks(program));
+      for (const path of [archives.get(compression)!, manyMembers.get(compression)!]) {
+        const out = temporaryDir();
+        const env = { ...process.env, A: path, D: out };
+        const { status, stderr } = spawnSync('sh', ['-c', command], { env, encoding: 'utf8' });
+        expect(stderr).toBe('');
+        expect(status).toBe(0);
+        const from = path === archives.get(compression) ? dir : join(large, ROOT);
+        expect(timesOfFiles(join(out, ROOT))).toEqual(timesOfFiles(from));
+        rmSync(out, { recursive: true });
+      }
+    });
+  }
 
   it('lists in GNU tar as it would list its own', () => {
     const list = (archive: string): string[] =>

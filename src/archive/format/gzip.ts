@@ -7,7 +7,7 @@
 import { crc32 } from 'node:zlib';
 import { undecompressible } from '../errors.ts';
 import { wasm, type Effort } from '../wasm/instance.ts';
-import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
+import { MAX_RECORD_LENGTH, TRAILER_LENGTH, isOfTail } from './record.ts';
 import type { Container, Frame } from './container.ts';
 
 /** No time, no name, unknown system: the same on every machine. */
@@ -19,10 +19,6 @@ const PRELUDE = HEADER.length + 6;
 const FOOTER = 8;
 /** An empty deflate block, CRC 0, length 0. */
 const EMPTY_BODY = Buffer.from('03000000000000000000', 'hex');
-
-/** Kinds without a body of their own, see record.ts. */
-const INDEX = 3;
-const TRAILER = 4;
 
 /** What the levels 1 to 9 mean: sizes like those of zlib's, in less time. Measured, see docs/archive-format.md. */
 const EFFORTS: readonly Effort[] = [
@@ -66,7 +62,7 @@ export function gzipContainer(): Container {
 }
 
 function encodeFrame(record: Uint8Array): Buffer {
-  const empty = record[1] === INDEX || record[1] === TRAILER;
+  const empty = isOfTail(record);
   const frame = Buffer.alloc(PRELUDE + record.length + (empty ? EMPTY_BODY.length : 0));
   HEADER.copy(frame);
   frame.writeUInt16LE(record.length + 4, HEADER.length);
@@ -85,8 +81,7 @@ function decodeFrame(bytes: Buffer): Frame | number | undefined {
   const fits = bytes.readUInt16LE(HEADER.length) === length + 4 && length <= MAX_RECORD_LENGTH;
   if (!fits || SUBFIELD.compare(bytes, HEADER.length + 2, HEADER.length + 4) !== 0) return undefined;
 
-  const kind = bytes[PRELUDE + 1];
-  const empty = kind === INDEX || kind === TRAILER;
+  const empty = isOfTail(bytes.subarray(PRELUDE));
   const end = PRELUDE + length;
   const frameLength = end + (empty ? EMPTY_BODY.length : 0);
   if (bytes.length < frameLength) return frameLength;

@@ -8,7 +8,7 @@
  * Nothing can stand between the pieces of one file: they follow an `open` record without frames of their own.
  */
 import { BLOCK, encodeGlobalComment, paddedLength } from './tar-header.ts';
-import { MAX_RECORD_LENGTH, TRAILER_LENGTH } from './record.ts';
+import { MAX_RECORD_LENGTH, TRAILER_LENGTH, isOfTail } from './record.ts';
 import { createScratch } from './scratch.ts';
 import { type Container, type Frame, checkLength } from './container.ts';
 
@@ -18,16 +18,12 @@ const SIZE_AT = 124;
 const MAGIC = Buffer.from('sandbox-cache\r\n\0');
 const PRELUDE = MAGIC.length + 4;
 
-/** Kinds that stand after the end of the tar, see record.ts. */
-const INDEX = 3;
-const TRAILER = 4;
-
 export function plainContainer(): Container {
   return {
     compression: 'none',
     trailerFrameLength: paddedLength(PRELUDE + TRAILER_LENGTH),
     encodeFrame(record) {
-      return record[1] === INDEX || record[1] === TRAILER ? encodeTail(record) : encodeComment(record);
+      return isOfTail(record) ? encodeTail(record) : encodeComment(record);
     },
     decodeFrame(bytes) {
       return bytes[0] === MAGIC[0] ? decodeTail(bytes) : decodeComment(bytes);

@@ -157,6 +157,16 @@ export function digestOf(record: Uint8Array, body: Uint8Array = EMPTY): Buffer {
   return createHash('sha256').update(record.subarray(HEAD_LENGTH)).update(body).digest();
 }
 
+/** The digest that a record carries: a view. */
+export function digestIn(record: Uint8Array): Uint8Array {
+  return record.subarray(2, HEAD_LENGTH);
+}
+
+/** Whether an encoded record is an index or a trailer: those stand after the end of the tar and have no body. */
+export function isOfTail(record: Uint8Array): boolean {
+  return record[1] === KINDS.index || record[1] === KINDS.trailer;
+}
+
 /**
  * @throws CacheError ARCHIVE_CORRUPT when the bytes are not exactly one record. Does not check the digest, except for
  * index and trailer, which have no body.
@@ -176,7 +186,7 @@ export function decodeRecord(bytes: Uint8Array): ArchiveRecord {
 }
 
 function decodeKind(record: Buffer): ArchiveRecord {
-  const digest = record.subarray(2, HEAD_LENGTH);
+  const digest = digestIn(record);
   const rest = record.subarray(HEAD_LENGTH);
   try {
     switch (record[1]) {

@@ -3,7 +3,13 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Container } from '../format/container.ts';
-import { encodeRecord, withDigest, type MemberRecord, type WithoutDigest } from '../format/record.ts';
+import {
+  encodeRecord,
+  withDigest,
+  type MemberRecord,
+  type WithoutDigest,
+  digestIn,
+} from '../format/record.ts';
 import { encodeHeader, paddedLength, type EntryType, type TarEntry } from '../format/tar-header.ts';
 import {
   type Answer,
@@ -37,7 +43,7 @@ export function createMemberPacker(): MemberPacker {
     const bytes = Buffer.allocUnsafeSlow(frame.length + body.length);
     bytes.set(frame);
     bytes.set(body, frame.length);
-    const digest = Uint8Array.from(record.subarray(2, 34));
+    const digest = Uint8Array.from(digestIn(record));
     return { reply: { bytes, frameLength: frame.length, digest }, transfer: [bytes.buffer] };
   };
 }

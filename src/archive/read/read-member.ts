@@ -4,7 +4,7 @@
  */
 import { corrupt, refuse } from '../errors.ts';
 import type { Container } from '../format/container.ts';
-import { digestOf } from '../format/record.ts';
+import { digestOf, digestIn } from '../format/record.ts';
 import type {
   Answer,
   FilePiece,
@@ -86,8 +86,7 @@ export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberRead
 
 function checkedDigest(member: Buffer, { record, frameLength }: OwnMember): Uint8Array {
   const digest = digestOf(record, member.subarray(frameLength));
-  if (frameLength > 0 && !digest.equals(record.subarray(2, 34)))
-    throw corrupt('a member whose SHA-256 is wrong');
+  if (frameLength > 0 && !digest.equals(digestIn(record))) throw corrupt('a member whose SHA-256 is wrong');
   return new Uint8Array(digest);
 }
 

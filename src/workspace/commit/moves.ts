@@ -20,6 +20,7 @@ import { CacheError, systemCode } from '../../errors.ts';
 import type { NamedMove, TreeChange } from './journal.ts';
 import { childPath, removeTree, type Path } from '../files/removal.ts';
 import { setTimes } from '../files/times.ts';
+import { exists } from '../files/exists.ts';
 
 /** A tree's change with the paths it means on this machine. */
 export interface Tree {
@@ -194,8 +195,4 @@ function moveTree(from: Path, to: Path): void {
     }
     chmodSync(to, stat.mode);
   }
-}
-
-function exists(path: Path): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

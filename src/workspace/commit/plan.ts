@@ -7,6 +7,7 @@ import type { Tree } from './moves.ts';
 import type { Place } from '../places/places.ts';
 import { toTree } from './recovery.ts';
 import { keepTimes } from '../files/times.ts';
+import { exists } from '../files/exists.ts';
 
 interface Planned {
   slot: number;
@@ -89,10 +90,6 @@ function childNames(dir: string): string[] {
 
 function microseconds(path: string): string {
   return String(statSync(path, { bigint: true }).mtimeNs / 1000n);
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 function isDirectory(path: string): boolean {

@@ -10,6 +10,7 @@ import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
 import { isLeaseName, newestLease } from '../lease/lease-file.ts';
 import type { Layout } from '../places/places.ts';
 import type { StagingOptions } from '../types.ts';
+import { exists } from '../files/exists.ts';
 
 /** A run's own directory in a bay is named after its lease. */
 export function runName(leaseId: string): string {
@@ -115,8 +116,4 @@ function isDirectory(path: string): boolean {
     if (systemCode(error) === 'ENOTDIR') return false;
     throw error;
   }
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

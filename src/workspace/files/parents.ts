@@ -1,8 +1,9 @@
 /** Directories that a target or its bay needs above it: made when they are missing, and removed again with what needed them. */
-import { lstatSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import { removeEmpty } from './hidden.ts';
+import { exists } from './exists.ts';
 
 /** Makes a directory and what is missing above it. @returns what was made, outermost first */
 export function makeParents(dir: string): string[] {
@@ -26,8 +27,4 @@ export function makeParents(dir: string): string[] {
 /** Those of them that are empty. @param parents as `makeParents` returns them */
 export function removeParents(parents: readonly string[]): void {
   for (const parent of [...parents].reverse()) removeEmpty(parent);
-}
-
-function exists(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

@@ -29,10 +29,10 @@ export function projectHome(projectDir: string, mainTarget: string): string {
 export function hasLeftovers(projectDir: string, mainTarget: string): boolean {
   const path = realPath(join(projectDir, mainTarget));
   const homes = [projectHome(projectDir, mainTarget), bayDir('', path, 'beside'), bayDir('', path, 'inside')];
-  return homes.some(exists);
+  return homes.some(isThere);
 }
 
-function exists(path: string): boolean {
+function isThere(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   } catch {
