@@ -1,6 +1,14 @@
 /** A real bundle with a C extension to a store and back. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { CLI, runCli, type CliResult } from '../support/cli.ts';
@@ -244,6 +252,9 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
     expectExit(await run(['save', 'bundle'], local()), 4);
     expectExit(await run(['save', 'bundle', '--no-verify'], local()), 0);
     wipe(dir(), 'vendor', '.bundle');
+    // An old script would take it for the marker of what is there now.
+    mkdirSync(join(dir(), '.bundle'));
+    writeFileSync(join(dir(), '.bundle/.installed'), 'of an earlier tree\n');
     const restored = expectExit(await run(['restore', 'bundle'], local()), 4);
     expect(restored.stdout).toMatch(/^Ruby gems restored, but not usable: .*fixture-native/);
     expect(existsSync(join(dir(), 'vendor/bundle/.sandbox-cache-receipt.json'))).toBe(false);

@@ -362,6 +362,24 @@ describe('refused, with everything left as it is', () => {
     expect((await refusal(['far/away/node_modules', 'modules'])).code).toMatch(/^TARGET_/);
   });
 
+  it.skipIf(noMounts !== undefined)(
+    `a directory with a mount deep inside: what is mounted would be deleted${noMounts ? ` (${noMounts})` : ''}`,
+    async () => {
+      const deep = join(project, 'node_modules/pkg/data');
+      mkdirSync(deep, { recursive: true });
+      execFileSync('mount', ['-t', 'tmpfs', 'none', deep]);
+      try {
+        writeFileSync(join(deep, 'letter'), 'dear');
+        const error = await refusal(['node_modules']);
+        expect(error.code).toBe('TARGET_REFUSED');
+        expect(error.message).toContain(deep);
+        expect(readFileSync(join(deep, 'letter'), 'utf8')).toBe('dear');
+      } finally {
+        execFileSync('umount', ['-l', deep]);
+      }
+    },
+  );
+
   it('a home that is not a directory', async () => {
     mkdirSync(join(base, 'elsewhere'));
     symlinkSync('../elsewhere', join(project, '.sandbox-cache-node_modules'));
