@@ -253,6 +253,16 @@ describe('restore --fallback', () => {
     expect(existsSync(join(sandbox.project, 'deps/new'))).toBe(true);
   });
 
+  it('an entry of another compression is no base', async () => {
+    makeProject(sandbox.project, { lock: 'one\n' });
+    expectExit(await sandbox.run(['save', ...DEPS], { env: { CACHE_COMPRESSION: 'none' } }), 0);
+    makeProject(sandbox.project, { lock: 'two\n' });
+    wipe(sandbox.project, 'deps');
+    const result = expectExit(await sandbox.run(['restore', ...DEPS, '--fallback']), 1);
+    expect(result.stdout).toMatch(/not in the cache/);
+    expect(existsSync(join(sandbox.project, 'deps'))).toBe(false);
+  });
+
   it('another runtime is no base', async () => {
     makeProject(sandbox.project, { lock: 'one\n' });
     expectExit(await sandbox.run(['save', ...DEPS]), 0);

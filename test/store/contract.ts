@@ -1,5 +1,6 @@
 /** What every store promises, whatever it keeps its bytes in. One suite, run against all of them. */
 import { createHash, randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
 import type { OpenEntry, Store, WriteOptions } from '../../src/store/store.ts';
@@ -38,6 +39,24 @@ export function describeStoreContract(createSubject: () => Promise<Subject>): vo
   afterEach(async () => {
     store.close();
     await subject.close();
+  });
+
+  it('leaves no listener on the signal it was given', async () => {
+    const own = new AbortController().signal;
+    const options = { ...keep, signal: own };
+    await store.write(key, pieces(randomBytes(LARGE), 1_000_000), options);
+    await store.write(key, pieces(randomBytes(1000), 500), options);
+    const entry = await present(store, key, own);
+    await readAll(entry);
+    const again = await present(store, key, own);
+    const body = again.body[Symbol.asyncIterator]();
+    await body.next();
+    await body.return?.();
+    await store.stat(key, { signal: own });
+    for await (const _ of store.list(subject.prefix, { signal: own }));
+    await store.remove(key, { signal: own });
+    // The SDK lets go of it when the connection of its last request is idle again.
+    await vi.waitFor(() => expect(getEventListeners(own, 'abort')).toEqual([]));
   });
 
   describe('reading', () => {
@@ -360,8 +379,12 @@ export async function readAll(entry: OpenEntry): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-export async function present(store: Store, key: string): Promise<OpenEntry> {
-  const entry = await store.open(key, { signal: new AbortController().signal });
+export async function present(
+  store: Store,
+  key: string,
+  signal = new AbortController().signal,
+): Promise<OpenEntry> {
+  const entry = await store.open(key, { signal });
   if (entry === undefined) throw new Error(`${key} is missing`);
   return entry;
 }

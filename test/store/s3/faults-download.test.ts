@@ -153,6 +153,19 @@ describe('a download', () => {
     expect(starts[0]).toBeGreaterThan(100_000);
   });
 
+  it('goes on where a part ends early that did not say how long it is', async () => {
+    const { etag } = scene.server.place('test-bucket', { key: KEY, body: data });
+    const range = `bytes ${3 * MIB}-${4 * MIB - 1}/${data.length}`;
+    const head = `HTTP/1.1 206 Partial Content\r\nConnection: close\r\nETag: ${etag}\r\nContent-Range: ${range}\r\n\r\n`;
+    const first = Buffer.concat([Buffer.from(head), data.subarray(3 * MIB, 3 * MIB + 1000)]);
+    scene.server.faults.add({
+      match: ({ operation, range: asked }) => operation === 'GetObject' && startOf(asked) === 3 * MIB,
+      effect: { type: 'raw', first },
+    });
+    expect(sha256(await readAll(await present(scene.store, KEY)))).toBe(sha256(data));
+    expect(scene.server.requests.map(({ range: asked }) => startOf(asked))).toContain(3 * MIB + 1000);
+  });
+
   it('pins the ETag, so that two objects never mix', async () => {
     scene.server.place('test-bucket', { key: KEY, body: data });
     scene.server.faults.add({

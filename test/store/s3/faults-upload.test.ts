@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { createS3Store } from '../../../src/store/s3/s3-store.ts';
-import type { FaultEffect, LoggedRequest } from '../../support/s3-server.ts';
+import type { FaultEffect, LoggedRequest, S3User } from '../../support/s3-server.ts';
 import { pieces, sha256, stoppable } from '../contract.ts';
 import {
   denied,
@@ -183,6 +183,38 @@ describe('an upload', () => {
     // Nobody is there who could remove it.
     expect(warnings).toEqual([expect.stringContaining('could not be removed')]);
     store.close();
+  });
+
+  it('takes AccessDenied inside a 200 for what it is, and asks once', async () => {
+    scene.server.faults.add({
+      match: on('CompleteMultipartUpload'),
+      effect: { type: 'error-in-200', code: 'AccessDenied' },
+      times: FOREVER,
+    });
+    const options = { ifExists: 'keep', metadata: {}, signal } as const;
+    expect(await outcomeOf(() => scene.store.write(KEY, pieces(data, 500_000), options))).toBe(
+      'STORE_ACCESS_DENIED',
+    );
+    expect(scene.server.requests.filter(on('CompleteMultipartUpload'))).toHaveLength(1);
+  });
+
+  it('asks for new credentials once those it has are expired', async () => {
+    const { server } = scene;
+    let asked = 0;
+    // A provider, as the SDK's own chain is one: it keeps what it was given until it is told not to.
+    const provider = async (): Promise<S3User> => {
+      asked++;
+      return server.credentials;
+    };
+    const store = await createS3Store({
+      ...s3Options(server, { bucket: 'test-bucket' }),
+      credentials: provider as unknown as S3User,
+    });
+    server.faults.add({ match: on('PutObject'), effect: expired });
+    const options = { ifExists: 'keep', metadata: {}, signal } as const;
+    await store.write(KEY, pieces(small, 500_000), options);
+    store.close();
+    expect(asked).toBe(2);
   });
 
   it.each(['PreconditionFailed', 'ConditionalRequestConflict'])(

@@ -48,7 +48,8 @@ export function refusal(seen: Inspected, context: ErrorContext, error: unknown):
       cause,
     });
   }
-  if (seen.status === 403 && classify(error) !== 'throttled') {
+  // By name too: inside a 200 it has no status of its own.
+  if ((seen.status === 403 && classify(error) !== 'throttled') || seen.name === 'AccessDenied') {
     const list =
       context.action === 's3:GetObject'
         ? ` and s3:ListBucket on arn:aws:s3:::${context.bucket} (without it a missing entry looks forbidden)`

@@ -30,17 +30,15 @@ afterEach(async () => {
   await once(server, 'close');
 });
 
-async function faultOf(request: ClientRequest): Promise<unknown> {
-  const [error] = (await once(request, 'error').catch((thrown: unknown) => [thrown])) as [
-    { fault?: unknown },
-  ];
-  return error.fault;
+async function kindOf(request: ClientRequest): Promise<unknown> {
+  const [error] = (await once(request, 'error').catch((thrown: unknown) => [thrown])) as [{ kind?: unknown }];
+  return error.kind;
 }
 
 it('counts from the start, so that a handshake that hangs is within it', async () => {
   const request = httpsRequest({ host: '127.0.0.1', port, agent: transport.httpsAgent });
   request.end();
-  expect(await faultOf(request)).toBe('stalled');
+  expect(await kindOf(request)).toBe('stalled');
 });
 
 it('is over at once for interim answers without end, also while a body is on its way that nobody reads', async () => {
@@ -51,7 +49,7 @@ it('is over at once for interim answers without end, also while a body is on its
   const request = httpRequest({ host: '127.0.0.1', port, method: 'PUT', agent: transport.httpAgent });
   // More than the kernel takes in.
   request.end(Buffer.alloc(64 * 1024 * 1024));
-  expect(await faultOf(request)).toBe('stalled');
+  expect(await kindOf(request)).toBe('stalled');
 });
 
 it('lets a slow body be: it begins when all of it is sent', async () => {
@@ -64,6 +62,6 @@ it('lets a slow body be: it begins when all of it is sent', async () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   request.end();
-  expect(await faultOf(request)).toBe('stalled');
+  expect(await kindOf(request)).toBe('stalled');
   expect(sent).toEqual(['finish', 'error']);
 });

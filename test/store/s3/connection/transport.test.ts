@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import { rootCertificates } from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { createTransport } from '../../../../src/store/s3/connection/transport.ts';
 import { createCertificate } from '../../../support/certificate.ts';
@@ -61,4 +62,21 @@ describe.each(['http', 'https'] as const)('over %s', (scheme) => {
       await folder.remove();
     }
   });
+});
+
+it('AWS_CA_BUNDLE adds to the authorities of the system: those of public services are trusted as before', async () => {
+  const folder = await makeTemporaryFolder('transport');
+  const caBundle = join(folder.path, 'ca.pem');
+  const { certificate } = createCertificate();
+  writeFileSync(caBundle, certificate);
+  const { httpAgent, httpsAgent } = createTransport({
+    caBundle,
+    proxyName: 'HTTPS_PROXY',
+    connectTimeoutMs: 5000,
+    patience: { answerMs: 5000 },
+  });
+  expect(httpsAgent.options.ca).toEqual([...rootCertificates, certificate]);
+  httpAgent.destroy();
+  httpsAgent.destroy();
+  await folder.remove();
 });
