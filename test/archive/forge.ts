@@ -38,6 +38,8 @@ export interface ForgeOptions {
   trailer?: (trailer: Omit<TrailerRecord, 'digest' | 'kind'>) => Partial<TrailerRecord>;
   /** Changes what the index says. */
   index?: (members: IndexedMember[]) => IndexedMember[];
+  /** Puts an index of the first so many members behind them, and that of the others at the end. */
+  indexAfter?: number;
 }
 
 export const FORGED_KEY = 'ab'.repeat(32);
@@ -47,7 +49,17 @@ export function forgeParts(members: readonly ForgedMember[], options: ForgeOptio
   const container = containerFor(options.compression);
   const listed: IndexedMember[] = [];
   const parts: Buffer[] = [];
+  const indexes: Buffer[] = [];
+  let indexOffset: number | undefined;
+  const lengthSoFar = (): number => parts.reduce((sum, part) => sum + part.length, 0);
+  const pushIndex = (first: number, listedNow: IndexedMember[]): void => {
+    indexOffset ??= lengthSoFar();
+    const record = withDigest(encodeRecord({ kind: 'index', first, members: listedNow }));
+    indexes.push(record);
+    parts.push(container.encodeFrame(record));
+  };
   for (const { tar, piece, open, firstPath } of members) {
+    if (options.indexAfter === listed.length) pushIndex(0, listed.slice());
     const body = Buffer.from(container.compress(tar, 1));
     const lengths = { storedLength: body.length, tarLength: tar.length };
     const record = withDigest(
@@ -71,22 +83,17 @@ export function forgeParts(members: readonly ForgedMember[], options: ForgeOptio
     parts.push(Buffer.concat([frame, body]));
   }
 
-  const indexOffset = parts.reduce((sum, part) => sum + part.length, 0);
+  const said = options.index?.(listed) ?? listed;
+  for (let first = options.indexAfter ?? 0; first < said.length; first += 400)
+    pushIndex(first, said.slice(first, first + 400));
   const root = createHash('sha256');
   for (const { digest } of listed) root.update(digest);
-  const said = options.index?.(listed) ?? listed;
-  for (let first = 0; first < said.length; first += 400) {
-    const record = withDigest(
-      encodeRecord({ kind: 'index', first, members: said.slice(first, first + 400) }),
-    );
-    root.update(record);
-    parts.push(container.encodeFrame(record));
-  }
+  for (const record of indexes) root.update(record);
   const trailer = {
     members: listed.length,
     tarBytes: members.reduce((sum, { tar }) => sum + tar.length, 0),
     entries: members.reduce((sum, { entries }) => sum + entries, 0),
-    indexOffset,
+    indexOffset: indexOffset ?? lengthSoFar(),
     rootDigest: root.digest(),
     keyDigest: Buffer.from(FORGED_KEY, 'hex'),
     installMs: 1500,

@@ -6,7 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { makeRandomTree, randomSource } from '../support/tree.ts';
-import { FORGED_KEY, forge, forgeParts, treeMembers } from './forge.ts';
+import { FORGED_KEY, forge, forgeParts, treeMembers, type ForgedMember } from './forge.ts';
 import { damage, DAMAGES } from './damage.ts';
 import { COMPRESSIONS, expectBothRefuse, ROOT, temporaryDir, unpackBytes } from './unpacking.ts';
 
@@ -95,6 +95,7 @@ describe('an archive that lies with every digest right', () => {
     ['a name', ([first, ...rest]) => [{ ...first!, firstPath: Buffer.from('x') }, ...rest]],
     ['the order', ([first, second, ...rest]) => [second!, first!, ...rest]],
     ['the number of members', ([, ...rest]) => rest],
+    ['a member that it lacks', (members) => members.slice(0, -1)],
     ['a member too many', (members) => [...members, members[0]!]],
   ])('about %s in its index', async (_what, index) => {
     const base = tree();
@@ -108,8 +109,36 @@ describe('an archive that lies with every digest right', () => {
     }
   });
 
+  it.each<[string, (members: ForgedMember[]) => ForgedMember[]]>([
+    ['ends before its last member', (members) => [...members.slice(0, -2), members.at(-1)!, members.at(-2)!]],
+    ['ends twice', (members) => [...members, members.at(-1)!]],
+    ['does not end', (members) => members.slice(0, -1)],
+  ])('about its tar, which %s', async (_what, change) => {
+    const base = temporaryDir();
+    makeRandomTree(join(base, ROOT), { seed: 3, files: 12, maxSize: 900 });
+    const members = change(treeMembers(base, ROOT, 4096));
+    expect(members.length).toBeGreaterThan(2);
+    for (const compression of ['gzip', 'none'] as const)
+      await expectBothRefuse(
+        forge(members, { compression }),
+        { compression, dir: join(base, compression) },
+        { code: 'ARCHIVE_CORRUPT' },
+      );
+  });
+
+  it('about where its members are: some come after an index', async () => {
+    const base = tree();
+    for (const compression of ['gzip', 'none'] as const)
+      await expectBothRefuse(
+        forge(treeMembers(base, ROOT, 4096), { compression, indexAfter: 2 }),
+        { compression, dir: join(base, compression) },
+        { code: 'ARCHIVE_CORRUPT', message: expect.stringContaining('after its index') },
+      );
+  });
+
   it.each<[string, (n: number) => number[]]>([
     ['missing', (n) => Array.from({ length: n }, (_, i) => i).filter((i) => i !== 1)],
+    ['missing, and all others too', () => []],
     ['missing at the end', (n) => Array.from({ length: n - 1 }, (_, i) => i)],
     ['missing at the beginning', (n) => Array.from({ length: n - 1 }, (_, i) => i + 1)],
     ['twice', (n) => [0, 0, ...Array.from({ length: n - 1 }, (_, i) => i + 1)]],

@@ -15,6 +15,17 @@ export const SEAL = {
   installSeconds: 12.5,
 };
 
+/** All but the directory. */
+export const PACK_OPTIONS: Omit<PackOptions, 'dir'> = {
+  roots: [ROOT],
+  excludes: [],
+  compression: 'gzip',
+  workers: 1,
+  limits: LIMITS,
+  seal: SEAL,
+  signal: new AbortController().signal,
+};
+
 export interface PackingOptions extends Partial<Omit<PackOptions, 'workers'>> {
   dir: string;
   /** Worker threads; 0: none, in this process. @default 0 */
@@ -24,16 +35,7 @@ export interface PackingOptions extends Partial<Omit<PackOptions, 'workers'>> {
 export function startPacking({ workers = 0, ...options }: PackingOptions): Packing {
   return packWith(
     () => (workers === 0 ? createInlinePool() : createPool({ size: workers, entry: workerEntry() })),
-    {
-      roots: [ROOT],
-      excludes: [],
-      compression: 'gzip',
-      workers: 1,
-      limits: LIMITS,
-      seal: SEAL,
-      signal: new AbortController().signal,
-      ...options,
-    },
+    { ...PACK_OPTIONS, ...options },
   );
 }
 

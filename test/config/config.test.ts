@@ -125,6 +125,9 @@ describe('.env.claude-sandbox', () => {
     ]);
     expect(load({}, secret, 0o600).warnings).toEqual([]);
     expect(load({}, 'CACHE_S3_BUCKET=public\n', 0o644).warnings).toEqual([]);
+    // To one group, or to be written alone: others may get at it as well.
+    for (const mode of [0o640, 0o604, 0o620, 0o602]) expect(load({}, secret, mode).warnings).toHaveLength(1);
+    for (const mode of [0o600, 0o400, 0o700]) expect(load({}, secret, mode).warnings).toEqual([]);
   });
 });
 

@@ -67,6 +67,19 @@ describe('two at once', () => {
   });
 });
 
+it('warm saves nothing that a failed installer leaves, and fails', async () => {
+  makeBare();
+  const recipe = {
+    lockfiles: ['deps.lock'],
+    paths: ['deps'],
+    install: 'mkdir -p deps; touch deps/half; exit 17',
+  };
+  writeFiles(sandbox.project, { '.sandbox-cache.json': JSON.stringify({ recipes: { deps: recipe } }) });
+  expectExit(await sandbox.run(['warm', 'deps']), 3);
+  expect(existsSync(path('deps/half'))).toBe(true);
+  expect(sandbox.keys).toEqual([]);
+});
+
 describe('an installer that calls sandbox-cache for the same project', () => {
   it('does not wait for the run that started it, and leaves the save to that', async () => {
     makeBare();

@@ -229,6 +229,22 @@ describe('recipes of one’s own', () => {
   });
 });
 
+it('neither receipt nor marker is saved: they say of this machine what it has verified', async () => {
+  makeProject(sandbox.project);
+  expectExit(await sandbox.run(['save', ...DEPS]), 0);
+  wipe(sandbox.project, 'deps');
+  expectExit(await sandbox.run(['restore', ...DEPS]), 0);
+  for (const name of ['.sandbox-cache-receipt.json', '.installed'])
+    expect(existsSync(join(sandbox.project, 'deps', name))).toBe(true);
+  expectExit(await sandbox.run(['save', ...DEPS, '--force']), 0);
+  const names = execFileSync('tar', ['-tzf', '-'], {
+    input: sandbox.server.read(sandbox.bucket, sandbox.key)!,
+    encoding: 'utf8',
+  });
+  expect(names).toContain('deps/tool/run.sh\n');
+  expect(names).not.toMatch(/sandbox-cache|installed/);
+});
+
 describe('restore --fallback', () => {
   it('the newest older entry of the same runtime as a base: exit 1, no receipt, and the exact one later', async () => {
     makeProject(sandbox.project, { lock: 'one\n' });

@@ -116,6 +116,9 @@ describe('redaction', () => {
   it.each([
     ['https://user:pass@host/x', 'pass'],
     ['key AKIAIOSFODNN7EXAMPLE here', 'AKIAIOSFODNN7EXAMPLE'],
+    ['of a session ASIAIOSFODNN7EXAMPLE', 'ASIAIOSFODNN7EXAMPLE'],
+    ['of a role AROAIOSFODNN7EXAMPLE:me', 'AROAIOSFODNN7EXAMPLE'],
+    ['of a user AIDAIOSFODNN7EXAMPLE', 'AIDAIOSFODNN7EXAMPLE'],
     ['?X-Amz-Signature=abcdef123&x=1', 'abcdef123'],
     ['aws_secret_access_key = wJalrXUtnFEMI', 'wJalrXUtnFEMI'],
     ['-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----', 'MC4CAQ'],

@@ -52,10 +52,11 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
 
   async function* body(): AsyncGenerator<Uint8Array> {
     const { signal } = options;
-    const pool = openPool();
-    const onAbort = (): void => void pool.close();
+    let pool: Pool | undefined;
+    const onAbort = (): void => void pool?.close();
     signal.addEventListener('abort', onAbort, { once: true });
     try {
+      pool = openPool();
       signal.throwIfAborted();
       settle.resolve(yield* archive(options, container, pool));
     } catch (error) {
@@ -65,10 +66,17 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
     } finally {
       settle.reject(new Error('packing was stopped'));
       signal.removeEventListener('abort', onAbort);
-      await pool.close();
+      await pool?.close();
     }
   }
-  return { body: body(), summary };
+  const parts = body();
+  const stop = parts.return.bind(parts);
+  // A generator that has not begun has no `finally` to run.
+  parts.return = (value) => {
+    settle.reject(new Error('packing was stopped'));
+    return stop(value);
+  };
+  return { body: parts, summary };
 }
 
 async function* archive(

@@ -6,8 +6,11 @@ import {
   chmodSync,
   linkSync,
   lstatSync,
+  lutimesSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -19,9 +22,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { decodeRecord } from '../../../src/archive/format/record.ts';
+import { packWith } from '../../../src/archive/pack/pack.ts';
 import type { PackProgress } from '../../../src/archive/types.ts';
 import { makeRandomTree, snapshotTree } from '../../support/tree.ts';
-import { noise, packBytes, SEAL, startPacking } from '../packing.ts';
+import { noise, PACK_OPTIONS, packBytes, SEAL, startPacking } from '../packing.ts';
 import { COMPRESSIONS, LIMITS, ROOT, temporaryDir, unpackBytes } from '../unpacking.ts';
 import { containerFor } from '../../../src/archive/format/containers.ts';
 
@@ -34,6 +38,22 @@ describe.each(COMPRESSIONS)('packing with %s', (compression) => {
     const expected = await packBytes({ dir, compression });
     for (const workers of [1, 2, 5])
       expect(sha256(await packBytes({ dir, compression, workers }))).toBe(sha256(expected));
+  });
+
+  it('writes the same bytes in whatever order the tree was made', async () => {
+    const names = ['b.js', 'a.js', 'lib/z.js', 'lib/a.js', 'c/d/e.js', 'é.js'];
+    const [one, other] = [names, names.toReversed()].map((order) => {
+      const dir = tree(Object.fromEntries(order.map((name) => [name, name])));
+      symlinkSync('a.js', join(dir, ROOT, 'link'));
+      const all = (readdirSync(join(dir, ROOT), { recursive: true }) as string[]).filter(
+        (name) => name !== 'link',
+      );
+      for (const name of ['', ...all]) utimesSync(join(dir, ROOT, name), 1_600_000_000, 1_600_000_000);
+      lutimesSync(join(dir, ROOT, 'link'), 1_600_000_000, 1_600_000_000);
+      return dir;
+    });
+    const bytes = await packBytes({ dir: one!, compression });
+    expect(sha256(await packBytes({ dir: other!, compression }))).toBe(sha256(bytes));
   });
 
   it('gives back every byte, and sums up what it wrote', async () => {
@@ -309,8 +329,13 @@ describe('a tree that cannot be packed', () => {
     });
   });
 
-  it('says that a name in the seal is too long', () => {
-    const seal = { ...SEAL, recipe: 'x'.repeat(65) };
+  it.each([
+    { recipe: 'x'.repeat(65) },
+    { runtime: 'x'.repeat(129) },
+    { recipe: 'two\nlines' },
+    { runtime: 'a\0b' },
+  ])('says that a name in the seal is none: %j', (name) => {
+    const seal = { ...SEAL, ...name };
     expect(() => startPacking({ dir: '/', seal })).toThrow(
       expect.objectContaining({ code: 'CONFIG_INVALID' }),
     );
@@ -408,16 +433,47 @@ describe('stopping', () => {
     }
   });
 
-  it('stops the workers when nobody wants more, and settles the summary', async () => {
+  it('lets go of all it has when nobody wants more, and says so in the summary', async () => {
     const dir = largeTree();
+    const idle = busyThreads();
     const { body, summary } = startPacking({ dir, workers: 2 });
     for await (const _chunk of body) break;
     await expect(summary).rejects.toThrow('stopped');
+    expect(busyThreads()).toBe(idle);
+  });
+
+  it('leaves no file open: at its end, when it is stopped, and when it fails', async () => {
+    const dir = largeTree();
+    const before = openFiles();
+    await packBytes({ dir });
+    for await (const _chunk of startPacking({ dir }).body) break;
+    const failing = startPacking({ dir });
+    await expect(
+      (async () => {
+        let first = true;
+        for await (const _chunk of failing.body) {
+          if (first) truncateSync(join(dir, ROOT, 'large.txt'), 1);
+          first = false;
+        }
+      })(),
+    ).rejects.toMatchObject({ code: 'SOURCE_CHANGED' });
+    expect(openFiles()).toEqual(before);
   });
 
   it('begins nothing before somebody asks', async () => {
-    const { body } = startPacking({ dir: '/nowhere', workers: 2 });
+    let pools = 0;
+    const open = (): never => {
+      pools++;
+      throw new Error('a pool was opened');
+    };
+    const { body, summary } = packWith(open, { ...PACK_OPTIONS, dir: '/nowhere' });
+    expect(pools).toBe(0);
     await body[Symbol.asyncIterator]().return?.();
+    await expect(summary).rejects.toThrow('stopped');
+    expect(pools).toBe(0);
+    const asked = packWith(open, { ...PACK_OPTIONS, dir: '/nowhere' });
+    asked.summary.catch(() => {});
+    await expect(asked.body[Symbol.asyncIterator]().next()).rejects.toThrow('a pool was opened');
   });
 
   it('waits for a reader who takes his time', async () => {
@@ -481,4 +537,24 @@ function keepingTimes(path: string, write: (path: string, bytes: Buffer) => void
 function replace(path: string, bytes: Buffer): void {
   writeFileSync(`${path}.new`, bytes);
   renameSync(`${path}.new`, path);
+}
+
+/** Worker threads of this process that have not ended. */
+function busyThreads(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'MessagePort' || name === 'Worker')
+    .length;
+}
+
+/** What the descriptors of this process lead to, pipes and sockets of the test runner left out. */
+function openFiles(): string[] {
+  return readdirSync('/proc/self/fd')
+    .map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return '';
+      }
+    })
+    .filter((path) => path.includes('sandbox-cache-archive-'))
+    .sort();
 }

@@ -227,6 +227,20 @@ describe('what a foreign archive may not be', () => {
       );
   });
 
+  it('followed by something else, long after its end', async () => {
+    const archive = Buffer.concat([
+      rawTar({ path: 'node_modules/a', data: 'x' }),
+      Buffer.alloc(200_000),
+      rawEntry({ path: 'node_modules/b' }),
+    ]);
+    const unpacked = unpackBytes(archive, {
+      compression: 'none',
+      dir: join(temporaryDir(), 'x'),
+      chunk: 10_000,
+    });
+    await expect(unpacked).rejects.toMatchObject({ code: 'ARCHIVE_CORRUPT' });
+  });
+
   it('followed by something else', async () => {
     const archive = Buffer.concat([
       rawTar({ path: 'node_modules/a', data: 'x' }),

@@ -1,6 +1,6 @@
 /** How unpacking ends when something else goes wrong, and what it says on the way. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -11,6 +11,7 @@ import { createChecker, createSigner, generateKeys, statement } from '../../../s
 import type { Compression, Progress } from '../../../src/archive/types.ts';
 import { unpackWith } from '../../../src/archive/unpack/unpack.ts';
 import { makeRandomTree, randomSource, snapshotTree } from '../../support/tree.ts';
+import { isRoot } from '../../support/user.ts';
 import { FORGED_KEY, forge, treeMembers } from '../forge.ts';
 import { rawHeader, rawTar } from '../tar-blocks.ts';
 import {
@@ -150,6 +151,20 @@ describe('a target that cannot be written', () => {
       execFileSync('umount', [full]);
     }
   });
+});
+
+// Root may look into any directory.
+it.runIf(!isRoot())('a directory that nobody may look into comes with what is in it', async () => {
+  const dirs = ['', 'a/', 'a/b/', 'a/b/c/'];
+  const archive = rawTar(
+    ...dirs.map((path) => ({ type: '5', path: `${ROOT}/${path}`, mode: path === '' ? 0o755 : 0o400 })),
+  );
+  const dir = join(temporaryDir(), 'out');
+  await unpackBytes(archive, { compression: 'none', dir });
+  for (const path of dirs.slice(1)) {
+    expect(statSync(join(dir, path)).mode & 0o777).toBe(0o400);
+    chmodSync(join(dir, path), 0o755);
+  }
 });
 
 describe('what it tells', () => {
