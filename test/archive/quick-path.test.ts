@@ -146,7 +146,10 @@ interface Draft {
   size: number | undefined;
 }
 
-/** Some of the names in both fields. */
+/**
+ * Some of the names in both fields. A size that lies has content read as headers: for root that makes entries of any mode, for an
+ * ordinary user it must not, who could not read and compare them all.
+ */
 function memberOf(drafts: Draft[]): ForgedMember {
   const entries = drafts.map(({ split, data, path: whole, size, ...rest }) => {
     const cut = split || whole.length > 100 ? whole.lastIndexOf('/') : -1;
@@ -157,7 +160,7 @@ function memberOf(drafts: Draft[]): ForgedMember {
       path: whole.slice(cut + 1),
       prefix: whole.slice(0, Math.max(0, cut)),
       linkPath: isLink ? 'm/x' : '',
-      data: isLink || rest.type === '5' ? '' : Buffer.alloc(data, whole),
+      data: isLink || rest.type === '5' ? '' : Buffer.alloc(data, isRoot() ? whole : 0xff),
     });
   });
   const tar = Buffer.concat(entries);

@@ -26,6 +26,8 @@ export function useProject(): Project {
 
   function load(env: Environment = {}, file?: string, mode = 0o600): Config {
     if (file !== undefined) {
+      // One that may not be written cannot be written anew.
+      rmSync(join(project, '.env.claude-sandbox'), { force: true });
       writeFileSync(join(project, '.env.claude-sandbox'), file);
       chmodSync(join(project, '.env.claude-sandbox'), mode);
     }
