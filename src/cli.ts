@@ -7,8 +7,9 @@ import { createSession, type Session } from './session/session.ts';
 import type { Outcome } from './session/outcome.ts';
 import { loadConfig, readEnvironment, type Config } from './config/config.ts';
 import { parseBoolean } from './config/values.ts';
-import { CacheError, ERROR_KINDS, systemCode } from './errors.ts';
+import { CacheError, systemCode } from './errors.ts';
 import { isOutOfFiles, MORE_FILES_HINT } from './files/read-errors.ts';
+import { combinedCode, errorCode, outcomeCode } from './program/exit-code.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
 import type { Action, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';
@@ -24,9 +25,6 @@ import { createOutput } from './report/output.ts';
 import { printableJson, printableLines, TAG, withHint } from './report/printable.ts';
 import { missedLine, resultText } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
-
-/** From the strongest to the weakest: what several recipes in one run come to. */
-const PRECEDENCE = [130, 129, 143, 2, 3, 4, 1];
 
 /** How long threads may take to end when all is done. */
 const THREADS_MS = 1000;
@@ -149,7 +147,7 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
     debug: parseBoolean(environment['CACHE_DEBUG'] ?? '') === true,
     terminal,
   });
-  const codeOf = (error: CacheError): number => exitCodeOf(error, signals);
+  const codeOf = (error: CacheError): number => errorCode(error, signals.first);
   try {
     const config = loadConfig(flags);
     log = createLog({ verbose: config.verbose, debug: config.debug, terminal });
@@ -165,7 +163,7 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
         outcomes.push(outcome);
         tell(outcome, { flags, log, withheld: config.withheld, terminal });
       });
-      const code = combine(outcomes.map((outcome) => outcomeCode(outcome, flags, codeOf)));
+      const code = combinedCode(outcomes.map((outcome) => outcomeCode(outcome, flags.command, codeOf)));
       if (document !== undefined) {
         printDocument(flags, document);
       } else if (flags.json === true) {
@@ -228,45 +226,6 @@ function tell(outcome: Outcome, { flags, log, terminal, withheld }: Telling): vo
 
 function hintWithheld(names: readonly string[]): string {
   return `It ran without ${names.join(', ')}: if it needs them, set CACHE_INSTALL_CREDENTIALS=true.`;
-}
-
-function outcomeCode(outcome: Outcome, flags: GlobalFlags, codeOf: (error: CacheError) => number): number {
-  switch (outcome.type) {
-    case 'restored':
-    case 'in-place':
-    case 'saved':
-    case 'exists':
-    case 'started':
-    case 'nothing-needed':
-    case 'postponed':
-    case 'ensured':
-    case 'key':
-    case 'explained':
-      return 0;
-    case 'off':
-      return flags.command === 'save' ? 0 : 1;
-    case 'miss':
-    case 'fallback':
-    case 'no-lockfile':
-      return 1;
-    case 'nothing-installed':
-      return outcome.isDetected === true ? 0 : 1;
-    case 'unverified':
-      return 4;
-    case 'install-failed':
-      return flags.command === 'ensure' ? outcome.status : 3;
-    case 'failed':
-      return codeOf(outcome.error);
-  }
-}
-
-function combine(codes: readonly number[]): number {
-  return PRECEDENCE.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
-}
-
-function exitCodeOf(error: CacheError, { first = 'SIGTERM' }: Signals): number {
-  const kind = ERROR_KINDS[error.code];
-  return kind === 'interrupted' ? SIGNAL_CODES[first] : { usage: 2, failure: 3, unverified: 4 }[kind];
 }
 
 function printDocument(flags: GlobalFlags, document: { json: unknown; text: string }): void {

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 
 /**
  * Every failure a user can meet, by its stable code. `docs/errors.md` explains each one.
- * The value says what kind of failure it is; `cli.ts` alone turns a kind into an exit code.
+ * The value says what kind of failure it is; `program/exit-code.ts` alone turns a kind into an exit code.
  *
  * - `usage`: a flag, a variable or the project's set-up is wrong
  * - `failure`: the store, the network, the archive or the disk failed; what was on disk is untouched
