@@ -5,9 +5,6 @@
  * Every method honours its `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
  */
 export interface Store {
-  /** `s3` or `local`, as result lines say it: "restored from S3 cache". */
-  readonly kind: 's3' | 'local';
-
   /** The key as a person would paste it elsewhere: `s3://bucket/key`, or a file path. */
   url(key: string): string;
 

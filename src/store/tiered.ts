@@ -35,7 +35,6 @@ const RELAY_BYTES = 8 * 1024 * 1024;
 const UNKNOWN = '';
 
 class TieredStore implements Store {
-  readonly kind;
   readonly #local: Store;
   readonly #remote: Store;
   readonly #emit: Emit;
@@ -47,7 +46,6 @@ class TieredStore implements Store {
     this.#local = local;
     this.#remote = remote;
     this.#emit = emit;
-    this.kind = remote.kind;
   }
 
   url(key: string): string {

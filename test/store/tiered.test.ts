@@ -49,6 +49,7 @@ describe('the contract', () => {
       return temporary.length + server.bucket().uploads.size;
     },
     oneWinner: { small: true, large: true },
+    marksWrites: true,
     close: async () => {},
   }));
 });

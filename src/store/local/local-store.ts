@@ -54,7 +54,6 @@ const CHUNK_BYTES = 1024 * 1024;
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 class DirectoryStore implements Store {
-  readonly kind = 'local';
   readonly #dir: string;
   readonly #options: DirectoryStoreOptions;
   /** Entries being read. */

@@ -41,7 +41,6 @@ export async function createS3Store(options: S3StoreOptions): Promise<Store> {
 }
 
 class S3Store implements Store {
-  readonly kind = 's3';
   readonly #connection: Connection;
   readonly #options: S3StoreOptions;
 

@@ -70,6 +70,7 @@ describe('the contract', () => {
     another: async () => openStore(),
     leftovers: async () => (await readdir(join(dir, '.sandbox-cache', 'temporary'))).length,
     oneWinner: { small: true, large: true },
+    marksWrites: false,
     close: async () => expect(events).toEqual([]),
   }));
 });

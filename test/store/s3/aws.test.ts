@@ -67,6 +67,7 @@ describe('the contract', () => {
     another: () => openStore(),
     leftovers: async () => server.bucket('near').uploads.size,
     oneWinner: { small: true, large: true },
+    marksWrites: true,
     close: async () => {},
   }));
 });

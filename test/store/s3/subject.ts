@@ -21,6 +21,7 @@ export async function createS3Subject(target: S3Target): Promise<Subject & { buc
       return Uploads.length;
     },
     oneWinner: { small: conditionalPut && atomicConditions, large: conditionalComplete && atomicConditions },
+    marksWrites: true,
     close: async () => {},
   };
 }
