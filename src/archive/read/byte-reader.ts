@@ -1,8 +1,8 @@
 import type { Memory } from '../workers/buffer-pool.ts';
 
 /**
- * A stream of bytes in chunks of any size, read in pieces of exactly the size that is asked for. Bytes are copied once, into
- * memory of their own that can move to a worker.
+ * Reads a stream of chunks of any size in pieces of exactly the size that is asked for. Bytes are copied
+ * once, into memory of their own that can be moved to a worker.
  */
 
 export interface ByteReader {
@@ -12,7 +12,7 @@ export interface ByteReader {
   peek(length: number): Promise<Buffer>;
   /** Takes bytes that were peeked. */
   skip(length: number): void;
-  /** Takes exactly `length` bytes, which own their memory; undefined when the stream ends before. */
+  /** Takes exactly `length` bytes, which own their memory. Undefined if the stream ends before. */
   take(length: number): Promise<Buffer<ArrayBuffer> | undefined>;
   /** Everything that is left. */
   chunks(): AsyncGenerator<Buffer>;

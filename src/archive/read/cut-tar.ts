@@ -4,7 +4,7 @@ import type { Memory } from '../workers/buffer-pool.ts';
 import { truncated, corrupt } from '../errors.ts';
 
 export type Cut =
-  /** Whole entries, but the last file may go on in pieces. */
+  /** Whole entries, except that the last file may continue in pieces. */
   | { kind: 'entries'; bytes: Buffer<ArrayBuffer>; length: number }
   /** A piece of the last file, its `length` bytes from `offset`; padding may follow. */
   | { kind: 'piece'; bytes: Buffer<ArrayBuffer>; offset: number; length: number };
@@ -20,24 +20,29 @@ export async function* cutTar(
   source: AsyncIterable<Buffer>,
   options: ReadOptions & {
     memory: Memory;
-    /** Whether the stream may end after an entry, without the blocks that end a tar: something else vouches for its end. */
+    /**
+     * Whether the blocks that end a tar may be missing, because something else proves that the stream is
+     * complete.
+     */
     mayEndBare?: boolean;
   },
 ): AsyncGenerator<Cut, void, void> {
   const { memory } = options;
   let slab = memory.get(SLAB);
   let used = 0;
-  /** Where the next entry begins; behind `used` while the content of `last` has not come. */
+  /** Where the next entry begins. Greater than `used` while content of `last` is still to come. */
   let at = 0;
   let lastFrom = 0;
   let last: ReadEntry | undefined;
-  /** The part of a large file that is in pieces by now. */
+  /** The large file that is being cut into pieces. */
   let large: { size: number; offset: number; end: number } | undefined;
   let ended = false;
-  /** A stream of nothing is no tar. */
+  /** Whether anything has been cut: an empty stream is not a tar. */
   let cutBefore = false;
 
-  /** Starts a new slab with what of this one comes after `from`, where an entry begins. */
+  /**
+   * Starts a new slab with the bytes of this one from `from` on, where an entry begins. Returns the old slab.
+   */
   function renew(from: number, size = SLAB): Buffer<ArrayBuffer> {
     const full = slab;
     slab = memory.get(size);
@@ -51,12 +56,12 @@ export async function* cutTar(
 
   function* cutFull(): Generator<Cut> {
     if (used < at && last !== undefined && lastFrom === 0) {
-      // It does not fit a slab.
+      // The file does not fit into a slab.
       large = { size: last.size, offset: used - last.at, end: at - last.at };
       const length = used;
       yield { kind: 'entries', bytes: renew(length), length };
     } else if (at === 0) {
-      // Headers that do not fit; how long they may be is for nextEntry to say.
+      // The headers do not fit. nextEntry limits how long they may be.
       renew(0, slab.length * 2);
     } else {
       const length = used < at ? lastFrom : at;

@@ -1,11 +1,11 @@
-/** Decompresses a stream that others wrote. */
+/** Decompresses a stream that another program wrote. */
 import type { Compression } from '../types.ts';
 import { Readable } from 'node:stream';
 import { systemCode } from '../../errors.ts';
 import { truncated, codecError } from '../errors.ts';
 import * as zlib from 'node:zlib';
 
-/** Large enough that the thread that decompresses is not woken for every page. */
+/** Bytes. Large enough that the decompressing thread is not woken for every page. */
 const CHUNK = 1024 * 1024;
 
 export async function* decompressed(

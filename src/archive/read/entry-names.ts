@@ -1,6 +1,6 @@
 /**
- * Where an entry's name leads. A name is a binary string (see tar-header.ts) of plain segments, `node_modules/a/index.js`, under one
- * of the roots; everything else is refused, never repaired.
+ * Where an entry's name leads. A name is a binary string (see tar-header.ts) of plain segments under one of
+ * the roots: `node_modules/a/index.js`. Any other name is refused, never repaired.
  */
 import type { CacheError } from '../../errors.ts';
 import { MAX_DEPTH } from '../bounds.ts';
@@ -36,7 +36,9 @@ export function checkedName(path: string, entry = path): string {
   return name;
 }
 
-/** The root a checked name lies under, or is; the longest where roots are nested. */
+/**
+ * Finds the root that a checked name lies under or equals. Where roots are nested, the innermost one counts.
+ */
 export function placeOf(name: string, roots: readonly BinaryRoot[]): Place | undefined {
   let best: BinaryRoot | undefined;
   for (const root of roots) {
@@ -47,12 +49,12 @@ export function placeOf(name: string, roots: readonly BinaryRoot[]): Place | und
   return best === undefined ? undefined : { root: best, target: best.dir + name.slice(best.prefix.length) };
 }
 
-/** Whether a directory of this name only leads to a root, as `vendor` to `vendor/bundle`. */
+/** Whether a directory of this name lies above a root, as `vendor` does above `vendor/bundle`. */
 export function leadsToRoot(name: string, roots: readonly BinaryRoot[]): boolean {
   return name === '' || roots.some(({ prefix }) => prefix.startsWith(`${name}/`));
 }
 
-/** Where the file is that a hard link names. @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
+/** Returns the path of the file that a hard link names. @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
 export function linkedPlace(
   { path, linkPath }: { path: string; linkPath: string },
   roots: readonly BinaryRoot[],
@@ -62,14 +64,14 @@ export function linkedPlace(
   return place.target;
 }
 
-/** The refusal of an entry that lies under none of the roots, or takes the place of one. */
+/** Makes the error for an entry that lies under no root, or takes the place of one. */
 export function outside(name: string, path: string, roots: readonly BinaryRoot[]): CacheError {
   if (roots.some(({ prefix }) => prefix === name)) return refuse(path, 'must be a directory');
   const prefixes = roots.map(({ prefix }) => Buffer.from(prefix, 'latin1').toString()).join(', ');
   return refuse(path, `is not under ${prefixes}`);
 }
 
-/** The entry that a place belongs to, for messages. */
+/** The name in the archive of what is at `target`, for messages. */
 export function nameOf(target: string, roots: readonly BinaryRoot[]): string {
   const root = roots.find(({ dir }) => target === dir || target.startsWith(`${dir}/`));
   return root === undefined ? target : root.prefix + target.slice(root.dir.length);

@@ -1,4 +1,4 @@
-/** Large files, which several members share. */
+/** Follows large files, whose content is spread over several members. */
 import type { MemberPart } from './split-archive.ts';
 import type { Piece } from '../format/record.ts';
 import { corrupt } from '../errors.ts';
@@ -12,7 +12,7 @@ interface LargeFileStep {
 }
 
 interface LargeFiles {
-  /** A member of entries, whose last file may go on. */
+  /** A member of entries. Its last file may continue in the next member. */
   data(): LargeFileStep;
   piece(part: MemberPart, piece: Piece): LargeFileStep;
   /** @throws CacheError ARCHIVE_CORRUPT when a file has been left unfinished */
@@ -20,11 +20,11 @@ interface LargeFiles {
 }
 
 /**
- * Follows files through the members they are cut into. Pieces may be written in any order, each by any worker, but only into
- * the file that the member before the first of them has made, and they have to cover it from there to its end.
+ * Any worker may write any piece, in any order. But all pieces must belong to the file that the member before
+ * the first piece has created, and together they must cover the rest of it.
  */
 export function createLargeFiles(): LargeFiles {
-  /** The file that the latest member of entries ends in, for the first piece to take up. */
+  /** The unfinished file at the end of the latest member of entries. The first piece continues it. */
   let latest: Promise<OpenFile | undefined> | undefined;
   let current: { opened: Promise<OpenFile | undefined>; first: Piece; next: number } | undefined;
   let begun = 0;

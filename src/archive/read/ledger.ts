@@ -1,6 +1,6 @@
 /**
- * What an archive of ours says about itself, in its index and trailer, against what came: every number that is there twice is
- * compared, so that nothing can be missing, repeated, moved or changed.
+ * Compares what an archive of ours says about itself, in its index and trailer, with what has arrived. Every
+ * number that is stored twice is compared, so that nothing can be missing, repeated, moved or changed.
  */
 import { createHash } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
@@ -11,7 +11,7 @@ import { statement } from '../signature.ts';
 import type { IndexPart, MemberPart } from './split-archive.ts';
 import type { UnpackOptions } from '../types.ts';
 
-/** A member as it came. */
+/** A member as it arrived. */
 export interface LedgerLine {
   frameLength: number;
   storedLength: number;
@@ -25,14 +25,14 @@ export interface LedgerLine {
 export interface Ledger {
   readonly members: number;
   readonly tarBytes: number;
-  /** The line is to be completed when the worker has answered. @throws CacheError ARCHIVE_LIMIT */
+  /** The caller completes the line once the worker has replied. @throws CacheError ARCHIVE_LIMIT */
   addMember(part: MemberPart): LedgerLine;
   /** @throws CacheError ARCHIVE_LIMIT */
   complete(line: LedgerLine, found: Pick<LedgerLine, 'digest' | 'firstPath'>): void;
   /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_LIMIT */
   addIndex(part: IndexPart): void;
   /**
-   * Once all is here and unpacked.
+   * To be called once everything has arrived and is unpacked.
    * @param entries tree entries unpacked
    * @throws CacheError ARCHIVE_CORRUPT
    */
@@ -119,7 +119,7 @@ function compareIndex(lines: readonly LedgerLine[], index: readonly IndexPart[])
 }
 
 /**
- * Whether the archive is the entry it was fetched as, and by whom it was written.
+ * Checks that the archive is the entry it was fetched as, and who signed it.
  * @throws CacheError ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED
  */
 export function checkSeal(

@@ -1,4 +1,4 @@
-/** What an archive holds, without writing any of it. */
+/** Lists what an archive holds, and writes none of it. */
 import { createNames, type Names } from './names.ts';
 import type { Pool } from '../workers/pool.ts';
 import { createMemberReader, symlinkTarget } from './read-member.ts';
@@ -12,7 +12,7 @@ import type { UnpackReply, UnpackSetup } from '../workers/protocol.ts';
 export interface ListedMember {
   path: string;
   type: 'file' | 'directory' | 'hardlink' | 'symlink';
-  /** Bytes; 0 for all but files. */
+  /** Bytes. 0 for anything that is not a file. */
   size: number;
   /** Permission bits. */
   mode: number;
@@ -23,14 +23,17 @@ export interface ListedMember {
 }
 
 export interface ListOptions extends Omit<UnpackOptions, 'roots' | 'onProgress'> {
-  /** Where everything has to lie. Undefined: anywhere, for somebody else's recipe whose directories are not known here. */
+  /**
+   * Everything must lie under one of these. Undefined for another project's recipe, whose targets are not
+   * known here.
+   */
   roots?: readonly { prefix: string; dir: string; mayBeFile?: boolean }[];
 }
 
 /**
- * Reads an archive through, one of ours or any tar of that compression, and refuses what unpacking refuses before it meets
- * the disk.
- * @throws CacheError as `unpack`, but for what the target says
+ * Reads a whole archive, one of ours or any tar of that compression. It refuses everything that unpacking
+ * would refuse whatever the target is like.
+ * @throws CacheError as `unpack` does, except for errors of the target
  */
 export async function list(source: AsyncIterable<Uint8Array>, options: ListOptions): Promise<ListedMember[]> {
   const members: ListedMember[] = [];
@@ -48,7 +51,7 @@ export async function list(source: AsyncIterable<Uint8Array>, options: ListOptio
   return readThrough(createListingPool(setup, names, take), source, { ...options, roots, finish });
 }
 
-/** Does the jobs of unpacking in this thread, one after the other, and writes nothing. */
+/** Runs the jobs of unpacking in this thread, one after the other, without writing anything. */
 function createListingPool(setup: UnpackSetup, names: Names, take: (entry: ReadEntry) => void): Pool {
   const read = createMemberReader(setup, {
     entry(tar, entry, reply) {
@@ -70,7 +73,7 @@ function createListingPool(setup: UnpackSetup, names: Names, take: (entry: ReadE
   };
 }
 
-/** Replies what unpacking would, for the totals and for the pieces of a large file. */
+/** Fills in the reply as unpacking would: the totals need it, and so do the pieces of a large file. */
 function account(
   tar: Buffer,
   entry: ReadEntry,

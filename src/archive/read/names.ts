@@ -1,6 +1,6 @@
 /**
- * The places that the entries of an archive take, held against each other without a disk: where unpacking is refused by what
- * is there already, listing is refused by these.
+ * Finds entries of an archive that are in each other's way, without a disk. Unpacking meets such an entry as
+ * a file that exists already; listing meets it here.
  */
 import { limit, refuse } from '../errors.ts';
 import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from './entry-names.ts';
@@ -8,27 +8,27 @@ import type { ReadEntry } from './tar-entries.ts';
 import type { BinaryRoot } from '../workers/protocol.ts';
 
 export interface NamesOptions {
-  /** Undefined where nobody knows them: every name is then a place. */
+  /** Undefined if they are not known: any name is allowed then. */
   roots: readonly BinaryRoot[] | undefined;
-  /** Directories at most, with those that names only imply. */
+  /** Most directories allowed. Those that names only imply count too. */
   maxDirectories: number;
 }
 
 export interface Names {
   /**
-   * Takes the place of an entry; of a link only the directories above it, as links are made last.
-   * @returns the place, and of a hard link the one that it names; undefined for a directory that only leads to a root
+   * Adds an entry. Of a link it adds only the directories above, because links are made last.
+   * @returns where it goes, and for a hard link also what it names; undefined for a directory above the roots
    * @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT
    */
   add(entry: ReadEntry): { target: string; to: string } | undefined;
-  /** Once all entries are there. @throws CacheError ARCHIVE_REFUSED */
+  /** To be called when all entries have been added. @throws CacheError ARCHIVE_REFUSED */
   finish(links: FinishOptions): void;
 }
 
 export interface FinishOptions {
-  /** An archive of ours has each directory once. */
+  /** In an archive of ours, a directory must not appear twice. */
   isOurs: boolean;
-  /** In their order: one may link to another. */
+  /** In the archive's order, because one may link to another. */
   hardlinks: readonly { target: string; to: string }[];
   symlinks: readonly { target: string }[];
 }
@@ -93,7 +93,7 @@ export function createNames({ roots, maxDirectories }: NamesOptions): Names {
     return checkedName(entry.linkPath, entry.path);
   }
 
-  /** A name implies the directories that lead to it. */
+  /** Adds the directories that a name implies. */
   function implyAbove(target: string, path: string): void {
     for (let cut = target.lastIndexOf('/'); cut > 0; cut = target.lastIndexOf('/', cut - 1)) {
       const above = target.slice(0, cut);
@@ -111,7 +111,7 @@ export function createNames({ roots, maxDirectories }: NamesOptions): Names {
   }
 }
 
-/** Whether a file may be in place of the root of this name. Not of one within another. */
+/** Whether the root of this name may be a file. A root inside another root may not. */
 function mayBeFile(path: string, roots: readonly BinaryRoot[]): boolean {
   const root = roots.find(({ prefix }) => prefix === path);
   return root?.mayBeFile === true && !roots.some(({ prefix }) => path.startsWith(`${prefix}/`));

@@ -1,6 +1,6 @@
 /**
- * Unpacking a tar that others wrote: GNU tar, pigz, node-tar, the old library. Decompressing takes one core, so the main thread
- * only cuts the tar at the boundaries of entries, and the workers do the rest.
+ * Reads a tar that another program wrote: GNU tar, pigz, node-tar, the old library. Decompressing keeps one
+ * core busy, so the main thread only cuts the tar between entries, and the workers do the rest.
  */
 import { corrupt } from '../errors.ts';
 import type { Container } from '../format/container.ts';
@@ -10,7 +10,7 @@ import { cutTar } from './cut-tar.ts';
 import { decompressed } from './decompressed.ts';
 import type { OpenFile } from '../workers/protocol.ts';
 
-/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and what workers and limits have to say */
+/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and the errors of workers and limits */
 export async function readForeign(
   run: Run,
   container: Container,
@@ -55,7 +55,7 @@ export async function readForeign(
       }
     }
   } catch (error) {
-    // One flipped byte at the beginning makes our own format look like somebody else's.
+    // One changed byte at the beginning makes an archive of ours look like a foreign one.
     if (tail.isOurs(container)) throw corrupt('a damaged beginning', error);
     throw error;
   }
@@ -64,7 +64,7 @@ export async function readForeign(
   return { tarBytes, trailer: undefined };
 }
 
-/** The last bytes of a stream. */
+/** Keeps the last bytes of a stream. */
 function createTail(length: number) {
   let tail = Buffer.alloc(0);
   return {

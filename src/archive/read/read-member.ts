@@ -1,6 +1,6 @@
 /**
- * What unpacking and listing read of a job: digest, decompression, and the entries one after the other. What is made of them
- * is for the caller to say.
+ * Reads a job for unpacking and listing: checks its digest, decompresses it, and goes through its entries.
+ * The caller decides what to do with each.
  */
 import { corrupt, refuse } from '../errors.ts';
 import type { Container } from '../format/container.ts';
@@ -16,20 +16,20 @@ import type {
 import { contentLength, nextEntry, type ReadEntry } from './tar-entries.ts';
 import { containerFor } from '../format/containers.ts';
 
-/** Takes what is read, and adds to the reply what it has made of it. */
+/** Handles what is read, and adds the results to the reply. */
 export interface Taker {
   /**
-   * Takes ordinary entries from `at` on, as many as it likes, by a faster way of its own.
-   * @returns where the first one is that it did not take
+   * A fast path for ordinary entries, from `at` on.
+   * @returns the offset of the first entry that it did not handle
    */
   ordinary?(tar: Buffer, at: number, reply: UnpackReply): number;
-  /** The content of the last file may end beyond `tar`: then the taker sets `reply.open`. */
+  /** The last file's content may go on beyond `tar`. The handler then sets `reply.open`. */
   entry(tar: Buffer, entry: ReadEntry, reply: UnpackReply): void;
   /** `tar` holds all of the piece. */
   piece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void;
 }
 
-/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_REFUSED, ARCHIVE_LIMIT, and what the taker throws */
+/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_REFUSED, ARCHIVE_LIMIT, and what the handler throws */
 export type MemberReader = (job: UnpackJob) => Answer<UnpackReply>;
 
 export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberReader {
@@ -90,7 +90,7 @@ function checkedDigest(member: Buffer, { record, frameLength }: OwnMember): Uint
   return new Uint8Array(digest);
 }
 
-/** Where a symlink leads. That may be anywhere: nothing is ever written through it. */
+/** Returns where a symlink leads. That may be anywhere, because nothing is ever written through it. */
 export function symlinkTarget({ path, linkPath }: ReadEntry): string {
   if (linkPath === '' || linkPath.includes('\0')) throw refuse(path, 'is a symlink that leads nowhere');
   return linkPath;

@@ -1,4 +1,7 @@
-/** Unpacking an archive of our own format: all of it has to hold, or nothing was unpacked. */
+/**
+ * Reads an archive of our own format. If any part of it fails a check, the whole of it counts as not
+ * unpacked.
+ */
 import { corrupt } from '../errors.ts';
 import type { Container } from '../format/container.ts';
 import type { TrailerRecord } from '../format/record.ts';
@@ -14,7 +17,7 @@ export interface OwnResult {
   trailer: TrailerRecord;
 }
 
-/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and what workers and limits have to say */
+/** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and the errors of workers and limits */
 export async function readOwn(run: Run, container: Container): Promise<OwnResult> {
   const { reader, crew, tally } = run;
   const ledger = createLedger();

@@ -1,6 +1,7 @@
 /**
- * Reading an archive from its first byte to its last, with every check that needs no disk. The jobs of the pool make of it what
- * they like: `unpack` writes files, `list` only tells of them. So what the one refuses here, the other refuses too.
+ * Reads an archive from its first byte to its last, with every check that needs no disk. The pool's jobs
+ * decide what becomes of it: `unpack` writes files, `list` only describes them. So whatever is refused here,
+ * both refuse.
  */
 import { createByteReader } from './byte-reader.ts';
 import { createCrew } from '../workers/crew.ts';
@@ -20,7 +21,7 @@ import type { UnpackSetup } from '../workers/protocol.ts';
 import { containerFor } from '../format/containers.ts';
 import { binary } from '../format/binary-string.ts';
 
-/** An archive whose bytes have all come and hold. */
+/** An archive that has arrived whole and passed its checks. */
 export interface ReadArchive {
   /** Whether it is one of ours. */
   isOurs: boolean;
@@ -30,11 +31,11 @@ export interface ReadArchive {
 }
 
 export interface ReadThroughOptions<T> extends UnpackOptions {
-  /** What is left to do once everything has been read. */
+  /** What is left to do when everything has been read. */
   finish: (run: Run, archive: ReadArchive) => Promise<T>;
 }
 
-/** Rejects with the first thing that went wrong, as soon as it does. */
+/** Rejects with the first error, at once. */
 export async function readThrough<T>(
   pool: Pool,
   source: AsyncIterable<Uint8Array>,
@@ -49,7 +50,7 @@ export async function readThrough<T>(
     stop.signal.throwIfAborted();
     return result;
   } catch (error) {
-    // A failure may show in several places: the first is the cause.
+    // One cause may show as several errors. The first one is it.
     throw memoryError(stop.signal.aborted ? stop.signal.reason : error);
   } finally {
     options.signal.removeEventListener('abort', onAbort);
@@ -93,7 +94,7 @@ async function readAll<T>(
   }
 }
 
-/** What every job of a run is given. */
+/** What each job of a run gets. */
 export function setupOf({ roots, limits }: Pick<UnpackOptions, 'roots' | 'limits'>): UnpackSetup {
   return {
     roots: roots.map((root) => ({ ...root, prefix: binary(root.prefix), dir: binary(root.dir) })),

@@ -1,11 +1,11 @@
-/** What the readers of one archive share. */
+/** What the readers of an archive share. */
 import type { ByteReader } from './byte-reader.ts';
 import type { Memory } from '../workers/buffer-pool.ts';
 import type { Crew } from '../workers/crew.ts';
 import type { Tally } from './tally.ts';
 import type { UnpackSetup, UnpackReply } from '../workers/protocol.ts';
 
-/** What the paths of one run share. */
+/** What the readers of our own and of foreign archives share in one run. */
 export interface Run {
   reader: ByteReader;
   memory: Memory;

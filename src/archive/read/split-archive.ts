@@ -1,7 +1,7 @@
 /**
- * An archive of ours as a stream of its parts, split by the lengths that its records give: nothing is decompressed here. A
- * member's digest is for the worker to check; until it has, a length is only a number, so each is held against a bound before
- * memory is taken for it.
+ * Splits an archive of ours into its parts, by the lengths in its records. Nothing is decompressed here. A
+ * worker checks each member's digest later, so a length cannot be trusted yet: it is compared with a bound
+ * before memory is allocated for it.
  */
 import type { ByteReader } from './byte-reader.ts';
 import { corrupt, truncated } from '../errors.ts';
@@ -20,14 +20,14 @@ export type Part = MemberPart | IndexPart | TrailerPart;
 
 export interface MemberPart {
   kind: 'member';
-  /** As its digest covers it; owns its memory. */
+  /** The bytes that the member's digest covers. They own their memory. */
   record: Uint8Array<ArrayBuffer>;
-  /** Where the body begins in `bytes`; 0 for a member without a frame, whose digest stands in the index alone. */
+  /** Where the body begins in `bytes`. 0 for a member without a frame: only the index has its digest. */
   frameLength: number;
   tarLength: number;
   /** Present when the body is a piece of a file. */
   piece: Piece | undefined;
-  /** Frame and body; owns its memory. */
+  /** Frame and body. They own their memory. */
   bytes: Buffer<ArrayBuffer>;
 }
 
@@ -43,16 +43,16 @@ export interface TrailerPart {
   trailer: TrailerRecord;
 }
 
-/** Bytes of a member, stored and of tar, at most: eight times what we write. */
+/** Most bytes of a member, both as stored and as tar. We write at most an eighth of that. */
 export const MAX_MEMBER_LENGTH = 16 * 1024 * 1024;
 
-/** Whether the stream begins with a frame of ours, whole or cut off. */
+/** Whether the stream begins with a frame of ours, even one that is cut off. */
 export async function beginsWithFrame(reader: ByteReader, container: Container): Promise<boolean> {
   return (await peekFrame(reader, container)) !== undefined;
 }
 
 /**
- * Yields members, then index, then the trailer, and ends with it.
+ * Yields the members, then the index, then the trailer.
  * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED
  */
 export async function* splitArchive(
@@ -76,7 +76,7 @@ export async function* splitArchive(
 
     switch (record.kind) {
       case 'trailer':
-        // Before it is handed over: who takes it reads no further.
+        // Checked before the trailer is yielded, because the consumer stops reading at the trailer.
         if ((await reader.peek(1)).length > 0) throw corrupt('bytes after its trailer');
         yield { kind: 'trailer', trailer: record };
         return;
@@ -97,7 +97,7 @@ async function isEndOfTar(reader: ByteReader): Promise<boolean> {
   return bytes.length === END_OF_TAR_LENGTH && bytes.every((byte) => byte === 0);
 }
 
-/** The blocks that end a tar which is not compressed are a member without a frame. */
+/** In an archive that is not compressed, the blocks that end the tar are a member without a frame. */
 async function readEnd(reader: ByteReader): Promise<MemberPart> {
   const lengths = { storedLength: END_OF_TAR_LENGTH, tarLength: END_OF_TAR_LENGTH };
   return {
@@ -137,7 +137,10 @@ async function readMember(
   };
 }
 
-/** Members without frames: what their records would be follows from the `open` record before them. */
+/**
+ * Pieces have no frames in an archive that is not compressed. Their records follow from the `open` record
+ * before them.
+ */
 async function* readPieces(
   reader: ByteReader,
   first: Piece,

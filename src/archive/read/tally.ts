@@ -1,4 +1,7 @@
-/** What an archive has come to so far, held against the limits, and what is left to do at the end. */
+/**
+ * Counts what has come out of an archive, checks it against the limits, and keeps what is left to do at the
+ * end.
+ */
 import { MAX_NAME_BYTES, RATIO_FROM } from '../bounds.ts';
 import { limit } from '../errors.ts';
 import type { Limits } from '../types.ts';
@@ -13,7 +16,7 @@ export interface Tally {
   readonly pendingStats: readonly PendingStat[];
   /** @throws CacheError ARCHIVE_LIMIT */
   add(reply: UnpackReply): void;
-  /** Tar that is about to be unpacked. @throws CacheError ARCHIVE_LIMIT */
+  /** Counts tar that is about to be unpacked. @throws CacheError ARCHIVE_LIMIT */
   checkRatio(tarBytes: number, storedBytes: number): void;
 }
 
@@ -66,7 +69,7 @@ export function createTally(limits: Limits): Tally {
   };
 }
 
-/** It was made writable for its owner, whatever its mode. */
+/** The file was created writable for its owner; its real mode is set at the end. */
 function pendingStatOf({ target, mode, mtimeUs }: OpenFile): PendingStat {
   return { target, mode: (mode & 0o600) === 0o600 ? -1 : mode, mtimeUs };
 }

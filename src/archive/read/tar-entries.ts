@@ -1,9 +1,10 @@
 /**
- * The entries of a tar, one after the other: headers with their pax and GNU extensions resolved. The main thread, the workers and
- * `inspect` can never disagree about where an entry ends: all read with this, but for the workers' quick path over ordinary
- * headers (wasm/assembly/entries.ts), which tests hold to the same answers.
+ * Reads the entries of a tar one after the other, with their pax and GNU extensions resolved. The main
+ * thread, the workers and `inspect` all use it, so they cannot disagree about where an entry ends. The one
+ * exception is the workers' fast path for ordinary headers (wasm/assembly/entries.ts); tests compare its
+ * results with these.
  *
- * Strict where tar programs differ or guess: what does not have exactly one meaning is refused.
+ * It is strict where tar programs differ or guess: whatever does not have exactly one meaning is refused.
  */
 import {
   BLOCK,
@@ -32,7 +33,7 @@ export interface ReadEntry {
 }
 
 export interface ReadOptions {
-  /** Check header checksums: what others wrote has nothing better. */
+  /** Whether to check header checksums. Foreign archives have no better ones. */
   checksums: boolean;
   maxPathBytes: number;
   maxBytes: number;
@@ -44,7 +45,7 @@ const MAX_EXTENSION = 1024 * 1024;
 /**
  * Reads the entry whose header begins at `at`.
  * - an entry: its headers lie before `end`; its content may not
- * - a number: `tar` has to reach so far to tell
+ * - a number: `tar` must have at least this many bytes before the entry can be read
  * - undefined: a block of zeros, the end of the tar
  * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_REFUSED, ARCHIVE_LIMIT
  */
@@ -91,7 +92,10 @@ interface Extensions {
   longLink?: string;
 }
 
-/** An entry behind a pax header (`x`), GNU long names (`L`, `K`), or a global pax header (`g`), which stands for itself. */
+/**
+ * Reads an entry behind a pax header (`x`) or GNU long names (`L`, `K`), or a global pax header (`g`) by
+ * itself.
+ */
 function readExtended(
   tar: Buffer,
   at: number,
@@ -126,7 +130,7 @@ function readExtended(
   }
 }
 
-/** Each extension at most once: a second one would be a second meaning. */
+/** Each extension may come once. A second one would give the entry a second meaning. */
 function extend(extensions: Extensions, type: string, data: Buffer): void {
   const key = type === 'x' ? 'pax' : type === 'L' ? 'longPath' : 'longLink';
   if (extensions[key] !== undefined) throw corrupt('two extended headers for one entry');
@@ -160,10 +164,10 @@ function resolve(
   if (linkPath.length > options.maxPathBytes)
     throw limit(`a link target of ${linkPath.length} bytes (${shown(path)})`);
 
-  // Microseconds beyond are not exact: a time is kept or refused, never bent.
+  // Beyond that, microseconds are not exact. A time is kept or refused, never changed.
   if (!Number.isSafeInteger(mtimeUs)) throw limit(`a time before 1684 or after 2255 (${shown(path)})`);
 
-  // Before POSIX a directory was a file whose name ends so.
+  // Before POSIX, a directory was a file whose name ends in a slash.
   if (kind === 'file' && path.endsWith('/')) kind = 'directory';
   if (!Number.isSafeInteger(size) || size < 0) throw corrupt(`an entry of ${size} bytes`);
   if (kind !== 'file' && size > 0) throw refuse(path, `is a ${kind} with content`);
@@ -179,7 +183,7 @@ function resolve(
   };
 }
 
-/** Global headers may only say what has no effect here: comments, owners. */
+/** Global headers may only hold what has no effect here, such as comments and owners. */
 function checkGlobal(records: Map<string, string>): void {
   for (const key of records.keys())
     if (['path', 'linkpath', 'size', 'mtime'].includes(key) || key.startsWith('GNU.'))

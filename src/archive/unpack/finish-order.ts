@@ -1,6 +1,6 @@
 import type { PendingStat } from '../workers/protocol.ts';
 
-/** Appending to a tar adds directories again. As tar programs have it, the later entry counts. */
+/** `tar -r` adds directories a second time. The later entry counts, as it does for tar programs. */
 export function lastOfEach(pendingStats: readonly PendingStat[]): PendingStat[] {
   const last = new Map<string, PendingStat>();
   for (const pendingStat of pendingStats) {

@@ -1,6 +1,8 @@
 /**
- * The end of unpacking, worker half: what can only be done once all files are there. Hard links first, while there is no symlink
- * that one could lead through; then symlinks, which may point anywhere; then the times of directories, which all of this changes.
+ * The end of unpacking, worker half: what can only be done once all files are there.
+ *
+ * Hard links come first, while no symlink exists that one could lead through. Symlinks follow; they may point
+ * anywhere. Times of directories come last, because everything before changes them.
  */
 import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, type Stats } from 'node:fs';
 import { refuse, writeError } from '../errors.ts';

@@ -1,4 +1,4 @@
-/** Two entries that are one on disk. */
+/** Refuses two entries that are one directory on disk. */
 import type { PendingStat, BinaryRoot } from '../workers/protocol.ts';
 import { refuse, folded } from '../errors.ts';
 import { nameOf } from '../read/entry-names.ts';
@@ -6,14 +6,17 @@ import { lstatSync } from 'node:fs';
 import { fsPath } from '../format/binary-string.ts';
 
 /**
- * Files refuse each other by name when they are made, directories do not: workers make the same ones. So once all are there.
- * @throws CacheError ARCHIVE_REFUSED when a directory has two entries: tar programs would make sense of it, each in its way;
- *   TARGET_REFUSED when two have become one, on a file system to which their names are the same
+ * A duplicate file fails when it is created. A duplicate directory does not, because several workers create
+ * the same ones. So directories are checked at the end.
+ * @throws CacheError ARCHIVE_REFUSED when a directory has two entries: each tar program would treat that in
+ *   its own way; TARGET_REFUSED when two directories have become one, because the file system takes their
+ *   names for the same
  */
 export function refuseTwice(pendingStats: readonly PendingStat[], roots: readonly BinaryRoot[]): void {
   const targets = new Set<string>();
   const byFold = new Map<string, string>();
-  // 12,000 directories take 5 ms to fold, and hardly any file system needs it; names that are not ASCII are few.
+  // Folding 12,000 names takes 5 ms, and few file systems ignore case. Any may normalize what is not ASCII,
+  // and such names are rare.
   const suspects = foldsCase(roots) ? ANY : NOT_ASCII;
   for (const { target } of pendingStats) {
     if (targets.has(target)) throw refuse(nameOf(target, roots), 'is there twice');
@@ -37,7 +40,9 @@ function foldsCase(roots: readonly BinaryRoot[]): boolean {
   });
 }
 
-/** What any file system may take for one name. Whether this one does, it is asked. */
+/**
+ * Names that some file system takes for the same fold to the same text. `isSame` then asks the one at hand.
+ */
 function fold(target: string): string {
   if (!NOT_ASCII.test(target)) return target.toLowerCase();
   const text = Buffer.from(target, 'latin1').toString('utf8');

@@ -1,6 +1,7 @@
 /**
- * The tree that is being unpacked, as one worker knows it: checks names and makes directories when they are first needed,
- * remembers them after. Nothing here can lead through a symlink, because none is made before all directories and files are there.
+ * The tree that is being unpacked, as one worker knows it. It checks names, makes directories when they are
+ * first needed, and remembers them. No path here can lead through a symlink: symlinks are made after all
+ * directories and files.
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../../errors.ts';
@@ -9,35 +10,41 @@ import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from '../read
 import type { BinaryRoot } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-/** Names are binary strings as they stand in the archive, places are absolute. All methods throw CacheError ARCHIVE_REFUSED, … */
+/**
+ * Names are binary strings as in the archive; targets are absolute paths.
+ * All methods throw CacheError ARCHIVE_REFUSED, and ARCHIVE_LIMIT or what a failed system call means.
+ */
 export interface Tree {
-  /** Where a file or a link goes; the directories that lead there are made. Only a file may take the place of a root. */
+  /**
+   * Returns where a file or link goes, and makes the directories above it. Only a file may take the place of
+   * a root.
+   */
   place(path: string, kind: 'file' | 'link'): string;
   /**
-   * The directory of a file at `target`, with a `/` at the end, where further names can be put without asking. Undefined: ask for
-   * each, one of them may be a root, or this one is.
+   * The directory of the file at `target`, ending in `/`, if more files may go there without a call of
+   * `place` for each. Undefined if a root is, or may be, among them.
    */
   directoryOf(target: string): string | undefined;
   /**
-   * Makes a directory that has an entry of its own. `exact`: its mode is the one asked for. Undefined for one above the roots:
-   * there is nothing to make.
+   * Makes a directory that has an entry of its own. Undefined for one above the roots, which is not ours to
+   * make. `exact`: it has the mode that was asked for.
    */
   directory(path: string, mode: number): { target: string; exact: boolean } | undefined;
-  /** Where the file is that a hard link names. */
+  /** Returns the path of the file that a hard link names. */
   linked(link: { path: string; linkPath: string }): string;
 }
 
-/** What a directory gets that has no entry of its own, or is entered before its entry. */
+/** Mode of a directory that has no entry of its own, or whose entry comes after something inside it. */
 export const IMPLIED_MODE = 0o755;
-/** Names are forgotten past this many characters: a worker's memory is bounded, whatever the archive. */
+/** A worker forgets its directories past this many characters, so that no archive can fill its memory. */
 const MEMO_CHARACTERS = 16 * 1024 * 1024;
 
 export function createTree(roots: readonly BinaryRoot[], maxDirectories: number): Tree {
-  /** Directories that exist, by their name: where they are, with a `/` at the end. */
+  /** Paths of directories that exist, ending in `/`, by their names in the archive. */
   const known = new Map<string, string>();
   let characters = 0;
   let made = 0;
-  /** Where a file may be that is a root itself, by its name. */
+  /** Paths of the roots that may be a file, by their names in the archive. */
   const fileRoots = new Map(roots.filter((root) => root.mayBeFile).map(({ prefix, dir }) => [prefix, dir]));
   const fileTargets = new Set(fileRoots.values());
   const nested = roots.filter((root) => roots.some(({ prefix }) => root.prefix.startsWith(`${prefix}/`)));
@@ -60,7 +67,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       if (place !== undefined) return place + base;
       const root = kind === 'file' ? fileRoots.get(path) : undefined;
       if (root !== undefined) return root;
-      // At the top are only roots.
+      // Nothing but roots may lie at the top.
       if (!plain) throw outside(checkedName(path), path, roots);
       return enter(dir, path) + base;
     },
@@ -77,7 +84,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       }
       if (known.has(name)) return { target: place.target, exact: false };
       if (name !== place.root.prefix) enter(name.slice(0, name.lastIndexOf('/')), path);
-      // Its owner has to be able to fill it; the rest is for the end.
+      // Its owner has to be able to fill it. The mode from the archive is set at the end.
       const fresh = make(place.target, mode | 0o700, path);
       remember(name, place.target);
       return { target: place.target, exact: fresh && (mode & 0o700) === 0o700 };
@@ -86,13 +93,13 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
     linked: (link) => linkedPlace(link, roots),
   };
 
-  /** Makes a directory and what leads to it, for the entry `path` in it. */
+  /** Makes a directory and those above it, because the entry `path` lies in it. */
   function enter(dir: string, path: string): string {
     const name = checkedName(dir, path);
     const place = placeOf(name, roots);
     if (place === undefined) throw outside(name, path, roots);
     const { root } = place;
-    // From the nearest directory that is known, or the root, down.
+    // Downwards from the nearest directory that is known to exist, or from the root.
     let cut = name.length;
     while (cut > root.prefix.length && !known.has(name.slice(0, cut))) cut = name.lastIndexOf('/', cut - 1);
     if (!known.has(root.prefix)) makeImplied(root.prefix, root);
@@ -110,9 +117,9 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
     remember(name, target);
   }
 
-  /** Answers whether it was not there before. */
+  /** @returns whether the directory is new */
   function make(target: string, mode: number, path: string): boolean {
-    // An entry a few bytes long can imply thousands of directories.
+    // A short entry can imply thousands of directories.
     if (++made > maxDirectories) throw limit(`more than ${maxDirectories} directories`, 'CACHE_MAX_FILES');
     try {
       mkdirSync(fsPath(target), mode);
@@ -120,7 +127,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
     } catch (error) {
       if (systemCode(error) !== 'EEXIST') throw writeError(path, error);
     }
-    // Another worker's, or a file of the same name.
+    // Another worker has made it, or it is a file of the same name.
     if (!lstatSync(fsPath(target)).isDirectory())
       throw takenError(path, Buffer.from(target, 'latin1').toString(), 'is both a file and a directory');
     return false;

@@ -1,7 +1,7 @@
 /**
- * Unpacking: worker half. A job is a slice of tar, as a member of our own format or cut from somebody else's tar, or a piece of a
- * large file. Files are written with four system calls each; links and the times of directories are for the end, see finish-tree.ts,
- * and go back in the reply.
+ * Unpacking, worker half. A job is a slice of tar (a member of our own format, or cut from somebody else's
+ * tar) or a piece of a large file. Each file is written with four system calls. Links and the times of
+ * directories go back in the reply; they are made at the end (see finish-tree.ts).
  */
 import { closeSync, constants, futimesSync, openSync, writeSync } from 'node:fs';
 import { writeError } from '../errors.ts';
@@ -14,23 +14,26 @@ import type { FileContent } from '../wasm/entry-table.ts';
 import type { UnpackSetup, FilePiece, UnpackReply } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-/** Absolute seconds: half a microsecond more, because old libuv cuts to microseconds what floating point made a little less. */
+/**
+ * Seconds for node:fs. Half a microsecond is added: floating point may make the value a little less, and old
+ * versions of libuv round down to microseconds.
+ */
 export function toSeconds(mtimeUs: number): number | string {
-  // As a string, because Node takes a negative number for "now".
+  // Node takes a negative number to mean "now", but not a string.
   return mtimeUs < 0 ? String(mtimeUs / 1e6) : (mtimeUs + 0.5) / 1e6;
 }
 
-/** One for each worker and run: it remembers directories. */
+/** Each worker needs one for each run, because it remembers directories. */
 export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
   const tree = createTree(setup.roots, setup.maxFiles);
   return createMemberReader(setup, {
-    // Not what comes as it is stored, which would have to be copied first: a member that is not compressed, a slice of a foreign tar.
+    // Only what was inflated into WebAssembly's memory. Anything else would have to be copied there first.
     ordinary: (tar, at, reply) => (isInWasm(tar) ? unpackOrdinary(tar, at, reply) : at),
     entry: unpackEntry,
     piece: writePiece,
   });
 
-  /** Does what the rest of this file does, for the entries that nearly all are. Answers where the first one is that is not. */
+  /** Fast path for ordinary entries. Returns the offset of the first entry that it cannot handle. */
   function unpackOrdinary(tar: Buffer, at: number, reply: UnpackReply): number {
     for (;;) {
       const entries = wasm().readEntries(tar, at, setup);
@@ -82,12 +85,17 @@ export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
     reply.directories.push({ target: made.target, mode, mtimeUs: entry.mtimeUs });
   }
 
-  /** Makes a file of what is there of it. Answers whether that is all. @throws what node:fs does */
+  /**
+   * Creates a file and writes as much of its content as `tar` holds.
+   * @returns whether that is all of it
+   * @throws system errors
+   */
   function writeFile(tar: Buffer, file: FileContent, target: string, reply: UnpackReply): boolean {
     const { at, size, mode, mtimeUs } = file;
     const here = Math.min(size, tar.length - at);
     const whole = here === size;
-    // Umask is 0. What goes on later has to be opened again by its owner; its mode is for the end.
+    // The umask is 0. A file that is not complete must be opened again by its owner, so its mode is set at
+    // the end.
     const fd = openSync(fsPath(target), CREATE, whole ? mode : mode | 0o600);
     try {
       if (here > 0) writeAll(fd, tar, { at, length: here, offset: null });
@@ -114,7 +122,9 @@ function writePiece(tar: Buffer, piece: FilePiece, reply: UnpackReply): void {
   reply.bytes += piece.length;
 }
 
-/** A disk that fills up takes a part first, and fails with the next call. */
+/**
+ * A disk that fills up writes a part first; only the next call fails. So this goes on until all is written.
+ */
 function writeAll(
   fd: number,
   tar: Buffer,

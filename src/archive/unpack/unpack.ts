@@ -1,6 +1,7 @@
 /**
- * Unpacking: the main thread splits the stream and moves bytes, the workers do everything else. What is wrong with an archive
- * shows at the latest at its end, so the caller unpacks into a staging area and drops it when this rejects.
+ * Unpacking: the main thread splits the stream and moves bytes; the workers do everything else. Some faults
+ * of an archive show only at its end, so the caller unpacks into a staging area, and removes it when this
+ * rejects.
  */
 import { existsSync } from 'node:fs';
 import { createPool, type Pool } from '../workers/pool.ts';
@@ -14,19 +15,19 @@ import { lastOfEach } from './finish-order.ts';
 /** Workers for one archive. */
 export interface Unpacker {
   /**
-   * Unpacks an archive: one of ours, checked from its first byte to its last, or a plain tar of the given compression.
-   * Rejects with the first thing that went wrong, as soon as it does, and stops all work before it does. One at a time in a process:
-   * the umask is 0 meanwhile.
-   * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH, ARCHIVE_UNTRUSTED,
-   *   CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE, WORKER_DIED, OUT_OF_MEMORY; the signal's reason; what the source
-   *   throws
+   * Unpacks an archive: one of ours, checked from its first byte to its last, or a plain tar of the given
+   * compression. Rejects with the first error, as soon as all other work has stopped. A process can run one
+   * at a time, because the umask is 0 meanwhile.
+   * @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, ARCHIVE_REFUSED, ARCHIVE_LIMIT, ARCHIVE_MISMATCH,
+   *   ARCHIVE_UNTRUSTED, CONFIG_INVALID (a Node without zstd), DISK_FULL, TARGET_REFUSED, TARGET_UNWRITABLE,
+   *   WORKER_DIED, OUT_OF_MEMORY; the signal's reason; what the source throws
    */
   unpack(source: AsyncIterable<Uint8Array>, options: UnpackOptions): Promise<UnpackSummary>;
   /** Ends the workers. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Starts the workers, while its caller still looks for the archive. */
+/** Starts the workers, so that they are ready when the caller has found the archive. */
 export function startUnpacker(workers: number): Unpacker {
   const pool = createPool({ size: workers, atOnce: true });
   return {
@@ -66,7 +67,7 @@ export async function unpackWith(
   return readThrough(pool, source, { ...options, finish });
 }
 
-/** Links, then modes and times, see finish-tree.ts: each step needs the one before it to be done. */
+/** Makes links, then sets modes and times (see finish-tree.ts). Each step needs the one before. */
 async function finishAll(
   { crew, tally: { hardlinks, symlinks }, setup: { roots } }: Run,
   pendingStats: readonly PendingStat[],
@@ -80,7 +81,7 @@ async function finishAll(
       );
     await crew.idle();
   };
-  // One may link to another: in their order.
+  // In the archive's order, because one may link to another.
   if (hardlinks.length > 0) await run([{ hardlinks: [...hardlinks] }]);
   await run(batches(symlinks).map((batch) => ({ symlinks: batch })));
   await run(batches(pendingStats).map((batch) => ({ times: batch })));
@@ -96,7 +97,7 @@ function batches<T>(all: readonly T[]): T[][] {
   return Array.from({ length: count }, (_, n) => all.slice(n * BATCH, (n + 1) * BATCH));
 }
 
-/** Several prefixes may lead to one place: its first counts. */
+/** Several prefixes may lead to one directory. The first one counts. */
 function rootsHeld({ roots }: UnpackOptions): string[] {
   const first = roots.filter(({ dir }, n) => roots.findIndex((other) => other.dir === dir) === n);
   return first.filter(({ dir }) => existsSync(dir)).map(({ prefix }) => prefix);
