@@ -1,6 +1,6 @@
 /**
- * The command line: flags → Config → one command → exit code. The only place that sets an exit code, and the only one
- * that knows of signals.
+ * The command line: flags → Config → one command → exit code. The only place that sets an exit code, and the
+ * only one that knows of signals.
  */
 import { CommanderError } from 'commander';
 import { createSession, type Session } from './session/session.ts';
@@ -89,8 +89,8 @@ function lostResults(): number | undefined {
 }
 
 /**
- * Sockets that are kept alive and timers that are of no use any more must not hold a build up, nor a thread that is stuck in a
- * system call.
+ * Sockets that are kept alive and timers that are of no use any more must not hold a build up, nor a thread
+ * that is stuck in a system call.
  */
 async function leave(code: number, { first }: Signals): Promise<void> {
   // By the signal itself, or a shell would take the signal for handled and go on with its script.
@@ -115,8 +115,9 @@ interface Guards {
 }
 
 /**
- * What lies between one operation and the next has no deadline of its own: it only looks at files. Where the project or the
- * directory store is on a file system that may never answer, the watchdog sees to it that it ends too.
+ * What lies between one operation and the next has no deadline of its own: it only looks at files. Where the
+ * project or the directory store is on a file system that may never answer, the watchdog sees to it that it
+ * ends too.
  */
 function beginning(
   { signals, watchdog }: Guards,

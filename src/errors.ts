@@ -54,7 +54,9 @@ export const ERROR_KINDS = {
 
 export type ErrorCode = keyof typeof ERROR_KINDS;
 
-/** A failure with a stable `code`, one sentence that names the file, key or variable, and what to do about it. */
+/**
+ * A failure with a stable `code`, one sentence that names the file, key or variable, and what to do about it.
+ */
 export class CacheError extends Error {
   override readonly name = 'CacheError';
   readonly code: ErrorCode;

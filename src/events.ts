@@ -8,8 +8,9 @@ export type CacheEvent =
   /** Something the user should know and can act on; never a reason to stop. */
   | { type: 'warning'; message: string; hint?: string }
   /**
-   * Work that takes a while has moved on. Bytes of a download are of the archive, as stored; those of an upload are of the files
-   * that are packed, since nobody knows beforehand what they come to. `total` is 0 while unknown.
+   * Work that takes a while has moved on. Bytes of a download are of the archive, as stored; those of an
+   * upload are of the files that are packed, since nobody knows beforehand what they come to. `total` is 0
+   * while unknown.
    */
   | {
       type: 'progress';

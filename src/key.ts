@@ -1,6 +1,6 @@
 /**
- * What an entry is called: `<prefix>/<recipe>-<hash>-<runtime>.tar.gz`. The format and its test vectors are in
- * docs/keys.md. Pure: digests, runtime and settings come in as values.
+ * What an entry is called: `<prefix>/<recipe>-<hash>-<runtime>.tar.gz`. The format and its test vectors are
+ * in docs/keys.md. Pure: digests, runtime and settings come in as values.
  */
 import { createHash } from 'node:crypto';
 import { CacheError } from './errors.ts';
@@ -41,8 +41,8 @@ export interface ParsedKey {
 export const HASH_DIGITS = 16;
 
 /**
- * What a recipe may be called. No part between dashes is 16 hex digits: a hash that is read back from a key is then
- * always the first such part, whatever follows.
+ * What a recipe may be called. No part between dashes is 16 hex digits: a hash that is read back from a key
+ * is then always the first such part, whatever follows.
  */
 export const RECIPE_NAME = /^(?!(?:.*-)?[0-9a-f]{16}(?:-|$))[a-z0-9_]+(?:-[a-z0-9_]+)*$/;
 
@@ -51,8 +51,8 @@ const NAME =
   /^(?<recipe>.+?)-(?<hash>[0-9a-f]{16})(?:-(?<runtime>[A-Za-z0-9._-]+))?(?<extension>\.tar(?:\.gz|\.zst)?)$/;
 
 /**
- * The SHA-256 that the key's hash is the beginning of, 64 hex digits: of the lockfile itself, as `sha256sum` prints it,
- * when there is one and nothing else to mix in; else of the lines of `digestText`.
+ * The SHA-256 that the key's hash is the beginning of, 64 hex digits: of the lockfile itself, as `sha256sum`
+ * prints it, when there is one and nothing else to mix in; else of the lines of `digestText`.
  */
 export function keyDigest(ingredients: KeyIngredients): string {
   const text = digestText(ingredients);
@@ -64,7 +64,8 @@ export function keyDigest(ingredients: KeyIngredients): string {
 }
 
 /**
- * The text that is hashed: `<sha256>  <path>` of each file, then `<NAME>=<value>` of each variable, both in byte order.
+ * The text that is hashed: `<sha256>  <path>` of each file, then `<NAME>=<value>` of each variable, both in
+ * byte order.
  * @returns undefined for a single file with nothing mixed in: its own digest counts.
  */
 export function digestText({ files, salt, variables }: KeyIngredients): string | undefined {
@@ -102,7 +103,8 @@ const OLD_FOLDERS: Readonly<Record<string, string>> = {
 
 /**
  * Reads a full key back.
- * @returns undefined for anything that `entryKey` does not make under this prefix, such as other people's objects.
+ * @returns undefined for anything that `entryKey` does not make under this prefix, such as other people's
+ *   objects.
  */
 export function parseKey(key: string, prefix: string): ParsedKey | undefined {
   if (!key.startsWith(`${prefix}/`)) return undefined;

@@ -1,4 +1,7 @@
-/** The failures that an archive can be the cause of, in one wording. Names are binary strings, see tar-header.ts. */
+/**
+ * The failures that an archive can be the cause of, in one wording. Names are binary strings, see
+ * tar-header.ts.
+ */
 import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
@@ -49,8 +52,8 @@ export function folded(path: string): CacheError {
 }
 
 /**
- * What a failed decompression says: damage, or memory that this process could not get. An entry is replaced for the first
- * alone. Any other error is returned as it is.
+ * What a failed decompression says: damage, or memory that this process could not get. An entry is replaced
+ * for the first alone. Any other error is returned as it is.
  * @param error of zlib, zstd or whoever fed them
  */
 export function codecError(error: unknown): unknown {
@@ -92,8 +95,8 @@ export function memoryError(error: unknown): unknown {
 }
 
 /**
- * What to say of a name that is taken already: by itself, which is the archive's fault, or by another name that this file
- * system thinks the same.
+ * What to say of a name that is taken already: by itself, which is the archive's fault, or by another name
+ * that this file system thinks the same.
  * @param place that is taken, as errors of `node:fs` have it; undefined where they do not tell
  * @param why completes "entry NAME …"
  */

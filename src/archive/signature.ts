@@ -1,6 +1,6 @@
 /**
- * The seal ties an archive to what it is an entry for, and the signature ties both to somebody's key. What is signed is a short
- * text, so that any Ed25519 tool can check it; docs/archive-format.md shows how.
+ * The seal ties an archive to what it is an entry for, and the signature ties both to somebody's key. What is
+ * signed is a short text, so that any Ed25519 tool can check it; docs/archive-format.md shows how.
  *
  * | archive | restorer without a key | restorer with the signer's key | restorer with another key |
  * | --- | --- | --- | --- |

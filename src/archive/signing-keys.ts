@@ -1,4 +1,7 @@
-/** Keys of entries' signatures: Ed25519, PEM. Apart from signature.ts, because every start with CACHE_VERIFY_KEY needs their names. */
+/**
+ * Keys of entries' signatures: Ed25519, PEM. Apart from signature.ts, because every start with
+ * CACHE_VERIFY_KEY needs their names.
+ */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { CacheError } from '../errors.ts';
 

@@ -1,6 +1,6 @@
 /**
- * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree finally lands.
- * The format is specified in docs/archive-format.md.
+ * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree
+ * finally lands. The format is specified in docs/archive-format.md.
  */
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 
@@ -89,7 +89,9 @@ export interface UnpackOptions {
   /** Where each top path goes: everything in the archive must lie under one of the prefixes. */
   roots: readonly UnpackRoot[];
   limits: Limits;
-  /** The entry must carry our format: something outside the archive (object metadata) says that we wrote it. */
+  /**
+   * The entry must carry our format: something outside the archive (object metadata) says that we wrote it.
+   */
   mustBeOurs: boolean;
   /** Compared with the archive's own seal where it has one. */
   expected: { keyDigest: string; recipe: string; runtime: string };

@@ -9,7 +9,10 @@ export interface LinkedAbort {
   unlink(): void;
 }
 
-/** `AbortSignal.any` with an end to it: no listener stays on the outer signal, and none is lost to the collector. */
+/**
+ * `AbortSignal.any` with an end to it: no listener stays on the outer signal, and none is lost to the
+ * collector.
+ */
 export function linkAbort(outer: AbortSignal): LinkedAbort {
   const controller = new AbortController();
   // Every request in flight listens; Node would take eleven of them for a leak and print a warning.
@@ -24,7 +27,10 @@ export function linkAbort(outer: AbortSignal): LinkedAbort {
   };
 }
 
-/** Settles as `promise` does, or rejects with the signal's reason at once. The promise goes on by itself, unheard. */
+/**
+ * Settles as `promise` does, or rejects with the signal's reason at once. The promise goes on by itself,
+ * unheard.
+ */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => {};
   const aborted = new Promise<never>((_, reject) => {

@@ -1,4 +1,7 @@
-/** A stream that one side writes and the other iterates: how bytes on their way to one place are written to a second. */
+/**
+ * A stream that one side writes and the other iterates: how bytes on their way to one place are written to a
+ * second.
+ */
 export class Relay {
   #chunks: Uint8Array[] = [];
   #buffered = 0;

@@ -1,6 +1,6 @@
 /**
- * Iterates a source until it ends or the signal aborts: then it throws `signal.reason` at once, even while the source is silent,
- * and lets the source go without waiting for it.
+ * Iterates a source until it ends or the signal aborts: then it throws `signal.reason` at once, even while
+ * the source is silent, and lets the source go without waiting for it.
  */
 export async function* stoppable<T>(
   source: AsyncIterable<T>,

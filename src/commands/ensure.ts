@@ -14,8 +14,8 @@ import { verify } from '../session/verify.ts';
 import { withDeadline } from '../session/deadline.ts';
 
 /**
- * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the dependencies
- * are present and verified, whatever the cache did on the way.
+ * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the
+ * dependencies are present and verified, whatever the cache did on the way.
  */
 export async function ensure(
   session: Session,
@@ -66,7 +66,8 @@ async function restoreOrInstall(held: Held, ensuring: Ensuring, again: boolean):
   }
   const useless = await isUseless(session.config, { recipe, project: projectOf(session, recipe) });
   const isWhole = (hold?.marked ?? 'none') === 'none' && !useless;
-  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help nobody.
+  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help
+  // nobody.
   if (isWhole && recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
     return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
   return installAndSave(held, ensuring, useless || hold?.marked === 'left');
@@ -94,7 +95,9 @@ async function installAndSave(
   return { type: 'ensured', by: 'install', ...stored, seconds: seconds() };
 }
 
-/** An installer would delete it as a restore does; without a lockfile nobody knows which directories it fills. */
+/**
+ * An installer would delete it as a restore does; without a lockfile nobody knows which directories it fills.
+ */
 async function requireStoreApartHere(session: Session, recipe: Recipe): Promise<void> {
   const project = projectOf(session, recipe);
   if (project.hasLockfile) await requireStoreApart(session, recipe, project);

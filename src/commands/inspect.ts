@@ -21,7 +21,8 @@ export interface Inspection {
 }
 
 /**
- * Reads an entry through, without writing anything, and refuses what a restore would before it meets the disk.
+ * Reads an entry through, without writing anything, and refuses what a restore would before it meets the
+ * disk.
  * @param what a recipe found here, or a key with or without the prefix
  */
 export async function inspect(session: Session, what: Recipe | string): Promise<Inspection> {
@@ -48,7 +49,10 @@ export async function inspect(session: Session, what: Recipe | string): Promise<
   });
 }
 
-/** Where a restore of the recipe would put things. Of a key alone that is not known: it may be another project's. */
+/**
+ * Where a restore of the recipe would put things. Of a key alone that is not known: it may be another
+ * project's.
+ */
 async function rootsOf(session: Session, { recipe, project }: Subject): Promise<UnpackRoot[]> {
   const targets = await recipe.targets(project);
   return unpackRoots(

@@ -68,7 +68,10 @@ async function standing(session: Session, subject: Subject): Promise<Standing> {
   }
 }
 
-/** Nearest: the same lockfile for another runtime before another lockfile for this one; newest first among equals. */
+/**
+ * Nearest: the same lockfile for another runtime before another lockfile for this one; newest first among
+ * equals.
+ */
 function missing(subject: Subject, entries: readonly StoredEntry[]): Standing {
   const nearest =
     entries.find((entry) => entry.hash === subject.hash) ??

@@ -5,8 +5,8 @@ import { CacheError, systemCode } from '../errors.ts';
 import type { Session } from '../session/session.ts';
 
 /**
- * Writes a new pair of Ed25519 keys as PEM: NAME.key, readable by its owner alone, and NAME.pub. Never over a file that
- * exists: a key that is lost makes every entry it signed worthless.
+ * Writes a new pair of Ed25519 keys as PEM: NAME.key, readable by its owner alone, and NAME.pub. Never over a
+ * file that exists: a key that is lost makes every entry it signed worthless.
  */
 export function keygen({ config }: Session, name: string): { signingKey: string; verifyKey: string } {
   const keys = generateKeys();

@@ -36,7 +36,8 @@ export async function restore(
   recipe: Recipe,
   options: RestoreOptions = {},
 ): Promise<OutcomeDetail> {
-  // Before anything else: with no store there is nothing to work out, and entrypoints call this on every start.
+  // Before anything else: with no store there is nothing to work out, and entrypoints call this on every
+  // start.
   const off = whyOff(session.config, 'read');
   if (off !== undefined) return { type: 'off', reason: off };
   tellOfBackgroundFailure(session, recipe);
@@ -119,7 +120,10 @@ async function restoreFrom(restoring: Restoring, exact: OpenEntry | undefined): 
   return { type: 'miss', key, url: store.url(key) };
 }
 
-/** What the old shell library saved: it put its entries elsewhere under the prefix. Only where keys are its keys. */
+/**
+ * What the old shell library saved: it put its entries elsewhere under the prefix. Only where keys are its
+ * keys.
+ */
 async function openOld({ session, subject, store, signal }: Restoring): Promise<OpenEntry | undefined> {
   const { keyRuntime, prefix } = session.config;
   if (keyRuntime) return undefined;
@@ -180,8 +184,8 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
 const MOST_BASES = 3;
 
 /**
- * A base for the install. Where only signed entries count, one that fails its checks is passed over: whoever may write could turn all
- * fallbacks off with it.
+ * A base for the install. Where only signed entries count, one that fails its checks is passed over: whoever
+ * may write could turn all fallbacks off with it.
  * @returns undefined when there is none
  */
 async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | undefined> {
@@ -304,9 +308,10 @@ async function rejectUnverified(
 }
 
 /**
- * Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. The fault itself is about to
- * be told: what goes wrong here is only about mending it.
- * @returns what `--evict` did, to go behind the fault: `; the entry was deleted`. Empty where it did nothing, which a warning explains.
+ * Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. The
+ * fault itself is about to be told: what goes wrong here is only about mending it.
+ * @returns what `--evict` did, to go behind the fault: `; the entry was deleted`. Empty where it did nothing,
+ *   which a warning explains.
  */
 async function reject(
   { session, subject, store, options }: Restoring,

@@ -8,8 +8,9 @@ import { findInstalled } from './save.ts';
 import type { Session } from '../session/session.ts';
 
 /**
- * Starts another process that saves, and leaves it: `save --background`. It does not write to our output, since whoever reads
- * that may wait for it to end. That there is nothing to save is told here, and what goes wrong later by the next run.
+ * Starts another process that saves, and leaves it: `save --background`. It does not write to our output,
+ * since whoever reads that may wait for it to end. That there is nothing to save is told here, and what goes
+ * wrong later by the next run.
  * @param argv the command line of that process
  */
 export async function saveInBackground(

@@ -131,7 +131,10 @@ async function isWholeWithNothing(session: Session, subject: Subject): Promise<b
   return verdict.ok;
 }
 
-/** Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore here fetches it all. */
+/**
+ * Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore
+ * here fetches it all.
+ */
 function forgivingDisk({ emit }: Session, url: string, write: () => void): void {
   try {
     write();
@@ -145,12 +148,16 @@ function forgivingDisk({ emit }: Session, url: string, write: () => void): void 
   }
 }
 
-/** `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object alone. */
+/**
+ * `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object
+ * alone.
+ */
 function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): WriteOptions['ifExists'] {
   if (force === true) return 'replace';
   const rejected = readRejected(project.dir, recipe.name);
   if (rejected?.key !== key) return 'keep';
-  // A group left out since then may be all that the entry lacked. Each would replace what the other saved, for ever.
+  // A group left out since then may be all that the entry lacked. Each would replace what the other saved,
+  // for ever.
   const differs = rejected.leftOut !== undefined && rejected.leftOut !== recipe.leftOut?.(project);
   return differs ? 'keep' : { etag: rejected.etag };
 }

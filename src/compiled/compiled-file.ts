@@ -7,8 +7,8 @@ export interface CompiledFile extends DynamicFile {
 }
 
 /**
- * Reads only what programs and libraries are called: a kernel starts nothing without a mode that allows it, and libraries have
- * `.so` in their names, or `.node` at the end. All others cost nothing.
+ * Reads only what programs and libraries are called: a kernel starts nothing without a mode that allows it,
+ * and libraries have `.so` in their names, or `.node` at the end. All others cost nothing.
  * @returns undefined for anything but a compiled file
  */
 export function readCompiledFile(

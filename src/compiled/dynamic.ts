@@ -1,6 +1,7 @@
 /**
- * What a compiled file asks of the dynamic loader, and what it offers to others: its dynamic section, as the System V ABI
- * ("Dynamic Linking") and the Linux Standard Base ("Symbol Versioning") lay it out. Some twenty small reads a file.
+ * What a compiled file asks of the dynamic loader, and what it offers to others: its dynamic section, as the
+ * System V ABI ("Dynamic Linking") and the Linux Standard Base ("Symbol Versioning") lay it out. Some twenty
+ * small reads a file.
  */
 import {
   archOf,
@@ -93,7 +94,10 @@ function tagsOf(bytes: Buffer, { isWide, word }: ElfReader): [number, number][] 
 
 type NameAt = (offset: number) => string;
 
-/** Elf_Verneed: version, count, file, aux, next; each with a chain of Elf_Vernaux: hash, flags, other, name, next. */
+/**
+ * Elf_Verneed: version, count, file, aux, next; each with a chain of Elf_Vernaux: hash, flags, other, name,
+ * next.
+ */
 function neededVersions(
   bytes: Buffer,
   { u32 }: ElfReader,
@@ -109,7 +113,9 @@ function neededVersions(
   return found;
 }
 
-/** Elf_Verdef: version, flags, index, count, hash, aux, next; the first Elf_Verdaux (name, next) has the name. */
+/**
+ * Elf_Verdef: version, flags, index, count, hash, aux, next; the first Elf_Verdaux (name, next) has the name.
+ */
 function definedVersions(bytes: Buffer, { u32 }: ElfReader, name: NameAt): string[] {
   const offsets = chain(bytes, u32, { from: 0, next: 16 });
   return offsets.map((at) => name(u32(bytes, at + u32(bytes, at + 12))));

@@ -4,7 +4,10 @@ import { closeSync, constants, openSync, readSync } from 'node:fs';
 export interface ElfHeader {
   /** As `process.arch` names it; undefined for one that Node does not run on. */
   arch: string | undefined;
-  /** Path of its dynamic loader, e.g. `/lib/ld-musl-x86_64.so.1`; undefined for a static program, and for a library. */
+  /**
+   * Path of its dynamic loader, e.g. `/lib/ld-musl-x86_64.so.1`; undefined for a static program, and for a
+   * library.
+   */
   loader: string | undefined;
 }
 
@@ -46,7 +49,8 @@ const PT_INTERP = 3;
 const HEAD_LENGTH = 4096;
 
 /**
- * Reads the beginning of a program: two small reads, some 30 µs, where `process.report` takes 4 ms and only knows our own.
+ * Reads the beginning of a program: two small reads, some 30 µs, where `process.report` takes 4 ms and only
+ * knows our own.
  * @returns undefined when the file is no ELF program (a script, a Mach-O binary) or cannot be read.
  */
 export function readElfHeader(path: string): ElfHeader | undefined {
@@ -64,7 +68,10 @@ export interface OpenElf {
   reader: ElfReader;
 }
 
-/** @returns undefined for anything but an ELF file that can be read, also where `use` finds one that is cut or bent */
+/**
+ * @returns undefined for anything but an ELF file that can be read, also where `use` finds one that is cut or
+ *   bent
+ */
 export function withElfFile<T>(path: string | Buffer, use: (elf: OpenElf) => T): T | undefined {
   let file: number | undefined;
   try {

@@ -9,7 +9,10 @@ export interface Machine {
   hasLibrary(name: string): boolean;
   /** The symbol versions that a library offers, e.g. `GLIBC_2.36`. Empty when it is not here. */
   versionsOf(library: string): readonly string[];
-  /** The kind of image, for keys: `debian12`, `alpine3`. An image that does not say is named by its C library: `glibc2.36`. */
+  /**
+   * The kind of image, for keys: `debian12`, `alpine3`. An image that does not say is named by its C library:
+   * `glibc2.36`.
+   */
   image(): string;
 }
 
@@ -82,9 +85,9 @@ const CACHE_HEAD_LENGTH = 48;
 const CACHE_ENTRY_LENGTH = 24;
 
 /**
- * glibc's list of libraries (`cache_file_new` in its dl-cache.h): a head with their number, then for each its flags and where its
- * name and its path begin. An older list may lie before it. Only the name that is asked for is compared: some hundred
- * reads, in place of as many strings.
+ * glibc's list of libraries (`cache_file_new` in its dl-cache.h): a head with their number, then for each its
+ * flags and where its name and its path begin. An older list may lie before it. Only the name that is asked
+ * for is compared: some hundred reads, in place of as many strings.
  * @returns where the library is; undefined where it is not listed, and with musl, which has no list
  */
 function findListed(list: Buffer, name: string): string | undefined {

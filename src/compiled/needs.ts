@@ -1,9 +1,10 @@
 /**
- * What the compiled files of a tree need of a machine: symbol versions of the C and C++ libraries, the highest of each, and
- * libraries that are not in the tree. It travels with an entry as text: `GLIBC_2.34 GLIBCXX_3.4.30 libpq.so.5`.
+ * What the compiled files of a tree need of a machine: symbol versions of the C and C++ libraries, the
+ * highest of each, and libraries that are not in the tree. It travels with an entry as text: `GLIBC_2.34
+ * GLIBCXX_3.4.30 libpq.so.5`.
  *
- * Only what the saving machine has itself is recorded. Packages bring variants along for other machines, and the tree works
- * without those.
+ * Only what the saving machine has itself is recorded. Packages bring variants along for other machines, and
+ * the tree works without those.
  */
 import type { CompiledFile } from './compiled-file.ts';
 import { byVersion, type Machine } from './machine.ts';
@@ -65,7 +66,10 @@ function isMet(version: string, machine: Machine): boolean {
   return offered.some((other) => other?.[0] === family && byVersion(other[1], number) >= 0);
 }
 
-/** `GLIBC_2.34` → `['GLIBC', '2.34']`; undefined for versions that have no order, such as `GLIBC_PRIVATE`, and for libraries. */
+/**
+ * `GLIBC_2.34` → `['GLIBC', '2.34']`; undefined for versions that have no order, such as `GLIBC_PRIVATE`, and
+ * for libraries.
+ */
 function split(version: string): [family: string, number: string] | undefined {
   const [, family = '', number = ''] = /^([A-Z]+)_(\d+(?:\.\d+)*)$/.exec(version) ?? [];
   return Object.hasOwn(FAMILIES, family) ? [family, number] : undefined;

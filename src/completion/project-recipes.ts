@@ -1,6 +1,9 @@
 import { PROJECT_FILE } from '../recipes/custom/project-file.ts';
 
-/** Prints the names of the project's own recipes, one a line. Only the completion scripts call it, so no help lists it. */
+/**
+ * Prints the names of the project's own recipes, one a line. Only the completion scripts call it, so no help
+ * lists it.
+ */
 export const RECIPES_COMMAND = 'project-recipes';
 
 /** A line for any of the shells. Without the file nothing is started: Tab must not wait. */

@@ -1,4 +1,7 @@
-/** What there is to complete on our command line, read from the commander program: no list of it is kept anywhere else. */
+/**
+ * What there is to complete on our command line, read from the commander program: no list of it is kept
+ * anywhere else.
+ */
 import type { Argument, Command, Option } from 'commander';
 
 export interface CommandLine {

@@ -2,8 +2,9 @@ import { type EnvFile, requireNoReference } from './env-file.ts';
 import type { Variables } from './values.ts';
 
 /**
- * What opens the store. An install script of a dependency that could read it could put a poisoned tree into everybody's cache.
- * AWS_SECURITY_TOKEN is an old name of the session token; on ECS the URI alone is enough to get credentials.
+ * What opens the store. An install script of a dependency that could read it could put a poisoned tree into
+ * everybody's cache. AWS_SECURITY_TOKEN is an old name of the session token; on ECS the URI alone is enough
+ * to get credentials.
  */
 const AWS_SECRETS = [
   'AWS_ACCESS_KEY_ID',
@@ -23,7 +24,10 @@ export interface ChildEnvironment {
   withheld: string[];
 }
 
-/** The environment of installers and of recipes' commands: the real one, without what opens the store or signs for it. */
+/**
+ * The environment of installers and of recipes' commands: the real one, without what opens the store or signs
+ * for it.
+ */
 export function childEnvironment(
   real: Variables,
   { withCredentials }: { withCredentials: boolean },

@@ -1,7 +1,7 @@
 /**
- * The environment, `.env.claude-sandbox` and the flags, parsed once into one readonly `Config`. Nothing else reads
- * `process.env`. An empty variable counts as unset, because Compose passes every variable it names; a value that does
- * not parse is an error that names the variable, never a silent default.
+ * The environment, `.env.claude-sandbox` and the flags, parsed once into one readonly `Config`. Nothing else
+ * reads `process.env`. An empty variable counts as unset, because Compose passes every variable it names; a
+ * value that does not parse is an error that names the variable, never a silent default.
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -124,7 +124,8 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
 }
 
 /**
- * The environment of one recipe: what the file sets of the variables that the recipe names, under the real one.
+ * The environment of one recipe: what the file sets of the variables that the recipe names, under the real
+ * one.
  * @param keyVariables as `Recipe.keyVariables`
  * @throws CacheError CONFIG_INVALID
  */
@@ -172,7 +173,8 @@ export function readEnvironment(): Readonly<Record<string, string>> {
 }
 
 function storeConfig(env: Variables, sources: Sources, projectDir: string): StoreConfig {
-  // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store on.
+  // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store
+  // on.
   const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
   const dir = env['CACHE_LOCAL_DIR'];
   const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };

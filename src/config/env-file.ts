@@ -6,7 +6,10 @@ import { invalid, type Variables, withoutEmpty } from './values.ts';
 
 export const ENV_FILE = '.env.claude-sandbox';
 
-/** The project's own settings. They may have come with a repository, so they count for less than the environment. */
+/**
+ * The project's own settings. They may have come with a repository, so they count for less than the
+ * environment.
+ */
 export interface EnvFile {
   /** Without empty ones. */
   readonly values: Variables;

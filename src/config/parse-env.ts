@@ -1,9 +1,11 @@
 /**
- * Reads the text of an env file by the rules that Docker Compose documents, because the same file is given to Compose
- * (`env_file`): https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax
+ * Reads the text of an env file by the rules that Docker Compose documents, because the same file is given to
+ * Compose (`env_file`):
+ * https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax
  *
- * One rule is left out on purpose: references to other variables (`$NAME`, `${NAME}`) are not replaced. The file may come with
- * a repository, and could otherwise send any variable of the environment away, say as part of a bucket's name.
+ * One rule is left out on purpose: references to other variables (`$NAME`, `${NAME}`) are not replaced. The
+ * file may come with a repository, and could otherwise send any variable of the environment away, say as part
+ * of a bucket's name.
  */
 export interface EnvLine {
   name: string;
@@ -27,7 +29,8 @@ export class EnvSyntaxError extends Error {
 
 const NAMED =
   /(?:export[^\S\n]+)?(?<name>[\p{L}\p{N}_.\-[\]]+)[^\S\n]*(?:(?<sign>[=:])(?<space>[^\S\n]*)|\n|$)/uy;
-// Each letter can be matched in one way alone: a quote that is never closed is noticed at once, however much follows it.
+// Each letter can be matched in one way alone: a quote that is never closed is noticed at once, however much
+// follows it.
 const DOUBLE = /"(?<text>[^"\\]*(?:\\[\s\S][^"\\]*)*)"/y;
 const SINGLE = /'(?<text>[^'\\]*(?:\\[\s\S][^'\\]*)*)'/y;
 const REST = /(?<text>[^\n]*)/y;

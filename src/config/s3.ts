@@ -19,7 +19,10 @@ export interface S3Config {
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
     | undefined;
   readonly profile: string | undefined;
-  /** Half a set of keys in the environment: the SDK passes over it, and errors about credentials have to say so. */
+  /**
+   * Half a set of keys in the environment: the SDK passes over it, and errors about credentials have to say
+   * so.
+   */
   readonly halfSet: { readonly given: string; readonly missing: string } | undefined;
   /** Proxy variables, as they are. */
   readonly proxy: {
@@ -28,7 +31,9 @@ export interface S3Config {
   };
   /** A file with more certificate authorities, PEM (`AWS_CA_BUNDLE`). */
   readonly caBundle: string | undefined;
-  /** Files that the SDK or Node reads by itself, with the variable that names each. They need not be there. */
+  /**
+   * Files that the SDK or Node reads by itself, with the variable that names each. They need not be there.
+   */
   readonly foreignFiles: readonly { readonly variable: string; readonly path: string }[];
   /** The variables that the values came from, for hints to name. */
   readonly names: {
@@ -76,7 +81,8 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
         : 'It takes a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.',
     );
   }
-  // Credentials are one set: a key id from one place with a secret from another never makes a valid signature.
+  // Credentials are one set: a key id from one place with a secret from another never makes a valid
+  // signature.
   const fromFile = !CREDENTIAL_VARIABLES.some((name) => name in real);
   return {
     bucket,

@@ -36,8 +36,8 @@ const NEAR = 2;
 const LOOKS_LIKE_OURS = /^(?!CCACHE_)C[ACEHS]{2,6}_/i;
 
 /**
- * Names that have no effect and probably should: every unknown one of the file, and near misses in the environment, where other
- * programs have names that begin with CACHE_ too.
+ * Names that have no effect and probably should: every unknown one of the file, and near misses in the
+ * environment, where other programs have names that begin with CACHE_ too.
  * @returns one warning about all of them
  */
 export function misspelt(sources: Sources): { message: string; hint: string } | undefined {

@@ -1,6 +1,7 @@
 /**
- * What `.env.claude-sandbox` may decide. The file lies in the project, so it may have come with a repository that somebody
- * else wrote. It must not lead this machine's credentials, or what this machine's key signs, to a place of its choosing.
+ * What `.env.claude-sandbox` may decide. The file lies in the project, so it may have come with a repository
+ * that somebody else wrote. It must not lead this machine's credentials, or what this machine's key signs, to
+ * a place of its choosing.
  */
 import { realpathSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
@@ -52,7 +53,10 @@ function refuseFrom(
   );
 }
 
-/** A key in the environment, or one that the file only names: any private key of this machine, if its path can be guessed. */
+/**
+ * A key in the environment, or one that the file only names: any private key of this machine, if its path can
+ * be guessed.
+ */
 function signsWithForeignKey(sources: Sources, projectDir: string): boolean {
   const key = firstSet(sources, 'CACHE_SIGNING_KEY');
   if (key === undefined) return false;

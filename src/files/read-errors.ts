@@ -1,7 +1,10 @@
 import { statSync } from 'node:fs';
 import { reasonOf, systemCode } from '../errors.ts';
 
-/** Why a file could not be read, to follow its path in a sentence: `is not a regular file`, `cannot be read (EACCES)`. */
+/**
+ * Why a file could not be read, to follow its path in a sentence: `is not a regular file`, `cannot be read
+ * (EACCES)`.
+ */
 export function readError(error: unknown): string {
   const code = systemCode(error);
   if (code === 'ENOTREG') return 'is not a regular file';

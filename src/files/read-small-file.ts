@@ -1,7 +1,7 @@
 /**
- * Reads a file that somebody else may have made: a lockfile of a checkout, a manifest of a restored tree, a lease in a
- * shared directory, a key that a variable names. Such a path may hold a FIFO, a device, a link to `/dev/zero` or
- * gigabytes. An ordinary read of those never returns, or fills the memory.
+ * Reads a file that somebody else may have made: a lockfile of a checkout, a manifest of a restored tree, a
+ * lease in a shared directory, a key that a variable names. Such a path may hold a FIFO, a device, a link to
+ * `/dev/zero` or gigabytes. An ordinary read of those never returns, or fills the memory.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type BigIntStats } from 'node:fs';
 
@@ -23,8 +23,8 @@ export interface SmallFile {
 
 /**
  * Reads a whole regular file without ever waiting for a writer.
- * @throws a system error (`ENOENT`, `EACCES`, …); `ELOOP` for a link that must not be followed; an error of the same form with the
- *   code `ENOTREG` for anything but a regular file, `EFBIG` beyond `maxBytes`
+ * @throws a system error (`ENOENT`, `EACCES`, …); `ELOOP` for a link that must not be followed; an error of
+ *   the same form with the code `ENOTREG` for anything but a regular file, `EFBIG` beyond `maxBytes`
  */
 export function readSmallFile(path: string, { maxBytes, followLinks = true }: ReadLimits): SmallFile {
   // O_NONBLOCK: opening a FIFO returns at once. It has no effect on regular files.

@@ -1,9 +1,10 @@
 /**
- * Signals. The first one aborts the work, which then has time to clean up; a second one ends the process at once.
+ * Signals. The first one aborts the work, which then has time to clean up; a second one ends the process at
+ * once.
  *
- * Handlers run on the main thread, and that may wait for a file system that does not answer. So there are none before work
- * begins that needs cleaning up: until then a signal ends the process as it ends any other. From then on the watchdog
- * looks after it.
+ * Handlers run on the main thread, and that may wait for a file system that does not answer. So there are
+ * none before work begins that needs cleaning up: until then a signal ends the process as it ends any other.
+ * From then on the watchdog looks after it.
  */
 import { readFileSync } from 'node:fs';
 import { CacheError } from '../errors.ts';
@@ -56,9 +57,9 @@ export function createSignals(watchdog: Watchdog, end: (signal: StopSignal) => v
 }
 
 /**
- * Whether we were started to outlive the terminal: by `nohup`, or by a script that ignores SIGHUP. Node gives ignored signals their
- * default effect back when it starts, so that its own state tells nothing. A shell's does, and so does the name under which bash
- * and zsh have started us.
+ * Whether we were started to outlive the terminal: by `nohup`, or by a script that ignores SIGHUP. Node gives
+ * ignored signals their default effect back when it starts, so that its own state tells nothing. A shell's
+ * does, and so does the name under which bash and zsh have started us.
  */
 function ignoresHangup(): boolean {
   const { env, ppid } = process;

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Threads {
   /**
-   * Stops the workers and waits for what other threads are doing. `process.exit` waits for all of them, however long: for one
-   * that is stuck in a system call it would wait for ever.
+   * Stops the workers and waits for what other threads are doing. `process.exit` waits for all of them,
+   * however long: for one that is stuck in a system call it would wait for ever.
    * @returns whether they ended in time
    */
   end(withinMs: number): Promise<boolean>;
@@ -33,7 +33,10 @@ export function trackThreads(): Threads {
 
 const POLL_MS = 5;
 
-/** Whether a thread of Node's own pool is at work on a file. Others, for names and for ciphers, end by themselves. */
+/**
+ * Whether a thread of Node's own pool is at work on a file. Others, for names and for ciphers, end by
+ * themselves.
+ */
 function hasFileRequests(): boolean {
   return process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandle)/.test(name));
 }

@@ -1,4 +1,7 @@
-/** The thread of watchdog.ts: kills the process when its time is over, or when a signal waits for a main thread that is stuck. */
+/**
+ * The thread of watchdog.ts: kills the process when its time is over, or when a signal waits for a main
+ * thread that is stuck.
+ */
 import { closeSync, constants, openSync, readFileSync, writeSync } from 'node:fs';
 import { workerData } from 'node:worker_threads';
 import type { WatchdogData } from './watchdog.ts';

@@ -1,6 +1,7 @@
 /**
- * Ends the process when the main thread cannot: while it waits in a system call for a file system that does not answer, neither
- * timers nor signal handlers run. A thread of its own looks at the clock, and at signals that the main thread does not take.
+ * Ends the process when the main thread cannot: while it waits in a system call for a file system that does
+ * not answer, neither timers nor signal handlers run. A thread of its own looks at the clock, and at signals
+ * that the main thread does not take.
  *
  * Starting the thread takes some 25 ms of a CPU. Work that is done within half a second does without.
  */

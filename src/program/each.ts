@@ -34,7 +34,10 @@ export async function each(
   }
 }
 
-/** Nothing named and nothing found: said once, with every lockfile looked for. Without a cache there is nothing to say. */
+/**
+ * Nothing named and nothing found: said once, with every lockfile looked for. Without a cache there is
+ * nothing to say.
+ */
 function nothingFound({ config }: Session, use: Each['use']): Outcome {
   const about = { recipe: 'any recipe', label: 'Dependencies' };
   const off = use === undefined ? undefined : whyOff(config, use);

@@ -1,4 +1,7 @@
-/** Exit codes: what an outcome, an error, and several recipes in one run come to. docs/errors.md explains them. */
+/**
+ * Exit codes: what an outcome, an error, and several recipes in one run come to. docs/errors.md explains
+ * them.
+ */
 import { ERROR_KINDS, type CacheError } from '../errors.ts';
 import { SIGNAL_CODES, type StopSignal } from '../process/signals.ts';
 import type { Outcome } from '../session/outcome.ts';

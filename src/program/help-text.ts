@@ -1,4 +1,7 @@
-/** The parts of `--help` below the options. Their lines are short enough for any terminal: commander wraps only its own. */
+/**
+ * The parts of `--help` below the options. Their lines are short enough for any terminal: commander wraps
+ * only its own.
+ */
 import type { HelpConfiguration } from 'commander';
 
 /** Command lines to copy, each below what it is for. An empty text leaves that out. */
@@ -20,7 +23,10 @@ export function exitCodes(rows: readonly (readonly [code: string, meaning: strin
 const LEAST_COLUMNS = 30;
 const INDENT = 4;
 
-/** How commander lays out its own parts: descriptions beside the terms, or below them where the terminal is narrow. */
+/**
+ * How commander lays out its own parts: descriptions beside the terms, or below them where the terminal is
+ * narrow.
+ */
 export const HELP_LAYOUT: HelpConfiguration = {
   showGlobalOptions: true,
   minWidthToWrap: LEAST_COLUMNS,

@@ -1,6 +1,6 @@
 /**
- * The commander program: names, flags and help. What a command does is in `../commands/`, which load what is large (the SDK, the
- * archive, the staging) when they need it.
+ * The commander program: names, flags and help. What a command does is in `../commands/`, which load what is
+ * large (the SDK, the archive, the staging) when they need it.
  */
 import { Command } from 'commander';
 import { addEntries } from './entry-commands.ts';
@@ -32,7 +32,8 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
     .option('-q, --quiet', 'no result lines on stdout')
     .option('--json', 'one JSON document on stdout')
     .configureHelp(HELP_LAYOUT)
-    // commander's own answers a name that it does not know with the whole help, and not a word about the name.
+    // commander's own answers a name that it does not know with the whole help, and not a word about the
+    // name.
     .helpCommand(false)
     .exitOverride()
     .addHelpText(
@@ -75,7 +76,9 @@ export function commandLineStart(argv: readonly string[]): string {
   return ['sandbox-cache', ...argv.filter((word) => known.includes(word)).slice(0, 1)].join(' ');
 }
 
-/** To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is. */
+/**
+ * To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is.
+ */
 function commandsFor(argv: readonly string[]): typeof COMMANDS {
   const asksForHelp = ['help', '--help', '-h'].some((word) => argv.includes(word));
   const named = COMMANDS.filter(({ names }) => names.some((name) => argv.includes(name)));

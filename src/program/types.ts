@@ -1,4 +1,7 @@
-/** What the command line passes on: from the flags to the commands, and from the program to those who add commands to it. */
+/**
+ * What the command line passes on: from the flags to the commands, and from the program to those who add
+ * commands to it.
+ */
 import type { Command } from 'commander';
 import type { Outcome } from '../session/outcome.ts';
 import type { Session } from '../session/session.ts';

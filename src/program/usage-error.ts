@@ -1,4 +1,6 @@
-/** What is wrong with a command line, in our own words: commander's read like a parser's, and have no hint. */
+/**
+ * What is wrong with a command line, in our own words: commander's read like a parser's, and have no hint.
+ */
 
 export interface UsageError {
   code: 'USAGE';

@@ -19,9 +19,11 @@ export interface RecipeChoice {
 }
 
 /**
- * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may add to a built-in one or take
- * its place by its name. A named one may have no lockfile: that is for its command to say.
- * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that does not parse.
+ * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may add to a
+ * built-in one or take its place by its name. A named one may have no lockfile: that is for its command to
+ * say.
+ * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that
+ *   does not parse.
  */
 export function chooseRecipes({ projectDir, environment, names }: RecipeChoice): Recipe[] {
   const known = knownRecipes(projectDir);

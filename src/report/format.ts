@@ -34,7 +34,10 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/** `9,412`: the same on every machine, whatever its locale. Node's own way loads its locales first, which takes 15 ms. */
+/**
+ * `9,412`: the same on every machine, whatever its locale. Node's own way loads its locales first, which
+ * takes 15 ms.
+ */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }

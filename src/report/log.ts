@@ -18,7 +18,10 @@ export interface Log {
   pause(): void;
 }
 
-/** Everything that goes to stderr: steps when verbose, warnings and errors always, progress where a person watches. */
+/**
+ * Everything that goes to stderr: steps when verbose, warnings and errors always, progress where a person
+ * watches.
+ */
 export function createLog({ verbose, debug, terminal }: LogOptions): Log {
   const progress = createProgress(terminal);
   const line = (text: string): void => {

@@ -1,6 +1,6 @@
 /**
- * Standard output and standard error. Most runs write a line or none: it goes straight to the file descriptor, because to load
- * Node's streams for it would cost every start 2 ms.
+ * Standard output and standard error. Most runs write a line or none: it goes straight to the file
+ * descriptor, because to load Node's streams for it would cost every start 2 ms.
  */
 import { writeSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
@@ -17,7 +17,10 @@ export interface Output {
 /** Nobody reads there. */
 const GONE: ReadonlySet<string> = new Set(['EPIPE', 'EBADF', 'EIO']);
 
-/** @param stream the same descriptor as Node has it, for when another process has made it one that does not wait */
+/**
+ * @param stream the same descriptor as Node has it, for when another process has made it one that does not
+ *   wait
+ */
 export function createOutput(fd: number, stream: () => NodeJS.WritableStream): Output {
   let fallback: NodeJS.WritableStream | undefined;
   let failure: unknown;

@@ -1,12 +1,16 @@
 /**
- * Text from elsewhere, made safe to print. A file's name, an object's key or a server's message may hold anything: escape
- * sequences that a terminal obeys, line breaks that forge a line of ours, controls that turn the reading direction round.
+ * Text from elsewhere, made safe to print. A file's name, an object's key or a server's message may hold
+ * anything: escape sequences that a terminal obeys, line breaks that forge a line of ours, controls that turn
+ * the reading direction round.
  */
 
 /** What stands in front of every line on stderr, so that one `grep` finds them all in a container's log. */
 export const TAG = '[cache]';
 
-/** C0 and C1 controls, line separators, everything that changes the direction of text, and halves of characters. */
+/**
+ * C0 and C1 controls, line separators, everything that changes the direction of text, and halves of
+ * characters.
+ */
 const UNPRINTABLE =
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 /** The same without the controls that JSON escapes by itself, one of which breaks its lines. */
@@ -17,7 +21,10 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, escaped);
 }
 
-/** Several lines of our own, whose parts have been made printable already: a last guard for those that were forgotten. */
+/**
+ * Several lines of our own, whose parts have been made printable already: a last guard for those that were
+ * forgotten.
+ */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }

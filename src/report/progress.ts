@@ -1,4 +1,6 @@
-/** A bar on one line, drawn by the clock: it moves on, and its rate falls, when the work has nothing to tell. */
+/**
+ * A bar on one line, drawn by the clock: it moves on, and its rate falls, when the work has nothing to tell.
+ */
 import { formatBytes, formatCount, formatSeconds } from './format.ts';
 
 /** Where people read: stderr, with what it can show. */
@@ -74,8 +76,9 @@ export function createProgress(terminal: Terminal): Progress {
 }
 
 /**
- * `npm down [#####     ] 58 MB of 120 MB, 41 MB/s, 1.5 s left, 4,012 files`. Without a total there is no bar. What does not fit is
- * left out, from the end. Bytes of an upload are of files packed: once all are, the last parts are still on their way.
+ * `npm down [#####     ] 58 MB of 120 MB, 41 MB/s, 1.5 s left, 4,012 files`. Without a total there is no bar.
+ * What does not fit is left out, from the end. Bytes of an upload are of files packed: once all are, the last
+ * parts are still on their way.
  */
 export function progressLine(moved: Moved, seconds: number, columns: number): string {
   const { bytes, total } = moved;

@@ -56,7 +56,10 @@ function installsElsewhere({ elsewhere }: { elsewhere?: string }): string {
   return elsewhere === undefined ? '' : `; installs go to ${elsewhere}`;
 }
 
-/** After a restore of several recipes: what a script must not install, and what it must. Undefined where all fared alike. */
+/**
+ * After a restore of several recipes: what a script must not install, and what it must. Undefined where all
+ * fared alike.
+ */
 export function missedLine(outcomes: readonly Outcome[]): string | undefined {
   const isThere = ({ type }: Outcome): boolean => type === 'restored' || type === 'in-place';
   const missed = outcomes.filter((outcome) => !isThere(outcome)).map(({ recipe }) => recipe);

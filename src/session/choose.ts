@@ -11,8 +11,8 @@ export interface RecipeFlags {
 }
 
 /**
- * The recipes that a command line means: those named, or every one whose lockfile is found; with `--lockfile` and
- * `--path` the one named, made of them.
+ * The recipes that a command line means: those named, or every one whose lockfile is found; with `--lockfile`
+ * and `--path` the one named, made of them.
  * @throws CacheError USAGE
  */
 export function choose(session: Session, names: readonly string[], flags: RecipeFlags): Recipe[] {
@@ -34,8 +34,8 @@ export function choose(session: Session, names: readonly string[], flags: Recipe
 }
 
 /**
- * A built-in recipe with its files named, as the old library's functions name them. In their usual places it is itself;
- * elsewhere only what does not depend on places is left of it: verification does.
+ * A built-in recipe with its files named, as the old library's functions name them. In their usual places it
+ * is itself; elsewhere only what does not depend on places is left of it: verification does.
  */
 function placed(builtIn: Recipe, custom: Recipe, paths: readonly string[]): Recipe {
   const usual = custom.lockfiles.length === 1 && builtIn.lockfiles.includes(custom.lockfiles[0]!);

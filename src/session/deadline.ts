@@ -2,15 +2,18 @@
 import { CacheError } from '../errors.ts';
 import type { Session } from './session.ts';
 
-/** How long work may go on after its signal was aborted: time to abort an upload and to clear the staging area. */
+/**
+ * How long work may go on after its signal was aborted: time to abort an upload and to clear the staging
+ * area.
+ */
 const GRACE_MS = 1500;
 
 /** What the main thread may be late by before it counts as stuck. */
 const MARGIN_MS = 400;
 
 /**
- * Runs one operation under `CACHE_TIMEOUT` and the session's signal. Settles even when the work does not: a cache must
- * never hang a build.
+ * Runs one operation under `CACHE_TIMEOUT` and the session's signal. Settles even when the work does not: a
+ * cache must never hang a build.
  * @throws CacheError TIMEOUT or INTERRUPTED, or whatever the work throws.
  */
 export async function withDeadline<T>(
@@ -42,7 +45,8 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(controller.signal), overdue]);
   } catch (error) {
-    // Whatever an abort makes the parts throw, the reason for it is what happened, unless a part says more about it.
+    // Whatever an abort makes the parts throw, the reason for it is what happened, unless a part says more
+    // about it.
     const { aborted, reason } = controller.signal;
     throw aborted && !(error instanceof CacheError && error.cause === reason) ? reason : error;
   } finally {

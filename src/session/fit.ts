@@ -1,7 +1,8 @@
 /**
- * Compiled files are only used where they can be loaded. What they need of a machine travels with the entry. A machine that
- * lacks some of it takes the entry for a miss. It then has an entry of its own, under the same key with the name of its image
- * behind the runtime, so that two kinds of image never replace each other's entry.
+ * Compiled files are only used where they can be loaded. What they need of a machine travels with the entry.
+ * A machine that lacks some of it takes the entry for a miss. It then has an entry of its own, under the same
+ * key with the name of its image behind the runtime, so that two kinds of image never replace each other's
+ * entry.
  */
 import { EXTENSIONS } from '../archive/types.ts';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
@@ -42,7 +43,10 @@ export async function lackedHere(needs: string | undefined, project: Project): P
   return unmet.length === 0 ? undefined : unmet.join(', ');
 }
 
-/** Whether a receipt speaks of this subject, under a key that it has here, and of files that can be loaded here. */
+/**
+ * Whether a receipt speaks of this subject, under a key that it has here, and of files that can be loaded
+ * here.
+ */
 export async function isFitHere(
   { key, needs }: Pick<Receipt, 'key' | 'needs'>,
   subject: Subject,
@@ -53,7 +57,10 @@ export async function isFitHere(
   return isOwn && (await lackedHere(needs, subject.project)) === undefined;
 }
 
-/** What the tree in place lacks here. It was restored or saved on another image, and nobody has installed over it since. */
+/**
+ * What the tree in place lacks here. It was restored or saved on another image, and nobody has installed over
+ * it since.
+ */
 export async function lackedInPlace(
   subject: Pick<Subject, 'recipe' | 'project'>,
 ): Promise<string | undefined> {
@@ -73,8 +80,8 @@ export interface Found<T> {
 }
 
 /**
- * Looks for an entry that fits this machine: under the subject's key, and under that of this kind of image if what is found
- * there does not fit.
+ * Looks for an entry that fits this machine: under the subject's key, and under that of this kind of image if
+ * what is found there does not fit.
  * @param look returns what the store has under a key
  * @param pass is called with an entry that does not fit and will not be used
  */

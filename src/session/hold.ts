@@ -13,8 +13,8 @@ export interface Holding {
   session: Session;
   recipe: Recipe;
   /**
-   * Whether to wait as long as the other run lives: for an install of another run, as long as for an install of our own.
-   * Else `CACHE_TIMEOUT` is the limit.
+   * Whether to wait as long as the other run lives: for an install of another run, as long as for an install
+   * of our own. Else `CACHE_TIMEOUT` is the limit.
    */
   patient?: boolean;
 }

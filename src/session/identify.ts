@@ -61,7 +61,9 @@ export function runtimeHere(session: Session, recipe: Recipe, project: Project):
   );
 }
 
-/** What the digest is made of, read from the disk now. No files where the project has none of the lockfiles. */
+/**
+ * What the digest is made of, read from the disk now. No files where the project has none of the lockfiles.
+ */
 export function readIngredients(config: Config, recipe: Recipe): KeyIngredients {
   const { projectDir: dir, keySalt: salt } = config;
   const lockfiles = readLockfiles(dir, recipe);

@@ -10,8 +10,9 @@ import { witness } from './witness.ts';
 import { withDeadline } from './deadline.ts';
 
 /**
- * Whether this very entry is in place, nobody has installed over it since, and it is one that would be restored. Where a
- * verification costs little, the tree is looked at as well: a package that was removed leaves the receipt as it is.
+ * Whether this very entry is in place, nobody has installed over it since, and it is one that would be
+ * restored. Where a verification costs little, the tree is looked at as well: a package that was removed
+ * leaves the receipt as it is.
  */
 export async function isInPlace(session: Session, subject: Subject): Promise<boolean> {
   if (!(await isConfirmed(session.config, subject))) return false;
@@ -36,8 +37,9 @@ export async function isConfirmed(config: Config, subject: Subject): Promise<boo
 }
 
 /**
- * Whether the tree comes from an entry that would not be restored now: from before `CACHE_VERIFY_KEY` was set, or signed by
- * another key. An installer's tree is not meant: to believe that one is for the verification.
+ * Whether the tree comes from an entry that would not be restored now: from before `CACHE_VERIFY_KEY` was
+ * set, or signed by another key. An installer's tree is not meant: to believe that one is for the
+ * verification.
  */
 export async function isDistrusted(
   { verifyKey, projectDir }: Config,
@@ -48,7 +50,10 @@ export async function isDistrusted(
   return origin !== 'installed' && origin !== (await verifyKeyId(verifyKey));
 }
 
-/** Whether an install must not build upon the tree: it would find all it needs, and keep what is of no use here. */
+/**
+ * Whether an install must not build upon the tree: it would find all it needs, and keep what is of no use
+ * here.
+ */
 export async function isUseless(
   config: Config,
   subject: Pick<Subject, 'recipe' | 'project'>,

@@ -23,8 +23,8 @@ export interface Looking {
 const PARALLEL = 16;
 
 /**
- * Older entries that may be the base of an install, the newest first. With CACHE_VERIFY_KEY the signed time of saving decides, and
- * entries without one are left out.
+ * Older entries that may be the base of an install, the newest first. With CACHE_VERIFY_KEY the signed time
+ * of saving decides, and entries without one are left out.
  */
 export async function olderEntries(looking: Looking): Promise<Older[]> {
   const found: Dated[] = [];

@@ -3,7 +3,10 @@ import type { KeyIngredients } from '../key.ts';
 import type { Blame } from '../recipes/support/recipe.ts';
 import type { StoredEntry } from './stored-entries.ts';
 
-/** How one recipe fared in one command. `report/` turns it into a line or JSON, `program/exit-code.ts` into an exit code. */
+/**
+ * How one recipe fared in one command. `report/` turns it into a line or JSON, `program/exit-code.ts` into an
+ * exit code.
+ */
 export type Outcome = About & OutcomeDetail;
 
 export interface About {
@@ -28,7 +31,9 @@ export type OutcomeDetail =
   | { type: 'nothing-needed' }
   /** `elsewhere`: where the package manager installs in place of the targets. */
   | { type: 'nothing-installed'; targets: readonly string[]; elsewhere?: string }
-  /** Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it. */
+  /**
+   * Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it.
+   */
   | ({ type: 'unverified'; reason: string; blame: Blame } & Entry)
   | ({ type: 'saved'; replaced: boolean } & Entry & Work)
   | ({ type: 'exists' } & Entry)

@@ -5,7 +5,8 @@ import type { Project, Recipe } from '../recipes/support/recipe.ts';
 import type { Session } from './session.ts';
 
 /**
- * A restore and an installer replace what the recipe's directories hold: a store in there would go with the old tree.
+ * A restore and an installer replace what the recipe's directories hold: a store in there would go with the
+ * old tree.
  * @throws CacheError CONFIG_INVALID
  */
 export async function requireStoreApart(

@@ -65,8 +65,8 @@ export interface Placed {
 }
 
 /**
- * Unpacks an entry into staging, commits it, and then lets `accept` verify it and write the receipts, while nobody else may
- * restore the same targets. Until the commit nothing of them is touched.
+ * Unpacks an entry into staging, commits it, and then lets `accept` verify it and write the receipts, while
+ * nobody else may restore the same targets. Until the commit nothing of them is touched.
  */
 export async function place<T>(
   { session, hold, subject, preparation, signal, digest }: Placing,
@@ -140,8 +140,8 @@ async function stagingOptions(
 }
 
 /**
- * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for vendor/bundle.
- * Their keys have no runtime, so only under such keys are they looked for.
+ * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for
+ * vendor/bundle. Their keys have no runtime, so only under such keys are they looked for.
  */
 export function unpackRoots(
   { config }: Session,

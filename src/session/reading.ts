@@ -24,8 +24,8 @@ export interface Reading {
 }
 
 /**
- * Does what reads an entry. Does it once more with what the store has then, where the entry was replaced half-way, or where it was
- * a local copy that is out of date or damaged.
+ * Does what reads an entry. Does it once more with what the store has then, where the entry was replaced
+ * half-way, or where it was a local copy that is out of date or damaged.
  * @returns `deleted` when the store has nothing under the key any more
  */
 export async function readEntry<T>(
@@ -59,7 +59,10 @@ export async function readEntry<T>(
   return fresh === undefined ? 'deleted' : named(fresh);
 }
 
-/** What every archive is held against, whoever reads it. @throws CacheError CONFIG_INVALID for a CACHE_VERIFY_KEY that is none */
+/**
+ * What every archive is held against, whoever reads it.
+ * @throws CacheError CONFIG_INVALID for a CACHE_VERIFY_KEY that is none
+ */
 export async function archiveChecks(
   { config }: Session,
   { metadata }: OpenEntry,

@@ -1,6 +1,6 @@
 /**
- * When an entry was saved, signed, in what travels with it. The store's own time says when an object was last written, which
- * whoever may write renews by copying an old entry onto itself.
+ * When an entry was saved, signed, in what travels with it. The store's own time says when an object was last
+ * written, which whoever may write renews by copying an old entry onto itself.
  */
 import type { CheckSignature, Seal, Sign } from '../archive/types.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Who may write, and whom to believe. With CACHE_VERIFY_KEY nothing is used that is not signed for it, and so nothing is
- * written that could not be: it would only stand in the way of what others can use.
+ * Who may write, and whom to believe. With CACHE_VERIFY_KEY nothing is used that is not signed for it, and so
+ * nothing is written that could not be: it would only stand in the way of what others can use.
  */
 import type { CheckSignature, Sign } from '../archive/types.ts';
 import type { Config } from '../config/config.ts';

@@ -1,6 +1,6 @@
 /**
- * Hands a copy on while its original is asked for. The two run side by side. What refutes the copy ends it at the next chunk; at
- * the latest its end waits for the answer, so nobody takes a stale copy for a whole entry.
+ * Hands a copy on while its original is asked for. The two run side by side. What refutes the copy ends it at
+ * the next chunk; at the latest its end waits for the answer, so nobody takes a stale copy for a whole entry.
  */
 import { CacheError } from '../errors.ts';
 import { linkAbort, withinTime } from '../async/abort.ts';

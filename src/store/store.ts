@@ -1,8 +1,8 @@
 /**
- * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes.
- * Keys are full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly.
- * Every method rejects with a `CacheError`; a missing entry is a value (`undefined`), not an error.
- * Every method honours its `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
+ * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes. Keys are
+ * full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method rejects
+ * with a `CacheError`; a missing entry is a value (`undefined`), not an error. Every method honours its
+ * `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
  */
 export interface Store {
   /** The key as a person would paste it elsewhere: `s3://bucket/key`, or a file path. */
@@ -12,15 +12,15 @@ export interface Store {
   stat(key: string, options: StoreOptions): Promise<EntryDetails | undefined>;
 
   /**
-   * Opens an entry for reading from its first byte to its last, in order. Resolves once the first bytes are here.
-   * The body resumes by itself after network faults, pinned to the same ETag; when it ends without an error exactly
-   * `info.size` bytes came. A consumer that stops early (`return()`) releases all connections.
+   * Opens an entry for reading from its first byte to its last, in order. Resolves once the first bytes are
+   * here. The body resumes by itself after network faults, pinned to the same ETag; when it ends without an
+   * error exactly `info.size` bytes came. A consumer that stops early (`return()`) releases all connections.
    */
   open(key: string, options: StoreOptions): Promise<OpenEntry | undefined>;
 
   /**
-   * Streams a new entry in. Appears whole or not at all: when `body` throws, `signal` aborts or the store fails, nothing
-   * is left behind (no temporary file, no open multipart upload) and the call rejects.
+   * Streams a new entry in. Appears whole or not at all: when `body` throws, `signal` aborts or the store
+   * fails, nothing is left behind (no temporary file, no open multipart upload) and the call rejects.
    */
   write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome>;
 
@@ -31,8 +31,8 @@ export interface Store {
   remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome>;
 
   /**
-   * The time by the clock that dates the entries, in milliseconds since 1970: the service's own, as its last answer told it.
-   * This machine's where no answer has come yet.
+   * The time by the clock that dates the entries, in milliseconds since 1970: the service's own, as its last
+   * answer told it. This machine's where no answer has come yet.
    */
   now(): number;
 
@@ -65,9 +65,9 @@ export interface EntryInfo {
   /** Opaque; equal only for equal objects. */
   etag: string;
   /**
-   * A random mark of the save that wrote it. Where two have one, it says whether they are the same object: a service that copies an
-   * object onto itself, to change its storage class for one, gives it another ETag. Unknown in listings, for entries that other
-   * programs wrote, and in a directory, which copies nothing.
+   * A random mark of the save that wrote it. Where two have one, it says whether they are the same object: a
+   * service that copies an object onto itself, to change its storage class for one, gives it another ETag.
+   * Unknown in listings, for entries that other programs wrote, and in a directory, which copies nothing.
    */
   writeId?: string | undefined;
 }
@@ -82,13 +82,18 @@ export interface OpenEntry {
   /** Where the bytes come from: with a directory in front of S3 it is known only now. */
   from: 's3' | 'local';
   metadata: Record<string, string>;
-  /** For a copy, ends with STORE_REPLACED when its original was deleted or replaced: the next `open` reads that. */
+  /**
+   * For a copy, ends with STORE_REPLACED when its original was deleted or replaced: the next `open` reads
+   * that.
+   */
   body: AsyncIterable<Uint8Array>;
   /** Only a copy has it: whoever found it damaged has it dropped, and the next `open` reads the original. */
   dropCopy?: () => Promise<void>;
 }
 
-/** `absent`: nothing was under the key. `another`: what is there is not the object that was named, and stays. */
+/**
+ * `absent`: nothing was under the key. `another`: what is there is not the object that was named, and stays.
+ */
 export type RemoveOutcome = 'removed' | 'absent' | 'another';
 
 export type WriteOutcome =

@@ -1,9 +1,11 @@
 /**
- * A near store in front of a far one: a directory in front of S3. The far one is the truth: it says what exists, and a save
- * is saved when it is there. The near one is a copy that may be missing, old or broken without harm; its faults only warn.
+ * A near store in front of a far one: a directory in front of S3. The far one is the truth: it says what
+ * exists, and a save is saved when it is there. The near one is a copy that may be missing, old or broken
+ * without harm; its faults only warn.
  *
- * So a copy is checked while it is read: is its original still there, and still the same? The far store is asked when reading
- * begins. The copy does not end before the answer, which is usually there by then. Without an answer it is used with a warning.
+ * So a copy is checked while it is read: is its original still there, and still the same? The far store is
+ * asked when reading begins. The copy does not end before the answer, which is usually there by then. Without
+ * an answer it is used with a warning.
  */
 import type { Emit } from '../events.ts';
 import { checkCopy } from './copy-check.ts';
@@ -38,7 +40,9 @@ class TieredStore implements Store {
   readonly #local: Store;
   readonly #remote: Store;
   readonly #emit: Emit;
-  /** Keys whose copies are not to be used: out of date, or damaged. The directory may not let us delete them. */
+  /**
+   * Keys whose copies are not to be used: out of date, or damaged. The directory may not let us delete them.
+   */
   readonly #dropped = new Set<string>();
   #warned = false;
 
@@ -170,7 +174,9 @@ class TieredStore implements Store {
     }
   }
 
-  /** A write to the near store that is fed through the relay. `done` rejects only when the signal is aborted. */
+  /**
+   * A write to the near store that is fed through the relay. `done` rejects only when the signal is aborted.
+   */
   #startCopy(key: string, options: WriteOptions): { relay: Relay; done: Promise<unknown> } {
     const relay = new Relay(RELAY_BYTES);
     const done = this.#locally(() => this.#local.write(key, relay, options), options.signal);

@@ -1,4 +1,7 @@
-/** Levenshtein distance: how many letters have to be added, left out or replaced to make one text of the other. */
+/**
+ * Levenshtein distance: how many letters have to be added, left out or replaced to make one text of the
+ * other.
+ */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (const [i, letter] of [...a].entries()) {

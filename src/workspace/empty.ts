@@ -5,8 +5,8 @@ import type { Layout, Place } from './places/places.ts';
 import { childPath, removeTree } from './files/removal.ts';
 
 /**
- * Removes all that is in the targets, for an install from nothing. Directories stay themselves: they may be volumes, or where a
- * symlink leads. So does what is mounted in them.
+ * Removes all that is in the targets, for an install from nothing. Directories stay themselves: they may be
+ * volumes, or where a symlink leads. So does what is mounted in them.
  * @throws CacheError TARGET_UNWRITABLE
  */
 export async function emptyTargets({ places }: Pick<Layout, 'places'>): Promise<void> {

@@ -1,9 +1,11 @@
 /**
- * Keeps all other runs away from a recipe's directories, from a look at what is there to the end of an install and a save.
+ * Keeps all other runs away from a recipe's directories, from a look at what is there to the end of an
+ * install and a save.
  *
- * The lease lies in the home of a restore (see places.ts), so that everybody who could get in the way looks there. Where that
- * home is inside the target, as on a mounted volume, an installer that empties the target deletes it. Then a second lease is
- * held in the project, and taken first. Containers that share only the volume are not kept apart during an install.
+ * The lease lies in the home of a restore (see places.ts), so that everybody who could get in the way looks
+ * there. Where that home is inside the target, as on a mounted volume, an installer that empties the target
+ * deletes it. Then a second lease is held in the project, and taken first. Containers that share only the
+ * volume are not kept apart during an install.
  */
 import { lstatSync, realpathSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -36,7 +38,10 @@ export interface Hold {
   release(): void;
 }
 
-/** @throws CacheError TARGET_BUSY, TARGET_REFUSED, TARGET_UNWRITABLE, DISK_FULL; the signal's reason; system errors */
+/**
+ * @throws CacheError TARGET_BUSY, TARGET_REFUSED, TARGET_UNWRITABLE, DISK_FULL; the signal's reason; system
+ *   errors
+ */
 export async function takeHold(options: HoldOptions): Promise<Hold> {
   const held: HeldHome[] = [];
   const release = (): void => {

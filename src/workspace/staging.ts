@@ -17,7 +17,8 @@ import { recover, runName } from './commit/recovery.ts';
 import type { Staging, StagingOptions } from './types.ts';
 
 /**
- * Takes hold of the targets: waits for another restore of them, recovers from what dead ones have left, and makes room for the new trees.
+ * Takes hold of the targets: waits for another restore of them, recovers from what dead ones have left, and
+ * makes room for the new trees.
  * @throws CacheError TARGET_BUSY, TARGET_REFUSED, TARGET_UNWRITABLE, DISK_FULL; the signal's reason
  */
 export async function openStaging(options: StagingOptions): Promise<Staging> {
@@ -40,8 +41,8 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
 }
 
 /**
- * Recovers from what dead runs have left, if anything, without staging anything: for runs that find no entry to restore. Makes nothing
- * where there is nothing, and does nothing where another run is at work.
+ * Recovers from what dead runs have left, if anything, without staging anything: for runs that find no entry
+ * to restore. Makes nothing where there is nothing, and does nothing where another run is at work.
  */
 export async function clearLeftovers(options: StagingOptions): Promise<void> {
   if (!isAnythingThere(options)) return;
@@ -210,7 +211,10 @@ function removeDetached(
   child.unref();
 }
 
-/** `/` ends each of three lists: what is removed whole, what `makeHidden` has made, and what is removed if it is empty. */
+/**
+ * `/` ends each of three lists: what is removed whole, what `makeHidden` has made, and what is removed if it
+ * is empty.
+ */
 const REMOVE = `
 while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift
 while [ "$1" != / ]; do

@@ -1,8 +1,8 @@
 import type { Targets } from './places/places.ts';
 
 /**
- * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything, then
- * commits by rename. A tree counts as restored only with its receipt.
+ * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything,
+ * then commits by rename. A tree counts as restored only with its receipt.
  */
 export interface StagingOptions extends Targets {
   /** Aborts waiting for another restore of the same target, and everything after. */
@@ -16,16 +16,19 @@ export interface StagingOptions extends Targets {
 }
 
 export interface Staging {
-  /** Where each target may be unpacked: absolute paths that do not exist yet, on the file system of their target. */
+  /**
+   * Where each target may be unpacked: absolute paths that do not exist yet, on the file system of their
+   * target.
+   */
   readonly roots: readonly { prefix: string; dir: string }[];
 
   /** Whether another restore of the same target had to end first: it may have done the work. */
   readonly waited: boolean;
 
   /**
-   * Puts the unpacked trees in place: removes the old receipts and markers, then swaps each of `present` in, and takes away
-   * targets that exist but are not in `present`. All or nothing where the file system allows it; a crash half-way is
-   * finished by the next run's `openStaging`.
+   * Puts the unpacked trees in place: removes the old receipts and markers, then swaps each of `present` in,
+   * and takes away targets that exist but are not in `present`. All or nothing where the file system allows
+   * it; a crash half-way is finished by the next run's `openStaging`.
    * @throws CacheError DISK_FULL, TARGET_UNWRITABLE, …; then what was there before is there again.
    */
   commit(present: readonly string[]): Promise<void>;

@@ -1,6 +1,7 @@
 /**
- * A container is how records and bodies stand in a file of one compression. Frames are canonical: each record has exactly
- * one encoding, and a reader refuses every other, so that no byte of an archive can change unnoticed.
+ * A container is how records and bodies stand in a file of one compression. Frames are canonical: each record
+ * has exactly one encoding, and a reader refuses every other, so that no byte of an archive can change
+ * unnoticed.
  */
 import type { Compression } from '../types.ts';
 import { undecompressible } from '../errors.ts';
@@ -25,13 +26,18 @@ export interface Container {
   /** Memory for the tar of the next member to compress, which saves a copy. It is valid until then. */
   room(length: number): Buffer;
 
-  /** Compresses the tar bytes of a member. The answer is valid until the next call, of any container of this thread. */
+  /**
+   * Compresses the tar bytes of a member. The answer is valid until the next call, of any container of this
+   * thread.
+   */
   compress(tar: Uint8Array, level: number | undefined): Buffer;
 
   /**
-   * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory taken. They are
-   * valid until the next call of any container of this thread, or as long as the member where nothing is compressed.
-   * @throws CacheError ARCHIVE_CORRUPT when the body is damaged or of another length; OUT_OF_MEMORY, CONFIG_INVALID
+   * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory
+   * taken. They are valid until the next call of any container of this thread, or as long as the member where
+   * nothing is compressed.
+   * @throws CacheError ARCHIVE_CORRUPT when the body is damaged or of another length; OUT_OF_MEMORY,
+   *   CONFIG_INVALID
    */
   decompress(member: Buffer, bodyAt: number, tarLength: number): Buffer;
 }

@@ -1,6 +1,6 @@
 /**
- * `.tar.gz`: every member is a gzip member (RFC 1952) whose extra field holds the record. Its body is the deflate stream,
- * the CRC and the length. Index and trailer are members that inflate to nothing.
+ * `.tar.gz`: every member is a gzip member (RFC 1952) whose extra field holds the record. Its body is the
+ * deflate stream, the CRC and the length. Index and trailer are members that inflate to nothing.
  *
  *     1f 8b 08 04 00000000 00 ff · u16 XLEN · "SC" · u16 LEN · record · body
  */
@@ -20,7 +20,10 @@ const FOOTER = 8;
 /** An empty deflate block, CRC 0, length 0. */
 const EMPTY_BODY = Buffer.from('03000000000000000000', 'hex');
 
-/** What the levels 1 to 9 mean: sizes like those of zlib's, in less time. Measured, see docs/archive-format.md. */
+/**
+ * What the levels 1 to 9 mean: sizes like those of zlib's, in less time. Measured, see
+ * docs/archive-format.md.
+ */
 const EFFORTS: readonly Effort[] = [
   { depth: 2, nice: 16, lazy: false },
   { depth: 4, nice: 24, lazy: false },

@@ -1,6 +1,7 @@
 /**
- * `.tar`: nothing is compressed. A record stands in a pax global header before the entries of its member, as a comment that
- * tar programs read over; index and trailer stand in blocks of their own after the end of the tar.
+ * `.tar`: nothing is compressed. A record stands in a pax global header before the entries of its member, as
+ * a comment that tar programs read over; index and trailer stand in blocks of their own after the end of the
+ * tar.
  *
  *     pax 'g' header: comment=sandbox-cache <record, base64> · tar entries
  *     "sandbox-cache\r\n\0" · u32 length · record · zeros up to 512

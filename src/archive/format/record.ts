@@ -1,11 +1,12 @@
 /**
- * A record says what a member of an archive is: how long it is, its digest, and for a piece of a large file which file it
- * belongs to. All three containers (gzip, zstd, none) carry the same bytes, each in its own framing. Little-endian:
+ * A record says what a member of an archive is: how long it is, its digest, and for a piece of a large file
+ * which file it belongs to. All three containers (gzip, zstd, none) carry the same bytes, each in its own
+ * framing. Little-endian:
  *
  *     u8 version (1) · u8 kind · 32 bytes digest · rest
  *
- * The digest is SHA-256 of the rest and of the stored body that follows the frame, so that everything is covered: what
- * comes before the digest can only have one value. docs/archive-format.md has the tables.
+ * The digest is SHA-256 of the rest and of the stored body that follows the frame, so that everything is
+ * covered: what comes before the digest can only have one value. docs/archive-format.md has the tables.
  */
 import { createHash } from 'node:crypto';
 import { corrupt } from '../errors.ts';
@@ -38,7 +39,10 @@ export interface DataRecord {
   tarLength: number;
 }
 
-/** A piece of a file that began in an earlier member; its tar bytes are the file's bytes, and after the last the padding. */
+/**
+ * A piece of a file that began in an earlier member; its tar bytes are the file's bytes, and after the last
+ * the padding.
+ */
 export interface ContinuationRecord {
   kind: 'continuation';
   digest: Uint8Array;
@@ -48,9 +52,9 @@ export interface ContinuationRecord {
 }
 
 /**
- * Only in archives that are not compressed, where nothing can stand between the pieces of a file: a data member whose last
- * file goes on in members without frames of their own, `pieceLength` bytes of tar each and the last one what is left.
- * `piece` is the first of these; their digests are in the index.
+ * Only in archives that are not compressed, where nothing can stand between the pieces of a file: a data
+ * member whose last file goes on in members without frames of their own, `pieceLength` bytes of tar each and
+ * the last one what is left. `piece` is the first of these; their digests are in the index.
  */
 export interface OpenRecord {
   kind: 'open';
@@ -162,14 +166,16 @@ export function digestIn(record: Uint8Array): Uint8Array {
   return record.subarray(2, HEAD_LENGTH);
 }
 
-/** Whether an encoded record is an index or a trailer: those stand after the end of the tar and have no body. */
+/**
+ * Whether an encoded record is an index or a trailer: those stand after the end of the tar and have no body.
+ */
 export function isOfTail(record: Uint8Array): boolean {
   return record[1] === KINDS.index || record[1] === KINDS.trailer;
 }
 
 /**
- * @throws CacheError ARCHIVE_CORRUPT when the bytes are not exactly one record. Does not check the digest, except for
- * index and trailer, which have no body.
+ * @throws CacheError ARCHIVE_CORRUPT when the bytes are not exactly one record. Does not check the digest,
+ *   except for index and trailer, which have no body.
  */
 export function decodeRecord(bytes: Uint8Array): ArchiveRecord {
   const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,5 +1,6 @@
 /**
- * Memory that is used again and again. The kernel has to clear fresh memory, and it stays until the garbage collector comes by.
+ * Memory that is used again and again. The kernel has to clear fresh memory, and it stays until the garbage
+ * collector comes by.
  * @returns a function that answers with so many bytes, with anything in them, valid until its next call
  */
 export function createScratch(): (length: number) => Buffer {

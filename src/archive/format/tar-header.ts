@@ -1,14 +1,15 @@
 import { isUtf8, isAscii } from './binary-string.ts';
 
 /**
- * Headers of POSIX pax tar, written and read without objects on the way: packing and unpacking handle some 100,000 a run, and
- * node-tar's `Header` class cost half of a prototype's CPU time.
+ * Headers of POSIX pax tar, written and read without objects on the way: packing and unpacking handle some
+ * 100,000 a run, and node-tar's `Header` class cost half of a prototype's CPU time.
  *
- * Paths are *binary strings*: one character a byte (`latin1`), so that names which are not UTF-8 survive. `fsPath` makes what
- * `node:fs` takes of one.
+ * Paths are *binary strings*: one character a byte (`latin1`), so that names which are not UTF-8 survive.
+ * `fsPath` makes what `node:fs` takes of one.
  *
- * ustar fields throughout, owner 0:0 without names, microseconds of mtime as `us=123456` in the 12 bytes that ustar leaves
- * unused at the end of the block: a pax record for it would cost 1 KiB a file. What does not fit a field goes into a pax `x` header.
+ * ustar fields throughout, owner 0:0 without names, microseconds of mtime as `us=123456` in the 12 bytes that
+ * ustar leaves unused at the end of the block: a pax record for it would cost 1 KiB a file. What does not fit
+ * a field goes into a pax `x` header.
  */
 export const BLOCK = 512;
 /** Two blocks of zeros end a tar. */
@@ -87,8 +88,8 @@ export function encodeGlobalComment(comment: string): Buffer {
 }
 
 /**
- * Reads the block at `at`, which must be there whole. Numbers may be octal or base-256 (GNU). Whether a `prefix` counts is
- * up to the magic, as POSIX and GNU have it.
+ * Reads the block at `at`, which must be there whole. Numbers may be octal or base-256 (GNU). Whether a
+ * `prefix` counts is up to the magic, as POSIX and GNU have it.
  * @throws RangeError when the checksum (with `check`) or a number is wrong.
  */
 export function decodeHeader(block: Buffer, at: number, check: boolean): RawHeader {
@@ -191,7 +192,8 @@ function paxRecords(entry: TarEntry): string {
   const { path, linkPath } = entry;
   const ascii = isAscii(path) && isAscii(linkPath);
   let records = '';
-  // POSIX: pax text is UTF-8 unless said otherwise. GNU tar says on stderr that it does not know the word, and goes on.
+  // POSIX: pax text is UTF-8 unless said otherwise. GNU tar says on stderr that it does not know the word,
+  // and goes on.
   if (!ascii && !(isUtf8(path) && isUtf8(linkPath))) records += paxRecord('hdrcharset', 'BINARY');
   if (splitPath(path) < 0 || (!ascii && !isAscii(path))) records += paxRecord('path', path);
   if (linkPath.length > NAME || (!ascii && !isAscii(linkPath))) records += paxRecord('linkpath', linkPath);

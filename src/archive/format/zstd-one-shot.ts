@@ -1,8 +1,9 @@
 /**
- * Runs a whole input through a zlib stream into memory that is used again. The `…Sync` functions take fresh memory each time: the
- * kernel has to clear it, and it stays until the garbage collector comes by.
+ * Runs a whole input through a zlib stream into memory that is used again. The `…Sync` functions take fresh
+ * memory each time: the kernel has to clear it, and it stays until the garbage collector comes by.
  *
- * It leans on fields of Node's zlib streams that are not documented, but the same from Node 20 to 24 (npm's own tar leans on them too).
+ * It leans on fields of Node's zlib streams that are not documented, but the same from Node 20 to 24 (npm's
+ * own tar leans on them too).
  */
 import { type Gunzip, constants } from 'node:zlib';
 import { createScratch } from './scratch.ts';

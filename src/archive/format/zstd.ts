@@ -1,7 +1,8 @@
 /**
- * `.tar.zst`: every member is a skippable frame (RFC 8878, 3.1.2) with the record, then a zstd frame with the body. Index
- * and trailer are skippable frames alone. Node has zstd since 22.15 and 23.8. Bodies have no checksum of zstd's own: the
- * record's digest covers them, and to check both makes decompressing a tenth slower.
+ * `.tar.zst`: every member is a skippable frame (RFC 8878, 3.1.2) with the record, then a zstd frame with the
+ * body. Index and trailer are skippable frames alone. Node has zstd since 22.15 and 23.8. Bodies have no
+ * checksum of zstd's own: the record's digest covers them, and to check both makes decompressing a tenth
+ * slower.
  *
  *     50 2a 4d 18 · u32 length · "SC" · record · body
  */

@@ -27,5 +27,7 @@ export function readable(path: string): string {
   return Buffer.from(path, 'latin1').toString('utf8');
 }
 
-/** What opening says of a file that is now a directory, a symlink or a socket, or of one below such a thing. */
+/**
+ * What opening says of a file that is now a directory, a symlink or a socket, or of one below such a thing.
+ */
 const BECAME_ANOTHER: ReadonlySet<string> = new Set(['ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO']);

@@ -1,4 +1,7 @@
-/** Paths that are not worth storing: patterns of whole paths whose segments may hold `*`, any run of characters but `/`. */
+/**
+ * Paths that are not worth storing: patterns of whole paths whose segments may hold `*`, any run of
+ * characters but `/`.
+ */
 
 /** Whether a path (binary string) is left out; undefined when nothing ever is. */
 export type Excluder = ((path: string) => boolean) | undefined;

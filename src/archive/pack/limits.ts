@@ -1,7 +1,8 @@
 /**
- * What a tree comes to, held against the limits that a restore holds an archive against: an entry above them would be stored,
- * and refused by everyone who fetches it. All that the walk can tell is told by the walk, before a file is read or a byte is sent;
- * the rest, how well it compresses, with the member that goes too far.
+ * What a tree comes to, held against the limits that a restore holds an archive against: an entry above them
+ * would be stored, and refused by everyone who fetches it. All that the walk can tell is told by the walk,
+ * before a file is read or a byte is sent; the rest, how well it compresses, with the member that goes too
+ * far.
  */
 import { CacheError } from '../../errors.ts';
 import { MAX_DEPTH, MAX_INDEX_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, RATIO_FROM } from '../bounds.ts';

@@ -1,5 +1,6 @@
 /**
- * Packing a member: worker half. Headers are encoded and files read straight into the memory that is compressed from; what leaves is a buffer of its own with the frame and the compressed body.
+ * Packing a member: worker half. Headers are encoded and files read straight into the memory that is
+ * compressed from; what leaves is a buffer of its own with the frame and the compressed body.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Container } from '../format/container.ts';
@@ -49,8 +50,8 @@ export function createMemberPacker(): MemberPacker {
 }
 
 /**
- * In a tar that is not compressed nothing may stand between the pieces of a file, and no global header before the blocks
- * that end it: Python's tarfile wants an entry behind each.
+ * In a tar that is not compressed nothing may stand between the pieces of a file, and no global header before
+ * the blocks that end it: Python's tarfile wants an entry behind each.
  */
 function isBare({ kind }: MemberPlan, compression: Compression): boolean {
   return compression === 'none' && kind !== 'data';
@@ -129,7 +130,8 @@ function lastEntry(plan: DataPlan): TarEntry {
 }
 
 /**
- * Fills `target` with the file's bytes from `offset`, and makes sure that it is still the file that the walk found.
+ * Fills `target` with the file's bytes from `offset`, and makes sure that it is still the file that the walk
+ * found.
  * @throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE
  */
 function readFile(target: Buffer, base: string, file: SourceEntry, offset: number): void {
@@ -159,7 +161,10 @@ function readFile(target: Buffer, base: string, file: SourceEntry, offset: numbe
   }
 }
 
-/** Package managers give files one constant time, and a new file may have the old one's size: the ctime tells, which nobody can set. */
+/**
+ * Package managers give files one constant time, and a new file may have the old one's size: the ctime tells,
+ * which nobody can set.
+ */
 function isSame(stat: Stats, { size, mtimeUs, ctimeUs, inode }: SourceEntry): boolean {
   return (
     stat.isFile() &&

@@ -1,6 +1,7 @@
 /**
- * Packing: the main thread plans and puts in order, the workers walk, read and compress. Members leave in the order of the
- * tree; how many are under way is bounded, so neither the size of the tree nor a slow reader fills the memory.
+ * Packing: the main thread plans and puts in order, the workers walk, read and compress. Members leave in the
+ * order of the tree; how many are under way is bounded, so neither the size of the tree nor a slow reader
+ * fills the memory.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
@@ -31,8 +32,8 @@ const MEMBER_LENGTH = 2 * 1024 * 1024;
 const INDEX_LENGTH = 8000;
 
 /**
- * Packs directories into an archive. Nothing happens before the body is iterated.
- * The body throws CacheError SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT, WORKER_DIED, or the signal's reason.
+ * Packs directories into an archive. Nothing happens before the body is iterated. The body throws CacheError
+ * SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT, WORKER_DIED, or the signal's reason.
  * @throws CacheError CONFIG_INVALID when this Node has no such compression, or a name in the seal is too long
  */
 export function pack(options: PackOptions): Packing {

@@ -1,7 +1,7 @@
 /**
- * Cuts a tree's entries into members: about `memberLength` bytes of tar each, cut between entries, so that any worker can
- * pack or unpack any of them alone. A file larger than a member begins at the end of one and goes on in pieces of its own.
- * The cut depends on nothing but the tree.
+ * Cuts a tree's entries into members: about `memberLength` bytes of tar each, cut between entries, so that
+ * any worker can pack or unpack any of them alone. A file larger than a member begins at the end of one and
+ * goes on in pieces of its own. The cut depends on nothing but the tree.
  */
 import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from '../format/tar-header.ts';
 import type { SourceEntry, MemberPlan, DataPlan, PiecePlan } from '../workers/protocol.ts';

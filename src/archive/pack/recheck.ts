@@ -1,7 +1,8 @@
 /**
- * Whether a tree is still what the walk found, once all of its files are read. Each file was checked when it was read; what is
- * left is what was added, removed or put in place of something. It costs one `lstat` a directory. Those that have changed
- * are listed again, for not every change counts: what is excluded comes and goes.
+ * Whether a tree is still what the walk found, once all of its files are read. Each file was checked when it
+ * was read; what is left is what was added, removed or put in place of something. It costs one `lstat` a
+ * directory. Those that have changed are listed again, for not every change counts: what is excluded comes
+ * and goes.
  */
 import type { Pool } from '../workers/pool.ts';
 import { statRoot, type Listing, type SourceOptions, type SourceTree } from './source-tree.ts';

@@ -1,7 +1,8 @@
 /**
- * The tree to pack, as the workers found it: all of its names and numbers, compact, since this is the one thing that grows
- * with the tree (about 120 bytes an entry). Its order is a function of the tree alone: the files and links of a directory in
- * byte order, then its directories one after the other, each with all that is below it, and last the directory itself.
+ * The tree to pack, as the workers found it: all of its names and numbers, compact, since this is the one
+ * thing that grows with the tree (about 120 bytes an entry). Its order is a function of the tree alone: the
+ * files and links of a directory in byte order, then its directories one after the other, each with all that
+ * is below it, and last the directory itself.
  */
 import { lstatSync, statSync, type BigIntStats } from 'node:fs';
 import type { CompiledFile } from '../../compiled/compiled-file.ts';
@@ -227,7 +228,10 @@ function outermost(roots: readonly string[]): string[] {
   return unique.filter((root) => !unique.some((other) => root.startsWith(`${other}/`)));
 }
 
-/** A root may be a symlink to a directory elsewhere: it is packed as the directory. A link to a file is not followed. */
+/**
+ * A root may be a symlink to a directory elsewhere: it is packed as the directory. A link to a file is not
+ * followed.
+ */
 export function statRoot(base: string, path: string): BigIntStats {
   const place = fsPath(`${base}/${path}`);
   try {

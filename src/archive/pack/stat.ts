@@ -45,8 +45,8 @@ export function ctimeUs(stat: BigIntStats): number {
 }
 
 /**
- * Whether the milliseconds of plain statistics are the microseconds that BigInt ones gave, which cost twice as much. A double
- * holds milliseconds to a quarter of a microsecond.
+ * Whether the milliseconds of plain statistics are the microseconds that BigInt ones gave, which cost twice
+ * as much. A double holds milliseconds to a quarter of a microsecond.
  */
 export function isAt(ms: number, us: number): boolean {
   return Math.abs(ms * 1000 - us - 0.5) <= 1.5;

@@ -1,7 +1,7 @@
 /**
- * Walking a tree: worker half. A job names directories; the answer holds what is in them, and the directories below that
- * the job's budget did not cover, for the main thread to hand out again. Names stay as they are on disk, whatever their
- * encoding: binary strings, one character a byte.
+ * Walking a tree: worker half. A job names directories; the answer holds what is in them, and the directories
+ * below that the job's budget did not cover, for the main thread to hand out again. Names stay as they are on
+ * disk, whatever their encoding: binary strings, one character a byte.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { readCompiledFile } from '../../compiled/compiled-file.ts';
@@ -87,8 +87,8 @@ function readLink(base: string, path: string): string {
 }
 
 /**
- * Fifos and devices mean nothing on another machine, and no package manager installs any: packing stops rather than leaving
- * them out in silence.
+ * Fifos and devices mean nothing on another machine, and no package manager installs any: packing stops
+ * rather than leaving them out in silence.
  */
 function special(path: string, mode: number): CacheError {
   const what = typeBits(mode) === 0o010000 ? 'a fifo' : 'a device';

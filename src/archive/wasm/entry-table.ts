@@ -1,4 +1,7 @@
-/** The ordinary entries of a tar, as assembly/entries.ts puts them into a table. Methods take the number of an entry, from 0. */
+/**
+ * The ordinary entries of a tar, as assembly/entries.ts puts them into a table. Methods take the number of an
+ * entry, from 0.
+ */
 export class EntryTable {
   readonly count: number;
   readonly #tar: Buffer;

@@ -1,7 +1,8 @@
 /**
- * The inner loops of packing and unpacking, in WebAssembly made from assembly/: deflate and inflate (RFC 1951) of whole buffers,
- * and reading tar headers. Node's zlib works on streams; to know that all of the input and all of the room are there makes this one
- * about a quarter faster at both, see docs/benchmarks.md. Damaged input cannot reach anything but the module's own memory.
+ * The inner loops of packing and unpacking, in WebAssembly made from assembly/: deflate and inflate (RFC
+ * 1951) of whole buffers, and reading tar headers. Node's zlib works on streams; to know that all of the
+ * input and all of the room are there makes this one about a quarter faster at both, see docs/benchmarks.md.
+ * Damaged input cannot reach anything but the module's own memory.
  *
  * A thread has one instance, whose memory all calls share: what one answers is valid until the next.
  */
@@ -12,7 +13,8 @@ import { EntryTable } from './entry-table.ts';
 
 export interface Wasm {
   /**
-   * Memory that `deflate` reads without copying it first. Valid until the next call, of which it has to be the input.
+   * Memory that `deflate` reads without copying it first. Valid until the next call, of which it has to be
+   * the input.
    * @param length in bytes
    */
   room(length: number): Buffer;
@@ -34,8 +36,8 @@ export interface Wasm {
   output(length: number): Buffer;
 
   /**
-   * Reads the headers of ordinary entries, as many as there are from `at` on and fit a table. For what counts as ordinary, see
-   * assembly/entries.ts; tar-entries.ts says the same of them.
+   * Reads the headers of ordinary entries, as many as there are from `at` on and fit a table. For what counts
+   * as ordinary, see assembly/entries.ts; tar-entries.ts says the same of them.
    * @param tar in this memory, see `isInWasm`
    * @param at may lie beyond its end
    */
@@ -157,7 +159,10 @@ function instantiate(): { exports: Exports } {
   return orOutOfMemory(() => new WebAssembly.Instance(module));
 }
 
-/** V8 reserves 10 GB of addresses for each instance: a limit on those (ulimit -v) is met long before memory runs out. */
+/**
+ * V8 reserves 10 GB of addresses for each instance: a limit on those (ulimit -v) is met long before memory
+ * runs out.
+ */
 function orOutOfMemory<T>(act: () => T): T {
   try {
     return act();
@@ -166,7 +171,10 @@ function orOutOfMemory<T>(act: () => T): T {
   }
 }
 
-/** All of it in stored blocks of five bytes more, two or three for each block of 100,000 to 150,000; and the tail. */
+/**
+ * All of it in stored blocks of five bytes more, two or three for each block of 100,000 to 150,000; and the
+ * tail.
+ */
 function mostDeflated(length: number): number {
   return length + 5 * Math.ceil(length / 50_000) + 32;
 }

@@ -1,8 +1,12 @@
 /**
- * Buffers that go to a worker and come back. Fresh memory costs a page fault every 4 KiB; memory that was used before does not.
+ * Buffers that go to a worker and come back. Fresh memory costs a page fault every 4 KiB; memory that was
+ * used before does not.
  */
 export interface Memory {
-  /** A buffer of that length which owns its memory, though not always alone: there may be more of it behind its end. */
+  /**
+   * A buffer of that length which owns its memory, though not always alone: there may be more of it behind
+   * its end.
+   */
   get(length: number): Buffer<ArrayBuffer>;
   /** Takes back what no one uses any more. */
   put(memory: ArrayBuffer): void;

@@ -1,19 +1,19 @@
 /**
- * How many CPUs this process may really use. A container limited to 2 CPUs on a machine of 64 sees 64 of them; threads beyond
- * its quota only make the kernel stop all of them for the rest of each period.
+ * How many CPUs this process may really use. A container limited to 2 CPUs on a machine of 64 sees 64 of
+ * them; threads beyond its quota only make the kernel stop all of them for the rest of each period.
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 /**
- * Workers that are started at most where nobody gives a number. Each takes some 10 MB, and long before this many the one thread that
- * feeds them is the limit.
+ * Workers that are started at most where nobody gives a number. Each takes some 10 MB, and long before this
+ * many the one thread that feeds them is the limit.
  */
 const MOST = 32;
 
 /**
- * At most `MOST`, and the smaller of the CPUs this process may be scheduled on and the quota of its cgroup (v1 or v2) and of all above it, rounded
- * to the nearest whole number, at least 1.
+ * At most `MOST`, and the smaller of the CPUs this process may be scheduled on and the quota of its cgroup
+ * (v1 or v2) and of all above it, rounded to the nearest whole number, at least 1.
  * @param root where /proc and /sys are, for tests
  */
 export function availableCpus(root = '', cpus = availableParallelism()): number {
@@ -36,7 +36,10 @@ function quotas(root: string): number[] {
   });
 }
 
-/** A limit may be set on any group above. In a container the path may be the host's: then only the mount itself is there. */
+/**
+ * A limit may be set on any group above. In a container the path may be the host's: then only the mount
+ * itself is there.
+ */
 function quotasAlong(mount: string, path: string, quotaOf: (dir: string) => number | undefined): number[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '..');
   return parts

@@ -4,8 +4,8 @@ import type { Job, ReplyOf } from './protocol.ts';
 
 export interface Crew {
   /**
-   * Waits until there is room, then runs the job; `onReply` gets its answer. A failure, of `onReply` too, aborts the run.
-   * `prepare` may wait for the answer of an earlier job.
+   * Waits until there is room, then runs the job; `onReply` gets its answer. A failure, of `onReply` too,
+   * aborts the run. `prepare` may wait for the answer of an earlier job.
    * @throws the reason the run was aborted for
    */
   submit<J extends Job>(prepare: () => J | Promise<J>, onReply: (reply: ReplyOf<J>) => void): Promise<void>;

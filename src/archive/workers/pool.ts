@@ -1,6 +1,7 @@
 /**
- * A pool of worker threads. A job goes to the least busy worker, which has the next one waiting when it ends a job. Every job
- * settles: by the worker's answer, or when the worker ends for whatever reason; nothing waits for ever.
+ * A pool of worker threads. A job goes to the least busy worker, which has the next one waiting when it ends
+ * a job. Every job settles: by the worker's answer, or when the worker ends for whatever reason; nothing
+ * waits for ever.
  */
 import { Worker } from 'node:worker_threads';
 import { CacheError, ERROR_KINDS, type ErrorCode } from '../../errors.ts';
@@ -9,7 +10,10 @@ import type { Job, ReplyOf, Request, Response } from './protocol.ts';
 export interface PoolOptions {
   /** Worker threads, at least 1. */
   size: number;
-  /** Start them now, so that they are there when work comes: it takes some 30 ms. @default each when there is work for it */
+  /**
+   * Start them now, so that they are there when work comes: it takes some 30 ms.
+   * @default each when there is work for it
+   */
   atOnce?: boolean;
   /** The worker's module. @default the worker of this build */
   entry?: URL;

@@ -1,6 +1,6 @@
 /**
- * What the main thread and the workers say to each other. A job is answered by exactly one reply of its type, or an error.
- * Paths are binary strings, one character a byte, see format/tar-header.ts.
+ * What the main thread and the workers say to each other. A job is answered by exactly one reply of its type,
+ * or an error. Paths are binary strings, one character a byte, see format/tar-header.ts.
  */
 import type { CompiledFile } from '../../compiled/compiled-file.ts';
 import type { TarEntry } from '../format/tar-header.ts';
@@ -57,7 +57,10 @@ export interface WalkReply {
   names: string;
   /** `STAT_FIELDS` numbers an entry, see there. */
   stats: Float64Array;
-  /** Device and inode of each entry marked `SHARED`, in order. Text: inode numbers of overlayfs exceed 53 bits. */
+  /**
+   * Device and inode of each entry marked `SHARED`, in order. Text: inode numbers of overlayfs exceed 53
+   * bits.
+   */
   inodes: string[];
   /** Where symlinks point, in the order of their entries. */
   linkTargets: string[];
@@ -66,7 +69,10 @@ export interface WalkReply {
   compiled: CompiledFile[];
 }
 
-/** Numbers an entry: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode (rounded beyond 53 bits). */
+/**
+ * Numbers an entry: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode (rounded beyond 53
+ * bits).
+ */
 export const STAT_FIELDS = 5;
 
 export const MODE = 0;
@@ -220,12 +226,18 @@ export interface UnpackReply {
   open?: OpenFile;
 }
 
-/** What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary string. */
+/**
+ * What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary
+ * string.
+ */
 export interface PendingStat {
   target: string;
   mode: number;
   mtimeUs: number;
-  /** Of the job it comes from, in an archive that others wrote: of two entries of one directory the later counts. */
+  /**
+   * Of the job it comes from, in an archive that others wrote: of two entries of one directory the later
+   * counts.
+   */
   order?: number;
 }
 

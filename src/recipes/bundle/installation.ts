@@ -13,9 +13,9 @@ export function installations(dir: string, target: string): string[] {
 }
 
 /**
- * What the first damaged gem lacks, for people. Bundler only looks at specifications and at one marker of each
- * extension: `bundle check` and `bundle exec` both succeed on a bundle whose `gems` folder is gone, and on one without
- * any compiled file.
+ * What the first damaged gem lacks, for people. Bundler only looks at specifications and at one marker of
+ * each extension: `bundle check` and `bundle exec` both succeed on a bundle whose `gems` folder is gone, and
+ * on one without any compiled file.
  */
 export function damagedGem(dir: string, target: string): string | undefined {
   for (const path of installations(dir, target)) {
@@ -50,8 +50,8 @@ function extensionFolders(installation: string): string[] {
 }
 
 /**
- * A library that the build installed and that is nowhere now. The log of the build names them; a gem whose extension
- * compiles none, as some do, has none to lose.
+ * A library that the build installed and that is nowhere now. The log of the build names them; a gem whose
+ * extension compiles none, as some do, has none to lose.
  */
 function lostLibrary(installation: string, extension: string): string | undefined {
   const installed = installedLibraries(join(installation, extension, 'gem_make.out'));

@@ -1,9 +1,9 @@
 import type { Platform } from '../support/runtime.ts';
 
 /**
- * Whether a Gemfile.lock covers this platform: its PLATFORMS section names it, or `ruby` (everything built from source). One
- * that was written on a Mac alone often does not, and Bundler then adds the platform on the first install, or refuses
- * when frozen.
+ * Whether a Gemfile.lock covers this platform: its PLATFORMS section names it, or `ruby` (everything built
+ * from source). One that was written on a Mac alone often does not, and Bundler then adds the platform on the
+ * first install, or refuses when frozen.
  */
 export function coversPlatform(lockfile: string, platform: Platform): boolean {
   const section = /^PLATFORMS\r?\n((?: .*\r?\n?)+)/m.exec(lockfile)?.[1];

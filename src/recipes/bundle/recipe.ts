@@ -13,8 +13,8 @@ import { platformOf } from '../support/runtime.ts';
 import { which } from '../support/which.ts';
 
 /**
- * The engine and `Gem.extension_api_version`, worked out as RubyGems does (rubygems.rb) but without loading RubyGems: 6 ms
- * in place of 30. The suffix `-static` tells a Ruby whose extensions link against no libruby.
+ * The engine and `Gem.extension_api_version`, worked out as RubyGems does (rubygems.rb) but without loading
+ * RubyGems: 6 ms in place of 30. The suffix `-static` tells a Ruby whose extensions link against no libruby.
  */
 const ABI_SCRIPT =
   'c = RbConfig::CONFIG; print RUBY_ENGINE, c["ruby_version"], ("-static" if c["ENABLE_SHARED"] == "no")';
@@ -22,7 +22,10 @@ const ABI_SCRIPT =
 /** Of a project without a Gemfile either may be meant: a Docker layer may bring the lockfile alone. */
 const LOCKFILES = ['Gemfile.lock', 'gems.locked'];
 
-/** Bundler: Gemfile.lock or gems.locked → vendor/bundle, or what the project's settings say in place of either. */
+/**
+ * Bundler: Gemfile.lock or gems.locked → vendor/bundle, or what the project's settings say in place of
+ * either.
+ */
 export const bundleRecipe = recipeOf(LOCKFILES, DEFAULT_TARGET);
 
 function recipeOf(lockfiles: readonly string[], target: string): Recipe {
@@ -57,8 +60,8 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     },
 
     excludes() {
-      // vendor/bundle/<engine>/<abi>/cache: the .gem files as downloaded, which an installed bundle never opens. The clones
-      // of git sources beside them stay: `bundle install` builds upon them.
+      // vendor/bundle/<engine>/<abi>/cache: the .gem files as downloaded, which an installed bundle never
+      // opens. The clones of git sources beside them stay: `bundle install` builds upon them.
       return [`${target}/*/*/cache/*.gem`];
     },
 
@@ -85,8 +88,9 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     },
 
     install(project) {
-      // Frozen, as `npm ci` is: an install that rewrites the lockfile is saved under a key that no fresh clone asks for. Not
-      // where Bundler would refuse because the lockfile lacks this platform: better a late start than none.
+      // Frozen, as `npm ci` is: an install that rewrites the lockfile is saved under a key that no fresh
+      // clone asks for. Not where Bundler would refuse because the lockfile lacks this platform: better a
+      // late start than none.
       const decided = ['BUNDLE_FROZEN', 'BUNDLE_DEPLOYMENT'].some((name) => name in project.env);
       const frozen = !decided && missingPlatform(project) === undefined;
       return bundler(project, target, { args: ['install'], env: frozen ? { BUNDLE_FROZEN: 'true' } : {} });

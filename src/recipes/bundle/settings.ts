@@ -1,7 +1,7 @@
 /**
- * Where Bundler looks for its Gemfile and for gems. We read its settings ourselves, because starting it to ask would take 0.3 s on
- * every start. As in Bundler's own settings.rb, the project's `.bundle/config` beats the environment, and the environment
- * beats the user's `~/.bundle/config`.
+ * Where Bundler looks for its Gemfile and for gems. We read its settings ourselves, because starting it to
+ * ask would take 0.3 s on every start. As in Bundler's own settings.rb, the project's `.bundle/config` beats
+ * the environment, and the environment beats the user's `~/.bundle/config`.
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';

@@ -42,7 +42,10 @@ function fixOf({ dir }: Place, { root, path }: BundlerSettings, target: string):
   return path.text === undefined ? `bundle config unset --local path.system && ${set}` : set;
 }
 
-/** Relative to the project, with `/`; undefined for the project itself, its repository, and everything outside. */
+/**
+ * Relative to the project, with `/`; undefined for the project itself, its repository, and everything
+ * outside.
+ */
 function insideProject(dir: string, path: string): string | undefined {
   const parts = relative(realpathSync(dir), located(path)).split(sep);
   const [first] = parts;
@@ -51,7 +54,9 @@ function insideProject(dir: string, path: string): string | undefined {
   return isOthers ? undefined : parts.join('/');
 }
 
-/** Resolves links among the parents of a path, which `$PWD` may go through. The folder itself may stay a link. */
+/**
+ * Resolves links among the parents of a path, which `$PWD` may go through. The folder itself may stay a link.
+ */
 function located(path: string): string {
   const parent = dirname(path);
   if (parent === path) return path;
@@ -62,7 +67,9 @@ function located(path: string): string {
   }
 }
 
-/** A restore replaces the whole folder, and an application may keep sources of its own in `vendor`, for one. */
+/**
+ * A restore replaces the whole folder, and an application may keep sources of its own in `vendor`, for one.
+ */
 function holdsOnlyGems(path: string): boolean {
   try {
     return readdirSync(path).every((name) => name.startsWith('.') || ENGINES.test(name));

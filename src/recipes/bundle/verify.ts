@@ -11,8 +11,8 @@ import { lookElsewhere } from './target.ts';
 const QUIET_AND_FROZEN = { BUNDLE_FROZEN: 'true', BUNDLE_SILENCE_ROOT_WARNING: 'true' };
 
 /**
- * The status with which each says that gems are missing; `bundle exec` takes that of Bundler::GemNotFound. All others are
- * about something else: another Ruby, a path source that is not there yet, the Gemfile.
+ * The status with which each says that gems are missing; `bundle exec` takes that of Bundler::GemNotFound.
+ * All others are about something else: another Ruby, a path source that is not there yet, the Gemfile.
  */
 const CHECK_MISSES_GEMS = 1;
 const EXEC_MISSES_GEMS = 7;

@@ -22,8 +22,8 @@ const FIELDS = {
 } as const satisfies Partial<Record<keyof CustomRecipeOptions, 'list' | 'command'>>;
 
 /**
- * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. What is under the name of a
- * built-in recipe and names neither lockfiles nor paths adds to its key.
+ * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. What is under
+ * the name of a built-in recipe and names neither lockfiles nor paths adds to its key.
  * @returns none when the project has no such file
  * @throws CacheError CONFIG_INVALID, also for a name or a path that no recipe may have
  */
@@ -79,7 +79,10 @@ function parse(projectDir: string): Record<string, unknown> {
   }
 }
 
-/** ` at position 12`: no more of the message, and no cause. They quote the text, which may be a file that the path only leads to. */
+/**
+ * ` at position 12`: no more of the message, and no cause. They quote the text, which may be a file that the
+ * path only leads to.
+ */
 function whereNot(error: unknown): string {
   return (
     / at position \d+( \(line \d+ column \d+\))?/.exec(error instanceof Error ? error.message : '')?.[0] ?? ''

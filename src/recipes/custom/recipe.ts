@@ -19,9 +19,15 @@ export interface CustomRecipeOptions {
   variables?: readonly string[] | undefined;
   /** A program and its arguments, or a line for `sh -c`. */
   install?: readonly string[] | string | undefined;
-  /** Ends with status 0 when the directories hold what the lockfile asks for. @default the directories exist */
+  /**
+   * Ends with status 0 when the directories hold what the lockfile asks for.
+   * @default the directories exist
+   */
   verify?: readonly string[] | string | undefined;
-  /** Prints what compiled artefacts depend on, e.g. `["python3", "-V"]`. @default nothing: os and architecture alone */
+  /**
+   * Prints what compiled artefacts depend on, e.g. `["python3", "-V"]`.
+   * @default nothing: os and architecture alone
+   */
   runtime?: readonly string[] | string | undefined;
 }
 
@@ -149,8 +155,8 @@ function normalize(path: string, projectDir: string): string {
 }
 
 /**
- * A file itself, and what lies directly in a directory. Not hidden names there: tools keep caches of their own under them, such
- * as `.cache`, which change while nobody installs.
+ * A file itself, and what lies directly in a directory. Not hidden names there: tools keep caches of their
+ * own under them, such as `.cache`, which change while nobody installs.
  */
 function witnessesOf(dir: string, target: string): string[] {
   const path = join(dir, target);

@@ -1,6 +1,6 @@
 /**
- * What build tools keep in node_modules/.cache, and make again where it is missing. The rest of that folder is stored: install
- * scripts put there what they download, and do not run again after a restore.
+ * What build tools keep in node_modules/.cache, and make again where it is missing. The rest of that folder
+ * is stored: install scripts put there what they download, and do not run again after a restore.
  */
 export const BUILD_CACHES = [
   'autoprefixer',

@@ -1,6 +1,8 @@
 import type { Package } from './lockfile.ts';
 
-/** What differs between the lockfile's entry and what is installed; a field that either lacks does not count. */
+/**
+ * What differs between the lockfile's entry and what is installed; a field that either lacks does not count.
+ */
 export function mismatch(wanted: Package, there: Package, lockfile: string): string | undefined {
   if ((wanted.link === true) !== (there.link === true)) {
     return wanted.link === true ? 'is a folder, not a link' : 'is a link, not a folder';

@@ -1,8 +1,9 @@
 /**
- * npm's configuration, found and read as npm does it, without starting npm: that takes 300 ms, and this is on the way of every start.
+ * npm's configuration, found and read as npm does it, without starting npm: that takes 300 ms, and this is on
+ * the way of every start.
  *
- * The environment wins over the project's .npmrc, that over the user's, the global one and the one that npm's own package
- * brings along (@npmcli/config, `Config.load`).
+ * The environment wins over the project's .npmrc, that over the user's, the global one and the one that npm's
+ * own package brings along (@npmcli/config, `Config.load`).
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';

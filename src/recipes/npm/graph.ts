@@ -1,4 +1,7 @@
-/** Who depends on whom in a lockfile. npm writes down names and places; what a name leads to is found as Node finds it. */
+/**
+ * Who depends on whom in a lockfile. npm writes down names and places; what a name leads to is found as Node
+ * finds it.
+ */
 import type { Package, Packages } from './lockfile.ts';
 
 export interface Edge {
@@ -48,7 +51,10 @@ function byTarget(edges: readonly Edge[]): Map<string, Edge[]> {
   return found;
 }
 
-/** As arborist's `Node._loadDeps`: of several kinds under one name the last counts, but a workspace is always one. */
+/**
+ * As arborist's `Node._loadDeps`: of several kinds under one name the last counts, but a workspace is always
+ * one.
+ */
 function edgesOf(
   packages: Packages,
   location: string,

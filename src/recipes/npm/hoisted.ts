@@ -1,6 +1,6 @@
 /**
- * A tree as npm lays it out by default: every package is where the lockfile says. Where npm would believe its own record
- * of what it installed, the lockfile is held against that; else every package's manifest is read.
+ * A tree as npm lays it out by default: every package is where the lockfile says. Where npm would believe its
+ * own record of what it installed, the lockfile is held against that; else every package's manifest is read.
  */
 import { isLinkOf, missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
@@ -74,7 +74,8 @@ function commandFault(evidence: Evidence, installed: Packages, location: string)
   const wanted = packages.get(location)!;
   // A version 1 lockfile knows no commands, npm's record does.
   const missing = missingLinks(dir, location, wanted.bin === undefined ? installed.get(location)! : wanted);
-  // With a package that it leaves out npm removes the links of its commands, though another has a command of that name.
+  // With a package that it leaves out npm removes the links of its commands, though another has a command of
+  // that name.
   const isLeftOut = (other: string): boolean =>
     isInstalledPlace(other) &&
     !installed.has(other) &&

@@ -1,4 +1,7 @@
-/** The format of .npmrc, as npm's own `ini` package reads it: the top-level keys, which are all that npm's settings need. */
+/**
+ * The format of .npmrc, as npm's own `ini` package reads it: the top-level keys, which are all that npm's
+ * settings need.
+ */
 
 /** A value as it is written, or those of `name[] = value`, in order. */
 export type IniValues = ReadonlyMap<string, string | readonly string[]>;

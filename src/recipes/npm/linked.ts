@@ -1,7 +1,8 @@
 /**
- * A tree of `install-strategy=linked`: each package lives in node_modules/.store, in a folder of its own beside links to
- * what it depends on, and the project and its workspaces have links to their own dependencies. Links are followed from
- * the project on, as Node does, so that each package is looked at once whatever npm calls its folder.
+ * A tree of `install-strategy=linked`: each package lives in node_modules/.store, in a folder of its own
+ * beside links to what it depends on, and the project and its workspaces have links to their own
+ * dependencies. Links are followed from the project on, as Node does, so that each package is looked at once
+ * whatever npm calls its folder.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
@@ -15,7 +16,9 @@ import { diskError, isFile, readManifest, statOf } from './tree.ts';
 
 const STORE = 'node_modules/.store';
 
-/** Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it. */
+/**
+ * Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it.
+ */
 export function isLinked(dir: string, packages: Packages): boolean {
   if (statOf(join(dir, STORE)) === undefined) return false;
   return moduleFolders(packages).some((folder) =>
@@ -105,7 +108,9 @@ function localInstances(evidence: Evidence): Instance[] {
     .filter(({ location }) => isFile(join(dir, location, 'package.json')));
 }
 
-/** As arborist's `IsolatedReifier`: what is left out is left out of the project and its workspaces, by kind. */
+/**
+ * As arborist's `IsolatedReifier`: what is left out is left out of the project and its workspaces, by kind.
+ */
 function wantedEdges({ dir, packages, scope, settings }: Evidence, { location, folder }: Instance): Edge[] {
   const { omit } = settings;
   const isOurs = !location.includes('node_modules/');
@@ -137,7 +142,9 @@ function bundledFault(dir: string, { location, folder }: Instance, { name, to }:
     : `${places[1]} is missing`;
 }
 
-/** `node_modules/ms` → `node_modules/.store/ms@2.1.3-<hash>/node_modules/ms`; undefined when it is no link. */
+/**
+ * `node_modules/ms` → `node_modules/.store/ms@2.1.3-<hash>/node_modules/ms`; undefined when it is no link.
+ */
 function leadsTo(dir: string, place: string): string | undefined {
   try {
     return posix.join(posix.dirname(place), readlinkSync(join(dir, place)));

@@ -4,8 +4,9 @@ import { unreadable } from '../support/lockfile.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 
 /**
- * One entry of a lockfile's `packages`, keyed by location: `node_modules/ms`, `packages/a/node_modules/@scope/b`,
- * `packages/a`. Format: https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json
+ * One entry of a lockfile's `packages`, keyed by location: `node_modules/ms`,
+ * `packages/a/node_modules/@scope/b`, `packages/a`. Format:
+ * https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json
  */
 export interface Package {
   /** Where it is not what the location says, as for an alias. */
@@ -95,7 +96,10 @@ export function readJson(path: string): object {
   return value;
 }
 
-/** Whether npm puts a package there: `packages/a` is a workspace's source, `node_modules/.store/a@1.0.0` a mere folder. */
+/**
+ * Whether npm puts a package there: `packages/a` is a workspace's source, `node_modules/.store/a@1.0.0` a
+ * mere folder.
+ */
 export function isInstalledPlace(location: string): boolean {
   return /(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/.test(location);
 }

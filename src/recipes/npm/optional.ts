@@ -1,8 +1,8 @@
 /**
- * Which optional packages have to be there. npm passes over an optional package that fails for any reason, a broken
- * download too, and still ends with status 0; a tree without its `@esbuild/linux-x64` must not become an entry. So an
- * optional package may only be missing where the lockfile shows why: it is for another platform, Node or npm, it runs a
- * script, which may fail, or it is there only for one of those.
+ * Which optional packages have to be there. npm passes over an optional package that fails for any reason, a
+ * broken download too, and still ends with status 0; a tree without its `@esbuild/linux-x64` must not become
+ * an entry. So an optional package may only be missing where the lockfile shows why: it is for another
+ * platform, Node or npm, it runs a script, which may fail, or it is there only for one of those.
  */
 import type { Platform } from '../support/runtime.ts';
 import type { Evidence, Host } from './evidence.ts';
@@ -18,7 +18,8 @@ export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set
   const failed = [...missing].filter((location) =>
     mayFail(location, packages.get(location)!, { names, host }),
   );
-  // The usual case: those for other platforms, each of which says so itself. Who needs whom is costly to find out.
+  // The usual case: those for other platforms, each of which says so itself. Who needs whom is costly to find
+  // out.
   if (failed.length === missing.size) return new Set(failed);
   return optionalSet(evidence, failed);
 }
@@ -42,7 +43,8 @@ function mayFail(
 }
 
 /**
- * As arborist's `optionalSet`: what needs the failed packages, up to where they are optional, and what nothing else needs then.
+ * As arborist's `optionalSet`: what needs the failed packages, up to where they are optional, and what
+ * nothing else needs then.
  */
 function optionalSet({ scope, settings }: Evidence, failed: readonly string[]): Set<string> {
   const { graph } = scope;
@@ -84,9 +86,9 @@ function includes(list: string | string[] | undefined, value: string | undefined
 }
 
 /**
- * npm writes `libc` into lockfiles since 11.11. Before, `npm install` knows it from the registry and leaves the other
- * twin out. Names tell: `@rollup/rollup-linux-x64-musl`, `lightningcss-linux-x64-gnu`, and `@img/sharp-linux-x64` beside
- * `@img/sharp-linuxmusl-x64`.
+ * npm writes `libc` into lockfiles since 11.11. Before, `npm install` knows it from the registry and leaves
+ * the other twin out. Names tell: `@rollup/rollup-linux-x64-musl`, `lightningcss-linux-x64-gnu`, and
+ * `@img/sharp-linux-x64` beside `@img/sharp-linuxmusl-x64`.
  */
 function libcByName(name: string, names: ReadonlySet<string>): string | undefined {
   if (!name.includes('linux')) return undefined;

@@ -1,6 +1,6 @@
 /**
- * What of a lockfile an install puts on disk. Settings narrow it down (`omit`, `workspace`), and so does a checkout that
- * lacks some of the workspaces: npm leaves out what nothing else needs.
+ * What of a lockfile an install puts on disk. Settings narrow it down (`omit`, `workspace`), and so does a
+ * checkout that lacks some of the workspaces: npm leaves out what nothing else needs.
  */
 import { join, posix } from 'node:path';
 import { createGraph, type Edge, type Graph } from './graph.ts';
@@ -30,7 +30,8 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
   // Of a workspace that is not here npm knows no more, unless something else asks for it by its name.
   const isKnown = ({ type, to, name }: Edge): boolean => {
     if (type === 'workspace') return !lost.has(to) || Object.hasOwn(named, name);
-    // npm does not install an optional peer for its own sake. One that is there is in use, and needs its own dependencies.
+    // npm does not install an optional peer for its own sake. One that is there is in use, and needs its own
+    // dependencies.
     return type !== 'peerOptional' || statOf(join(dir, to)) !== undefined;
   };
   const here = lost.size === 0 ? undefined : reach(graph, [''], isKnown);
@@ -103,8 +104,8 @@ function reach(graph: Graph, starts: readonly string[], isFollowed: (edge: Edge)
 }
 
 /**
- * As arborist's `Node.shouldOmit`: what lies below a linked folder that is no workspace is never left out. With
- * `legacy-peer-deps` peers are nobody's business.
+ * As arborist's `Node.shouldOmit`: what lies below a linked folder that is no workspace is never left out.
+ * With `legacy-peer-deps` peers are nobody's business.
  */
 function omission(
   packages: Packages,

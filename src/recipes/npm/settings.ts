@@ -23,8 +23,8 @@ export interface Settings {
 const TYPES = ['dev', 'optional', 'peer'];
 
 /**
- * The settings that change what is installed, by npm's names (docs/keys.md), each with the value that does not count: a
- * flag's or a text's default. A list has the values that npm takes, none for any.
+ * The settings that change what is installed, by npm's names (docs/keys.md), each with the value that does
+ * not count: a flag's or a text's default. A list has the values that npm takes, none for any.
  */
 const KEY_SETTINGS = {
   also: '',
@@ -95,8 +95,8 @@ export function npmSettings(project: Pick<Project, 'dir' | 'env'>): Settings {
 }
 
 /**
- * As npm's `buildOmitList`, with the settings it has deprecated. npm calls it for each source in turn, and a stronger one starts
- * from what the weaker ones came to. `NODE_ENV` only decides what is left out by default.
+ * As npm's `buildOmitList`, with the settings it has deprecated. npm calls it for each source in turn, and a
+ * stronger one starts from what the weaker ones came to. `NODE_ENV` only decides what is left out by default.
  */
 function omitted(config: NpmConfig, nodeEnv: string | undefined): ReadonlySet<string> {
   let omit = new Set<string>(nodeEnv === 'production' ? ['dev'] : []);

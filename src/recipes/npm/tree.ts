@@ -10,8 +10,8 @@ export const HIDDEN_LOCKFILE = 'node_modules/.package-lock.json';
 const JITTER_MS = 10;
 
 /**
- * Whether npm would believe its record: no directory that it names, nor one that holds them, has changed since.
- * Adding, removing or replacing a package changes the directory above it.
+ * Whether npm would believe its record: no directory that it names, nor one that holds them, has changed
+ * since. Adding, removing or replacing a package changes the directory above it.
  */
 export function isUnchangedSince(dir: string, recorded: Packages): boolean {
   const record = statOf(join(dir, HIDDEN_LOCKFILE));
@@ -31,8 +31,8 @@ export function isUnchangedSince(dir: string, recorded: Packages): boolean {
 }
 
 /**
- * What is really in the places that the lockfile names, read from each package's manifest: without npm's record. Where
- * there is something but no manifest, the entry is empty.
+ * What is really in the places that the lockfile names, read from each package's manifest: without npm's
+ * record. Where there is something but no manifest, the entry is empty.
  */
 export function readTree(dir: string, locations: Iterable<string>): Packages {
   const found = new Map<string, Package>();

@@ -1,4 +1,7 @@
-/** Checks a node_modules tree against its lockfile, without starting npm and with little more than one `stat` a package. */
+/**
+ * Checks a node_modules tree against its lockfile, without starting npm and with little more than one `stat`
+ * a package.
+ */
 import { join } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import { readError } from '../../files/read-errors.ts';

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { hashFile } from './lockfile.ts';
 
 /**
- * The files under a project that these patterns name, with their digests; none for a pattern that fits nothing.
+ * The files under a project that these patterns name, with their digests; none for a pattern that fits
+ * nothing.
  * @param patterns relative to the project; `*` stands for any run of characters but `/`
  * @throws CacheError SOURCE_UNREADABLE
  */

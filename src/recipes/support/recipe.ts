@@ -1,10 +1,12 @@
 /**
- * What a package manager is: where its lockfile and its directories are, what its compiled artefacts depend on, and how
- * to install and to verify. Adding one is one file here plus a line in `index.ts`; see docs/EXTENDING.md.
+ * What a package manager is: where its lockfile and its directories are, what its compiled artefacts depend
+ * on, and how to install and to verify. Adding one is one file here plus a line in `index.ts`; see
+ * docs/EXTENDING.md.
  */
 export interface Recipe {
   /**
-   * This recipe as the project and its environment have it, where those may name another lockfile or another directory.
+   * This recipe as the project and its environment have it, where those may name another lockfile or another
+   * directory.
    * @default itself
    */
   at?(place: Pick<Project, 'dir' | 'env'>): Recipe;
@@ -18,40 +20,44 @@ export interface Recipe {
   /** All of `lockfiles` must be there and all of them count. */
   readonly everyLockfile?: boolean;
   /**
-   * Environment variables that change what is installed: mixed into the hash when set (not empty). `NAME=value` counts
-   * with that value only, and `NAME*` stands for all that begin with NAME.
+   * Environment variables that change what is installed: mixed into the hash when set (not empty).
+   * `NAME=value` counts with that value only, and `NAME*` stands for all that begin with NAME.
    */
   readonly keyVariables: readonly string[];
   /**
-   * What else changes the tree, by name: mixed into the hash as variables are, and in place of one of that name. An empty value
-   * does not count. @default nothing
+   * What else changes the tree, by name: mixed into the hash as variables are, and in place of one of that
+   * name. An empty value does not count. @default nothing
    */
   readonly keyValues?: Readonly<Record<string, string>>;
   /**
-   * Further files that change what is installed, as far as they are there: relative to the project, with `*` for any run of
-   * characters but `/`, e.g. `patches/*.patch`.
+   * Further files that change what is installed, as far as they are there: relative to the project, with `*`
+   * for any run of characters but `/`, e.g. `patches/*.patch`.
    */
   readonly keyFiles?: readonly string[];
 
   /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
   readonly program?: string;
 
-  /** Whether targets may be single files. @default false: what is not a directory does not count as installed */
+  /**
+   * Whether targets may be single files.
+   * @default false: what is not a directory does not count as installed
+   */
   readonly fileTargets?: boolean;
 
   /** The directory that every entry has, relative to the project: the first of `targets`. */
   readonly mainTarget: string;
 
   /**
-   * Directories the entry consists of, relative to the project, `/`-separated, first the main one (which carries the
-   * markers). All that this lockfile could have: some may not exist. Nothing outside them is ever packed, written or
-   * removed.
+   * Directories the entry consists of, relative to the project, `/`-separated, first the main one (which
+   * carries the markers). All that this lockfile could have: some may not exist. Nothing outside them is ever
+   * packed, written or removed.
    */
   targets(project: Project): Promise<string[]>;
 
   /**
-   * What within the targets is not worth storing: project-relative paths whose segments may hold `*` (any run of
-   * characters but `/`), e.g. `vendor/bundle/ruby/x.y.z/cache/NAME.gem` as two `*`. A directory that matches is left out whole.
+   * What within the targets is not worth storing: project-relative paths whose segments may hold `*` (any run
+   * of characters but `/`), e.g. `vendor/bundle/ruby/x.y.z/cache/NAME.gem` as two `*`. A directory that
+   * matches is left out whole.
    */
   excludes(targets: readonly string[]): string[];
 
@@ -62,36 +68,45 @@ export interface Recipe {
   abi(project: Project, signal: AbortSignal): Promise<string>;
 
   /**
-   * Files and directories whose modification time tells that an installer has worked in the targets since (receipts
-   * survive `npm install` and `bundle install`). Few: they are looked at on every start. Relative to the project.
+   * Files and directories whose modification time tells that an installer has worked in the targets since
+   * (receipts survive `npm install` and `bundle install`). Few: they are looked at on every start. Relative
+   * to the project.
    */
   witnesses(project: Pick<Project, 'dir'>, targets: readonly string[]): string[];
 
   /** The recipe's own install command; undefined where there is none (custom recipes). */
   install(project: Project): Command | undefined;
 
-  /** What is wrong with the project so that its entries are never found again, and the fix: worth a warning on a miss. */
+  /**
+   * What is wrong with the project so that its entries are never found again, and the fix: worth a warning on
+   * a miss.
+   */
   advice?(project: Project): { message: string; hint: string } | undefined;
 
   /**
-   * Checks that the targets hold what the lockfile asks for. Must not write into the targets and needs no network.
+   * Checks that the targets hold what the lockfile asks for. Must not write into the targets and needs no
+   * network.
    * @throws CacheError RUNTIME_MISSING when a program that it needs cannot be started
    */
   verify(project: Project, signal: AbortSignal): Promise<Verdict>;
 
   /**
-   * Where the package manager looks in place of the targets, set as it is in the caller's environment. A tree that it does
-   * not look into is of no use, however good it is. Few and small files are read, no program is started.
+   * Where the package manager looks in place of the targets, set as it is in the caller's environment. A tree
+   * that it does not look into is of no use, however good it is. Few and small files are read, no program is
+   * started.
    */
   lookElsewhere?(project: Project): Elsewhere | undefined;
 
   /**
-   * What the present settings leave out of an install, such as groups of gems. A tree that lacks only that is good for whoever
-   * saved it, so it must not be replaced by one that lacks something else.
+   * What the present settings leave out of an install, such as groups of gems. A tree that lacks only that is
+   * good for whoever saved it, so it must not be replaced by one that lacks something else.
    */
   leftOut?(project: Project): string;
 
-  /** Whether `verify` starts no process and takes some milliseconds: then it is also asked where a receipt is in place. */
+  /**
+   * Whether `verify` starts no process and takes some milliseconds: then it is also asked where a receipt is
+   * in place.
+   */
   readonly verifiesQuickly?: boolean;
 
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
@@ -104,15 +119,17 @@ export interface Recipe {
 /**
  * What a verification comes to. `blame` says what has to change before it can pass:
  *
- * - `entry`: the targets lack something, or hold something wrong. An entry with this content is of no use to anybody.
- * - `settings`: the targets lack something that `leftOut` may have left out where they were installed. The entry is good
- *   for whoever has those settings.
- * - `machine`: everything else. A program is missing or cannot be started, a file may not be read, a setting sends the
- *   package manager elsewhere, sources are not copied yet. The same entry may be good on another machine, or here
- *   tomorrow. A recipe that cannot tell blames the machine: a sound entry must not be replaced.
+ * - `entry`: the targets lack something, or hold something wrong. An entry with this content is of no use to
+ *   anybody.
+ * - `settings`: the targets lack something that `leftOut` may have left out where they were installed. The
+ *   entry is good for whoever has those settings.
+ * - `machine`: everything else. A program is missing or cannot be started, a file may not be read, a setting
+ *   sends the package manager elsewhere, sources are not copied yet. The same entry may be good on another
+ *   machine, or here tomorrow. A recipe that cannot tell blames the machine: a sound entry must not be
+ *   replaced.
  *
- * `partial` says why a usable tree holds less than its lockfile names, e.g. `packages/web is not in this checkout`. It must
- * not be stored for others, who may need the rest.
+ * `partial` says why a usable tree holds less than its lockfile names, e.g. `packages/web is not in this
+ * checkout`. It must not be stored for others, who may need the rest.
  */
 export type Verdict = { ok: true; partial?: string } | { ok: false; reason: string; blame: Blame };
 

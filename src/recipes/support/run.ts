@@ -29,8 +29,8 @@ const DRAIN_MS = 200;
 const CAPTURE_BYTES = 64 * 1024;
 
 /**
- * Runs a program in the project directory, without a shell. Its stdin is ours if that is a terminal, else nothing: in
- * `while read …; do ensure …` an installer would swallow the loop's input.
+ * Runs a program in the project directory, without a shell. Its stdin is ours if that is a terminal, else
+ * nothing: in `while read …; do ensure …` an installer would swallow the loop's input.
  * @throws CacheError RUNTIME_MISSING when there is no such program.
  */
 export async function runCommand(command: Command, options: RunOptions): Promise<RunResult> {
@@ -40,8 +40,8 @@ export async function runCommand(command: Command, options: RunOptions): Promise
   signal.throwIfAborted();
   const [program, ...args] = command.argv;
   const path = requireProgram(program, project);
-  // With us in the terminal's process group it can ask for a passphrase, and Ctrl-Z stops both. Else it has a group, and a
-  // session, of its own.
+  // With us in the terminal's process group it can ask for a passphrase, and Ctrl-Z stops both. Else it has a
+  // group, and a session, of its own.
   const isShared = output !== 'capture' && hasTerminal();
   const child = spawn(path, args, {
     argv0: program,
@@ -124,7 +124,10 @@ function groupKiller({ pid }: ChildProcess): Kill {
   };
 }
 
-/** For a group that is ours as well: what the child has started by the first signal. A later one finds orphans by their ids. */
+/**
+ * For a group that is ours as well: what the child has started by the first signal. A later one finds orphans
+ * by their ids.
+ */
 function treeKiller({ pid }: ChildProcess): Kill {
   const tree = new Set<number>();
   return (signal) => {

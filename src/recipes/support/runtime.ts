@@ -15,9 +15,9 @@ export interface Platform {
 }
 
 /**
- * What compiled artefacts depend on, for the key: `linux-x64-node115`, `linux-x64-musl-ruby3.1.0`.
- * It describes the recipe's own interpreter on PATH where that is a program whose header can be read, else the Node that
- * runs this: a 32-bit Ruby beside a 64-bit Node, or a glibc one on Alpine, gets its own entries.
+ * What compiled artefacts depend on, for the key: `linux-x64-node115`, `linux-x64-musl-ruby3.1.0`. It
+ * describes the recipe's own interpreter on PATH where that is a program whose header can be read, else the
+ * Node that runs this: a 32-bit Ruby beside a 64-bit Node, or a glibc one on Alpine, gets its own entries.
  * @throws CacheError RUNTIME_MISSING as `Recipe.abi`.
  */
 export async function runtimeOf(recipe: Recipe, project: Project, signal: AbortSignal): Promise<string> {
@@ -33,7 +33,10 @@ export function runtime(abi: string, program?: string): string {
   return [os, arch, libc === 'musl' ? 'musl' : '', clean].filter((part) => part !== '').join('-');
 }
 
-/** @param program the interpreter's file; @default the Node that runs this, which also stands in for scripts */
+/**
+ * @param program the interpreter's file;
+ * @default the Node that runs this, which also stands in for scripts
+ */
 export function platformOf(program: string = process.execPath): Platform {
   const { platform, arch, execPath } = process;
   if (platform !== 'linux') return { os: platform, arch, libc: undefined };

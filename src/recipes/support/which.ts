@@ -3,7 +3,10 @@ import { delimiter, resolve } from 'node:path';
 import { CacheError } from '../../errors.ts';
 import type { Project } from './recipe.ts';
 
-/** The file that `program` names, as a shell in the project directory would find it; undefined when there is none. */
+/**
+ * The file that `program` names, as a shell in the project directory would find it; undefined when there is
+ * none.
+ */
 export function which(program: string, project: Pick<Project, 'dir' | 'env'>): string | undefined {
   if (program.includes('/')) {
     const path = resolve(project.dir, program);

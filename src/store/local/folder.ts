@@ -1,6 +1,7 @@
 /**
- * The folders that a store makes below the directory it was given. Others may share that directory. A symbolic link in the
- * place of one of these folders would lead every write and every deletion elsewhere, so each folder is looked at before it is used.
+ * The folders that a store makes below the directory it was given. Others may share that directory. A
+ * symbolic link in the place of one of these folders would lead every write and every deletion elsewhere, so
+ * each folder is looked at before it is used.
  */
 import { mkdirSync, type Stats } from 'node:fs';
 import { lstat, mkdir, stat } from 'node:fs/promises';
@@ -14,8 +15,8 @@ const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;
 
 /**
- * Makes a folder of the store, and those between it and `dir`. They may be written by whoever may write in `dir`: a directory
- * for a group (`chmod g+ws`) or for everybody (`chmod 1777`) stays one.
+ * Makes a folder of the store, and those between it and `dir`. They may be written by whoever may write in
+ * `dir`: a directory for a group (`chmod g+ws`) or for everybody (`chmod 1777`) stays one.
  * @throws CacheError STORE_FAILED when something else is in the place of one; system errors
  */
 export async function makeFolders(dir: string, folder: string): Promise<void> {
@@ -53,8 +54,8 @@ export async function fileModes(dir: string): Promise<{ entry: number; sidecar: 
 }
 
 /**
- * Makes a folder and those above it. Not by `mkdir` with `recursive`: where the system says ENOENT of a folder whose parent is
- * there, as /proc does, that never ends (Node 20.20).
+ * Makes a folder and those above it. Not by `mkdir` with `recursive`: where the system says ENOENT of a
+ * folder whose parent is there, as /proc does, that never ends (Node 20.20).
  */
 export async function makeFolder(path: string): Promise<void> {
   try {

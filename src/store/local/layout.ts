@@ -29,7 +29,10 @@ export function sidecarPath(dir: string, etag: string): string {
   return join(sidecarFolder(dir), `${etag}.json`);
 }
 
-/** `cache/bundle-3f1c….tar.gz` → `<dir>/cache/bundle-3f1c….tar.gz`. Nothing in a key leads out of the directory. */
+/**
+ * `cache/bundle-3f1c….tar.gz` → `<dir>/cache/bundle-3f1c….tar.gz`. Nothing in a key leads out of the
+ * directory.
+ */
 export function entryPath(dir: string, key: string): string {
   return join(dir, ...key.split('/').map(escapeSegment));
 }

@@ -1,4 +1,7 @@
-/** Finds entries below a store's directory. What no key names, and folders that may not be read, are passed over. */
+/**
+ * Finds entries below a store's directory. What no key names, and folders that may not be read, are passed
+ * over.
+ */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -8,8 +11,8 @@ import { hasFolders } from './folder.ts';
 import { entryPath, identityOf, keyOf, OWN_FOLDER } from './layout.ts';
 
 /**
- * All entries whose key begins with `prefix`, in no particular order; those that vanish meanwhile are left out. Looks only
- * where such keys lie: the directory may hold much that is not ours.
+ * All entries whose key begins with `prefix`, in no particular order; those that vanish meanwhile are left
+ * out. Looks only where such keys lie: the directory may hold much that is not ours.
  */
 export async function* listEntries(dir: string, prefix: string): AsyncGenerator<EntryInfo> {
   const folders = prefix.split('/').slice(0, -1).join('/');

@@ -1,10 +1,10 @@
 /**
  * Entries as files of one directory, which several containers and users may share (a volume, a hostPath).
  *
- * `<dir>/<key>` is the entry as it is: `tar -xzf` opens it. It is there whole or not at all, and of many writers one wins
- * (`local/publish.ts`). What travels with it lies beside it (`local/sidecar.ts`). That is written first and found by the
- * identity of the file, so that the two always belong together. Nothing is believed of a name: whoever shares the directory
- * may have put a link, a FIFO or a device there.
+ * `<dir>/<key>` is the entry as it is: `tar -xzf` opens it. It is there whole or not at all, and of many
+ * writers one wins (`local/publish.ts`). What travels with it lies beside it (`local/sidecar.ts`). That is
+ * written first and found by the identity of the file, so that the two always belong together. Nothing is
+ * believed of a name: whoever shares the directory may have put a link, a FIFO or a device there.
  */
 import { constants } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';

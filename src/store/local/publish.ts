@@ -1,4 +1,7 @@
-/** The one moment in which an entry appears. `link` fails when the name is taken, `rename` replaces what is there. */
+/**
+ * The one moment in which an entry appears. `link` fails when the name is taken, `rename` replaces what is
+ * there.
+ */
 import { link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
@@ -15,7 +18,10 @@ export interface Publication {
   ifExists: WriteOptions['ifExists'];
 }
 
-/** Whether the entry is now ours. @throws CacheError STORE_FAILED when the name is taken by something that is no file */
+/**
+ * Whether the entry is now ours.
+ * @throws CacheError STORE_FAILED when the name is taken by something that is no file
+ */
 export async function publish({ dir, temporary, path, ifExists }: Publication): Promise<boolean> {
   await makeFolders(dir, dirname(path));
   if (ifExists === 'replace') {
@@ -26,7 +32,10 @@ export async function publish({ dir, temporary, path, ifExists }: Publication): 
   return linkOrRename(temporary, path);
 }
 
-/** Removes exactly the file with that identity: nobody can put another in its place between the look and the removal. */
+/**
+ * Removes exactly the file with that identity: nobody can put another in its place between the look and the
+ * removal.
+ */
 export async function takeAway(dir: string, path: string, etag: string): Promise<RemoveOutcome> {
   const aside = temporaryPath(dir);
   try {
@@ -53,7 +62,8 @@ async function linkOrRename(from: string, to: string): Promise<boolean> {
     if (code !== 'EEXIST' && (code === undefined || !NO_LINKS.has(code))) throw error;
   }
   if (await isTaken(to)) return false;
-  // No hard links here (SMB, some FUSE mounts). The last of two writers at the same moment wins; what it wrote restores.
+  // No hard links here (SMB, some FUSE mounts). The last of two writers at the same moment wins; what it
+  // wrote restores.
   await rename(from, to);
   return true;
 }

@@ -1,6 +1,7 @@
 /**
- * What travels with an entry: a small file beside the entries, named by the entry's ETag. It also says which key the entry was
- * written under. So it shows that a file is an entry of ours, and its own time is the time of last use.
+ * What travels with an entry: a small file beside the entries, named by the entry's ETag. It also says which
+ * key the entry was written under. So it shows that a file is an entry of ours, and its own time is the time
+ * of last use.
  */
 import { open, rm } from 'node:fs/promises';
 import { constants } from 'node:fs';
@@ -72,11 +73,15 @@ function parse(text: string): Record<string, string> {
   }
 }
 
-/** Marks the entry as used now. What cannot be marked, in a directory mounted read-only, is served all the same. */
+/**
+ * Marks the entry as used now. What cannot be marked, in a directory mounted read-only, is served all the
+ * same.
+ */
 export async function markUsed(dir: string, etag: string): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
   const file = await open(sidecarPath(dir, etag), flags).catch(() => undefined);
-  // Writing what is there already lets the file system set the time, by its own clock. Only the owner may set one of ours.
+  // Writing what is there already lets the file system set the time, by its own clock. Only the owner may set
+  // one of ours.
   await file?.write('{', 0).catch(() => {});
   await file?.close();
 }

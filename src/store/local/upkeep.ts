@@ -1,6 +1,7 @@
 /**
- * Keeps a store's directory within its size, and free of what dead writers left. The directory may hold files of others, so
- * it is never searched: each sidecar names one entry, and what no sidecar names is neither counted nor deleted.
+ * Keeps a store's directory within its size, and free of what dead writers left. The directory may hold files
+ * of others, so it is never searched: each sidecar names one entry, and what no sidecar names is neither
+ * counted nor deleted.
  */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';

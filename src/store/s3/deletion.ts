@@ -1,4 +1,6 @@
-/** Deletes one object, and says what became of it: an answer of success is not taken for more than it says. */
+/**
+ * Deletes one object, and says what became of it: an answer of success is not taken for more than it says.
+ */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import type { RemoveOutcome, StoreOptions } from '../store.ts';
 import type { Connection } from './connection/connection.ts';

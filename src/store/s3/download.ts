@@ -1,7 +1,8 @@
 /**
- * One object as a stream, read by several connections at once. The object is cut into parts; a few parts ahead of the
- * consumer are fetched in parallel, each into memory, and handed over in order. The first request has no `If-Match` and
- * fixes the ETag; all others carry it, so bytes of two objects never meet. A part that breaks off goes on where it was.
+ * One object as a stream, read by several connections at once. The object is cut into parts; a few parts
+ * ahead of the consumer are fetched in parallel, each into memory, and handed over in order. The first
+ * request has no `If-Match` and fixes the ETag; all others carry it, so bytes of two objects never meet. A
+ * part that breaks off goes on where it was.
  */
 import type { IncomingMessage } from 'node:http';
 import { CacheError } from '../../errors.ts';
@@ -164,7 +165,9 @@ class Download {
     }
   }
 
-  /** Moves one answer's bytes into its part: those before `from` are here already, those after `end` not ours. */
+  /**
+   * Moves one answer's bytes into its part: those before `from` are here already, those after `end` not ours.
+   */
   async #receive(
     answer: RangeAnswer,
     { from, end, part }: { from: number; end: number; part: PartBuffer },

@@ -1,4 +1,7 @@
-/** Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it dynamically. */
+/**
+ * Entries as objects of one S3 bucket. The only module through which the SDK is loaded: import it
+ * dynamically.
+ */
 import type { CacheError } from '../../errors.ts';
 import type {
   EntryDetails,

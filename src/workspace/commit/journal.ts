@@ -1,9 +1,10 @@
 /**
- * What a commit is about to do, written before it begins, so that the next run can undo it (`swap`) or, once something had
- * to be deleted for it, finish it (`forward`). How far it came is not written: the files themselves tell, see moves.ts.
+ * What a commit is about to do, written before it begins, so that the next run can undo it (`swap`) or, once
+ * something had to be deleted for it, finish it (`forward`). How far it came is not written: the files
+ * themselves tell, see moves.ts.
  *
- * Targets and places are named as in the entry, never by absolute path: a journal is a file in somebody's project, and
- * must not be able to name anything but the targets and the run's own directories.
+ * Targets and places are named as in the entry, never by absolute path: a journal is a file in somebody's
+ * project, and must not be able to name anything but the targets and the run's own directories.
  */
 import { unlinkSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,8 +1,8 @@
 /**
- * The commit itself: out with the old, in with the new, one rename each. A move is in one of four states, and the file system
- * says which: nothing done (the new tree is staged, nothing is set aside), old one set aside, new one in place, and, where
- * somebody has installed since, none of our business. So undoing and finishing need no record of progress and may be
- * interrupted and repeated at any point.
+ * The commit itself: out with the old, in with the new, one rename each. A move is in one of four states, and
+ * the file system says which: nothing done (the new tree is staged, nothing is set aside), old one set aside,
+ * new one in place, and, where somebody has installed since, none of our business. So undoing and finishing
+ * need no record of progress and may be interrupted and repeated at any point.
  */
 import {
   lstatSync,
@@ -34,7 +34,8 @@ export interface Tree {
 }
 
 /**
- * Swaps what can be swapped. Moves whose old tree cannot be set aside become `doomed` and are left for `finish`.
+ * Swaps what can be swapped. Moves whose old tree cannot be set aside become `doomed` and are left for
+ * `finish`.
  * @throws the first system error; then `undo` puts everything back
  */
 export function swap(trees: readonly Tree[]): void {
@@ -45,7 +46,8 @@ export function swap(trees: readonly Tree[]): void {
         move.doomed = true;
         continue;
       }
-      // Nothing between these two renames: it is the moment in which a kill leaves no tree at all, until the next run.
+      // Nothing between these two renames: it is the moment in which a kill leaves no tree at all, until the
+      // next run.
       if (move.comes) moveTree(fresh, place);
     }
     setFinalTimes(tree);
@@ -178,7 +180,10 @@ function setAside(place: Path, old: Path): boolean {
   }
 }
 
-/** Giving a directory another parent takes the right to write to it: one of our own without it lends it for a moment. */
+/**
+ * Giving a directory another parent takes the right to write to it: one of our own without it lends it for a
+ * moment.
+ */
 function moveTree(from: Path, to: Path): void {
   try {
     renameSync(from, to);

@@ -46,7 +46,10 @@ export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree
   return tree;
 }
 
-/** A file does not take the place of a directory, nor the other way round: whoever put it there meant something else. */
+/**
+ * A file does not take the place of a directory, nor the other way round: whoever put it there meant
+ * something else.
+ */
 function refuseOtherKind({ target, path }: Place, fresh: string): void {
   if (!exists(path) || isDirectory(path) === isDirectory(fresh)) return;
   const is = isDirectory(path) ? 'is a directory, and the entry has a file' : 'is not a directory';

@@ -18,8 +18,8 @@ export function runName(leaseId: string): string {
 }
 
 /**
- * Recovers from what dead runs have left: undoes or finishes a commit that had begun, then removes their directories.
- * Only while holding the lease of the home, and before anything of our own is staged.
+ * Recovers from what dead runs have left: undoes or finishes a commit that had begun, then removes their
+ * directories. Only while holding the lease of the home, and before anything of our own is staged.
  * @throws system errors of a commit that can be neither undone nor finished
  */
 export async function recover({ home, places }: Layout, options: Warned): Promise<void> {

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 export const UNFINISHED = '.sandbox-cache-new-';
 
 /**
- * Writes a file under a new name and renames it into place: readers see the old content or the new, and a symlink of
- * that name is replaced, not followed. The mode does not depend on the umask.
+ * Writes a file under a new name and renames it into place: readers see the old content or the new, and a
+ * symlink of that name is replaced, not followed. The mode does not depend on the umask.
  */
 export function replaceFile(path: string, text: string, mode: number): void {
   const unfinished = join(dirname(path), `${UNFINISHED}${randomBytes(6).toString('hex')}`);

@@ -1,6 +1,6 @@
 /**
- * Directories of our own in somebody's project: homes and bays. Git is told to ignore all that is in them, or `git add -A`
- * during a restore would stage half a tree.
+ * Directories of our own in somebody's project: homes and bays. Git is told to ignore all that is in them, or
+ * `git add -A` during a restore would stage half a tree.
  */
 import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,13 +1,20 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
-/** Which directories may be renamed into one another: those on the same file system and under the same mount. */
+/**
+ * Which directories may be renamed into one another: those on the same file system and under the same mount.
+ */
 export interface Mounts {
-  /** Whether something is mounted on this existing directory (or it is a file system of its own: a btrfs subvolume). */
+  /**
+   * Whether something is mounted on this existing directory (or it is a file system of its own: a btrfs
+   * subvolume).
+   */
   isMountPoint(path: string): boolean;
   /** Mount points inside the directory, at any depth. */
   below(path: string): string[];
-  /** Two existing directories. Bind mounts of one file system share a device number and still refuse a rename. */
+  /**
+   * Two existing directories. Bind mounts of one file system share a device number and still refuse a rename.
+   */
   together(one: string, other: string): boolean;
 }
 
@@ -33,8 +40,8 @@ export function contains(dir: string, path: string): boolean {
 }
 
 /**
- * The fifth field of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), where a blank is written `\040`. Empty on systems
- * without it: then device numbers alone must tell.
+ * The fifth field of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), where a blank is written `\040`. Empty
+ * on systems without it: then device numbers alone must tell.
  */
 function mountPoints(): Set<string> {
   let table = '';

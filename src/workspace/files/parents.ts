@@ -1,4 +1,7 @@
-/** Directories that a target or its bay needs above it: made when they are missing, and removed again with what needed them. */
+/**
+ * Directories that a target or its bay needs above it: made when they are missing, and removed again with
+ * what needed them.
+ */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';

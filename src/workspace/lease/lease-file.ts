@@ -1,8 +1,9 @@
 /**
  * Lease files as they lie in a home, and whether their owners live.
  *
- * A lease names the directory that it was made in, by device and inode. One that lies in any other directory came there
- * as part of a copy or of a checkout: it is foreign, and nobody holds it, even where its owner lives.
+ * A lease names the directory that it was made in, by device and inode. One that lies in any other directory
+ * came there as part of a copy or of a checkout: it is foreign, and nobody holds it, even where its owner
+ * lives.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -105,7 +106,9 @@ function parseLease(
   return { content, owner, token, isForeign: false };
 }
 
-/** Another machine may see a shared file system under another device number, but under the same inode numbers. */
+/**
+ * Another machine may see a shared file system under another device number, but under the same inode numbers.
+ */
 function isSameDirectory(home: unknown, here: DirectoryId, owner: Owner): boolean {
   if (typeof home !== 'object' || home === null) return false;
   const { device, inode } = home as Partial<DirectoryId>;
@@ -147,8 +150,8 @@ export function findAlive(home: string, leases: readonly SeenLease[], watch: Wat
 }
 
 /**
- * Ages are differences between times that the file system itself gave: clocks of containers may differ. A lease
- * whose time never changes while we look on is dead as well, whatever time it shows.
+ * Ages are differences between times that the file system itself gave: clocks of containers may differ. A
+ * lease whose time never changes while we look on is dead as well, whatever time it shows.
  */
 function isBeating(
   home: string,
@@ -179,7 +182,8 @@ function fileSystemTime(home: string): number {
 }
 
 /**
- * Creates the file with its content, in one step where the file system has links: a lease without an owner takes its time to die.
+ * Creates the file with its content, in one step where the file system has links: a lease without an owner
+ * takes its time to die.
  * @returns undefined when it is there already
  */
 export function createWhole(path: string, content: string): number | undefined {

@@ -1,10 +1,12 @@
 /**
- * One run at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who touches it
- * every two seconds. A dead owner is succeeded by creating the next generation: O_EXCL lets one win.
+ * One run at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who
+ * touches it every two seconds. A dead owner is succeeded by creating the next generation: O_EXCL lets one
+ * win.
  *
- * Between judging an owner dead and creating the next generation, others may have done the same and even finished. So the
- * winner looks again, and steps back when it finds a lease that it has not judged. Whoever loses a lease while it was
- * suspended can do no harm: every path it moves from or to is in the directory of its own run, which is gone.
+ * Between judging an owner dead and creating the next generation, others may have done the same and even
+ * finished. So the winner looks again, and steps back when it finds a lease that it has not judged. Whoever
+ * loses a lease while it was suspended can do no harm: every path it moves from or to is in the directory of
+ * its own run, which is gone.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, rmSync, unlinkSync, writeSync } from 'node:fs';
@@ -45,8 +47,8 @@ export interface LeaseOptions {
   /** Reject with TARGET_BUSY in place of waiting. @default true */
   wait?: boolean | undefined;
   /**
-   * Of leases that we work under: those of a run whose installer started this one, and those that this run holds itself.
-   * Where one of them is held there is nothing to wait for, and nothing to release.
+   * Of leases that we work under: those of a run whose installer started this one, and those that this run
+   * holds itself. Where one of them is held there is nothing to wait for, and nothing to release.
    */
   tokens?: readonly string[] | undefined;
   /** How long an owner that pids tell nothing about may be silent, milliseconds. @default 30000 */
@@ -60,8 +62,8 @@ const POLL_MS = 100;
 
 /**
  * Creates the home if need be.
- * @throws CacheError TARGET_BUSY when the deadline passes while another run holds it; TARGET_REFUSED, TARGET_UNWRITABLE,
- * DISK_FULL; the signal's own reason when interrupted
+ * @throws CacheError TARGET_BUSY when the deadline passes while another run holds it; TARGET_REFUSED,
+ *   TARGET_UNWRITABLE, DISK_FULL; the signal's own reason when interrupted
  */
 export async function acquireLease(home: string, options: LeaseOptions): Promise<Lease> {
   const { signal, onWait, staleMs = STALE_MS } = options;

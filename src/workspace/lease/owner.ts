@@ -1,6 +1,6 @@
 /**
- * Who holds a lease. Within one container the kernel knows whether that process still lives, at once. A pid from
- * another container says nothing: there only the heartbeat counts.
+ * Who holds a lease. Within one container the kernel knows whether that process still lives, at once. A pid
+ * from another container says nothing: there only the heartbeat counts.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -72,7 +72,9 @@ function currentIdentity(): Identity | undefined {
   }
 }
 
-/** Fields 1, 3 and 22 of `/proc/PID/stat`; field 2, the name, is in parentheses and may hold any character. */
+/**
+ * Fields 1, 3 and 22 of `/proc/PID/stat`; field 2, the name, is in parentheses and may hold any character.
+ */
 function readStat(pid: string): { pid: number; started: string; ended: boolean } | undefined {
   let text: string;
   try {
@@ -84,6 +86,7 @@ function readStat(pid: string): { pid: number; started: string; ended: boolean }
   const [state] = fields;
   const started = fields[19];
   if (started === undefined) return undefined;
-  // Zombies have ended; only their parent has not asked yet, as the first process of many a container never does.
+  // Zombies have ended; only their parent has not asked yet, as the first process of many a container never
+  // does.
   return { pid: parseInt(text, 10), started, ended: state === 'Z' || state === 'X' };
 }

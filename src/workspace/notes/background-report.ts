@@ -1,6 +1,6 @@
 /**
- * What became of the last `save --background` of a project. Nobody watches that process, so its JSON document goes into a file, and
- * the next run tells of a failure.
+ * What became of the last `save --background` of a project. Nobody watches that process, so its JSON document
+ * goes into a file, and the next run tells of a failure.
  */
 import { openSync, rmSync } from 'node:fs';
 import { readSmallText } from '../../files/read-small-file.ts';
@@ -26,7 +26,10 @@ export function openBackgroundReport(projectDir: string, recipe: string): number
   }
 }
 
-/** Takes the report away when it is one of a failure. @returns what went wrong; undefined when all is well, or not known yet */
+/**
+ * Takes the report away when it is one of a failure.
+ * @returns what went wrong; undefined when all is well, or not known yet
+ */
 export function takeBackgroundFailure(projectDir: string, recipe: string): string | undefined {
   try {
     requirePrivate(projectDir);

@@ -1,7 +1,7 @@
 /**
- * A mark says that an installer has begun and not ended well. A tree that a killed installer leaves may pass every check and
- * still lack what the last scripts would have made, so it is neither taken for installed nor saved. The mark lies in the home
- * of the lease: an installer that empties its target does not reach it.
+ * A mark says that an installer has begun and not ended well. A tree that a killed installer leaves may pass
+ * every check and still lack what the last scripts would have made, so it is neither taken for installed nor
+ * saved. The mark lies in the home of the lease: an installer that empties its target does not reach it.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,10 @@ export const MARK = 'installing.json';
  */
 export type Marked = 'none' | 'left' | 'under way';
 
-/** @param token of the lease that the installer runs under. @throws CacheError TARGET_UNWRITABLE, DISK_FULL */
+/**
+ * @param token of the lease that the installer runs under.
+ * @throws CacheError TARGET_UNWRITABLE, DISK_FULL
+ */
 export function writeMark(home: string, token: string): void {
   try {
     replaceFile(join(home, MARK), `${JSON.stringify({ token })}\n`, 0o600);

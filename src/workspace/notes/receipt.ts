@@ -1,7 +1,8 @@
 /**
- * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that wiping one of
- * several is noticed, and is written last, after commit and verification. That of a target which is a file lies beside it, in
- * a directory that git ignores. On the start-up path: loads nothing but fs.
+ * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that
+ * wiping one of several is noticed, and is written last, after commit and verification. That of a target
+ * which is a file lies beside it, in a directory that git ignores. On the start-up path: loads nothing but
+ * fs.
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -26,8 +27,8 @@ export interface Marker {
 
 /**
  * The receipt of what is in place, when it is whole: every target that it lists carries the very same one.
- * @param mainTarget the directory that every entry has, relative to the project: all that is known without reading a
- *   lockfile, which takes longer than the rest of a restore that has nothing to do
+ * @param mainTarget the directory that every entry has, relative to the project: all that is known without
+ *   reading a lockfile, which takes longer than the rest of a restore that has nothing to do
  */
 export function readReceipt(projectDir: string, mainTarget: string): Receipt | undefined {
   const text = readText(receiptPath(projectDir, mainTarget));
@@ -38,8 +39,8 @@ export function readReceipt(projectDir: string, mainTarget: string): Receipt | u
 }
 
 /**
- * Records that the trees in place are verified: the marker, then a receipt in each target, the main one's last.
- * The targets' own times stay as they are.
+ * Records that the trees in place are verified: the marker, then a receipt in each target, the main one's
+ * last. The targets' own times stay as they are.
  * @throws CacheError TARGET_UNWRITABLE, DISK_FULL
  */
 export function writeReceipts(projectDir: string, receipt: Receipt, marker: Marker): void {
@@ -108,7 +109,10 @@ function removeIn(dir: string, names: readonly string[], shown: string): void {
   }
 }
 
-/** Old scripts only install once more without it: no reason to fail where the project itself may not be written to. */
+/**
+ * Old scripts only install once more without it: no reason to fail where the project itself may not be
+ * written to.
+ */
 function writeMarker(projectDir: string, targets: readonly string[], { path, sha256 }: Marker): void {
   const dir = join(projectDir, dirname(path));
   try {

@@ -1,8 +1,9 @@
 /**
- * Self-healing: an entry that failed its checks here is noted, and the next save here replaces exactly that object.
+ * Self-healing: an entry that failed its checks here is noted, and the next save here replaces exactly that
+ * object.
  *
- * A note decides what a save may replace, so no checkout may bring one along, or a pull request could replace everybody's
- * entry by a tree of its own. Notes therefore lie outside the project (`private-dir.ts`).
+ * A note decides what a save may replace, so no checkout may bring one along, or a pull request could replace
+ * everybody's entry by a tree of its own. Notes therefore lie outside the project (`private-dir.ts`).
  */
 import { rmSync } from 'node:fs';
 import { readSmallText } from '../../files/read-small-file.ts';
@@ -15,7 +16,10 @@ export interface Rejected {
   /** Of the object that failed: another one under the same key is not to be replaced. */
   etag: string;
   reason: string;
-  /** What the settings left out of the tree when it failed, where it failed for lack of something (see `Recipe.leftOut`). */
+  /**
+   * What the settings left out of the tree when it failed, where it failed for lack of something (see
+   * `Recipe.leftOut`).
+   */
   leftOut?: string;
 }
 

@@ -25,7 +25,9 @@ export function projectHome(projectDir: string, mainTarget: string): string {
   return join(projectDir, `.sandbox-cache-${mainTarget.replaceAll('/', '-')}`);
 }
 
-/** Whether a restore is under way or was killed. Three looks: for every start at which the receipt matches. */
+/**
+ * Whether a restore is under way or was killed. Three looks: for every start at which the receipt matches.
+ */
 export function hasLeftovers(projectDir: string, mainTarget: string): boolean {
   const path = realPath(join(projectDir, mainTarget));
   const homes = [projectHome(projectDir, mainTarget), bayDir('', path, 'beside'), bayDir('', path, 'inside')];

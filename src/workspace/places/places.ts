@@ -1,17 +1,18 @@
 /**
  * Where each target really is and how a new tree gets there.
  *
- * Most are plain directories and change places with the new tree by rename. A mount point, a directory with mount points in
- * it and a directory whose parent may not be written to stay where they are and change their children.
+ * Most are plain directories and change places with the new tree by rename. A mount point, a directory with
+ * mount points in it and a directory whose parent may not be written to stay where they are and change their
+ * children.
  *
- * Symlinks on the way were made by whoever set the project up (an archive cannot make one there) and are followed, as
- * installers do: `node_modules -> /cache/node_modules` keeps its layout. But a restore replaces what it finds, so the link
- * of a target is followed only to a place that is plainly meant for it: one of the same name, one that is empty or one
- * with our receipt. Never to a directory that the project itself is in.
+ * Symlinks on the way were made by whoever set the project up (an archive cannot make one there) and are
+ * followed, as installers do: `node_modules -> /cache/node_modules` keeps its layout. But a restore replaces
+ * what it finds, so the link of a target is followed only to a place that is plainly meant for it: one of the
+ * same name, one that is empty or one with our receipt. Never to a directory that the project itself is in.
  *
- * A target may also be a single file, where the recipe says so. It changes places by rename as well; a link to a file is never
- * followed. And one target may be a link into another (a workspace's `node_modules` to that of the root): it is an alias, which
- * is neither packed nor replaced.
+ * A target may also be a single file, where the recipe says so. It changes places by rename as well; a link
+ * to a file is never followed. And one target may be a link into another (a workspace's `node_modules` to
+ * that of the root): it is an alias, which is neither packed nor replaced.
  */
 import {
   accessSync,
@@ -36,8 +37,8 @@ export interface Place {
   /** Absolute, every symlink followed. May not exist yet. */
   path: string;
   /**
-   * `rename`: the trees change places. `children`: the directory stays, what is in it changes. `alias`: it stays, being a
-   * link into another target.
+   * `rename`: the trees change places. `children`: the directory stays, what is in it changes. `alias`: it
+   * stays, being a link into another target.
    */
   how: 'rename' | 'children' | 'alias';
   /** Children that stay: mount points, and what the file system keeps in its root. */
@@ -48,7 +49,10 @@ export interface Place {
 }
 
 export interface Layout {
-  /** Exists while a restore is under way: lease, journal, trees. The same for every run that could get in its way. */
+  /**
+   * Exists while a restore is under way: lease, journal, trees. The same for every run that could get in its
+   * way.
+   */
   home: string;
   /** In the order of the targets. */
   places: Place[];
@@ -87,8 +91,8 @@ export function layOut(entry: Targets): Layout {
 }
 
 /**
- * Which of these targets, all there, are to be packed: all but aliases. Links are followed as a restore follows them, so
- * that nothing is packed that no restore would replace.
+ * Which of these targets, all there, are to be packed: all but aliases. Links are followed as a restore
+ * follows them, so that nothing is packed that no restore would replace.
  * @throws CacheError TARGET_REFUSED
  */
 export function targetsToPack(entry: Targets): string[] {
@@ -103,8 +107,9 @@ function ownBay({ path, how }: Pick<Spot, 'path' | 'how'>): string {
 }
 
 /**
- * In the project's own directory where that can be written to and is on the file system of the target. Where the target is a
- * volume or lies elsewhere it goes there: other containers may have the same one in other projects.
+ * In the project's own directory where that can be written to and is on the file system of the target. Where
+ * the target is a volume or lies elsewhere it goes there: other containers may have the same one in other
+ * projects.
  */
 function homeOf(mounts: Mounts, project: string, main: Spot): string {
   const inProject =

@@ -1,6 +1,7 @@
 /**
- * One block: collects its literals and matches, then writes it with the codes that suit it, or as it is where they do not shrink it
- * (RFC 1951, 3.2.4 and 3.2.7; the fixed codes of 3.2.6 are not worth their while in buffers of this size).
+ * One block: collects its literals and matches, then writes it with the codes that suit it, or as it is where
+ * they do not shrink it (RFC 1951, 3.2.4 and 3.2.7; the fixed codes of 3.2.6 are not worth their while in
+ * buffers of this size).
  */
 import { makeCode } from './huffman';
 import { PRECODE_ORDER, PRECODE_SYMBOLS } from './precode';
@@ -13,8 +14,8 @@ const MAX_LITLEN_BITS: u32 = 14;
 const MAX_STORED: usize = 65_535;
 
 /**
- * Sequences: a `u32` of literals before the match, a `u16` of its length, 0 for none, a `u16` of its distance less one. As many as
- * matches of four bytes fit into a block of 150,000, and the literals at its end.
+ * Sequences: a `u32` of literals before the match, a `u16` of its length, 0 for none, a `u16` of its distance
+ * less one. As many as matches of four bytes fit into a block of 150,000, and the literals at its end.
  */
 const sequences = memory.data((150_000 / 4 + 1) * 8, 16);
 

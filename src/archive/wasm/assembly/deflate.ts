@@ -1,7 +1,7 @@
 /**
- * Deflates a whole buffer (RFC 1951) in one call, in blocks of fixed size. Each takes the longest of a few earlier places that go on
- * like the current one; where statistics change is not looked for, since that costs more time than it saves bytes: see
- * docs/archive-format.md.
+ * Deflates a whole buffer (RFC 1951) in one call, in blocks of fixed size. Each takes the longest of a few
+ * earlier places that go on like the current one; where statistics change is not looked for, since that costs
+ * more time than it saves bytes: see docs/archive-format.md.
  */
 import { addLiteral, addMatch, beginBlock, beginStream, writeBlock } from './block';
 import { beginMatches, findMatch, jumpTo, matchDistance, MIN_MATCH, skipMatch } from './matches';
@@ -86,7 +86,10 @@ function parse(start: usize, stop: usize, end: usize, depth: u32, nice: u32, laz
   return place;
 }
 
-/** Where nothing has been found for long, fewer and fewer places are looked at: noise costs little. @returns the next one */
+/**
+ * Where nothing has been found for long, fewer and fewer places are looked at: noise costs little.
+ * @returns the next one
+ */
 function passLiterals(place: usize, run: usize, stop: usize): usize {
   addLiteral(load<u8>(place++));
   const idle = (place - run) >> PATIENCE_BITS;

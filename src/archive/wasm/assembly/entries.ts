@@ -1,9 +1,10 @@
 /**
- * Reads the headers of ordinary entries: ustar, a file or a directory, no pax header, digits in every number, all of the content
- * there. Whatever else there is, is left to tar-entries.ts, which has to say the same of an ordinary one; so nothing here
- * decides what is allowed.
+ * Reads the headers of ordinary entries: ustar, a file or a directory, no pax header, digits in every number,
+ * all of the content there. Whatever else there is, is left to tar-entries.ts, which has to say the same of
+ * an ordinary one; so nothing here decides what is allowed.
  *
- * Unpacking begins with cold code, and V8 takes longer to get this loop fast in JavaScript than most archives take to unpack.
+ * Unpacking begins with cold code, and V8 takes longer to get this loop fast in JavaScript than most archives
+ * take to unpack.
  */
 const BLOCK: u32 = 512;
 const NAME: u32 = 100;
@@ -16,7 +17,10 @@ const DOT: u32 = 0x2e;
 
 /** Entries that one call reads. */
 const MOST_ENTRIES: u32 = 512;
-/** Bytes of each: i32 at, size, mode, kind, prefixLength, nameLength, baseAt, nothing; f64 mtimeUs. See ../entry-table.ts. */
+/**
+ * Bytes of each: i32 at, size, mode, kind, prefixLength, nameLength, baseAt, nothing; f64 mtimeUs. See
+ * ../entry-table.ts.
+ */
 const ENTRY: u32 = 40;
 export const ENTRIES: usize = memory.data(MOST_ENTRIES * ENTRY, 8);
 

@@ -1,6 +1,6 @@
 /**
- * Makes a Huffman code of limited length (RFC 1951, 3.2.2) from the frequencies of its symbols. The tree is built in place, as
- * Moffat and Katajainen showed; too long codewords are shortened where it costs least.
+ * Makes a Huffman code of limited length (RFC 1951, 3.2.2) from the frequencies of its symbols. The tree is
+ * built in place, as Moffat and Katajainen showed; too long codewords are shortened where it costs least.
  */
 const MAX_LENGTH: u32 = 15;
 /** An element holds a symbol, and above it a frequency, a parent or a depth. */
@@ -70,7 +70,10 @@ function sort(count: u32): void {
     }
 }
 
-/** Elements become inner nodes from the first on, each with its parent's place above its symbol; the last one is the root. */
+/**
+ * Elements become inner nodes from the first on, each with its parent's place above its symbol; the last one
+ * is the root.
+ */
 function buildTree(count: u32): void {
   let leaf: u32 = 0;
   let inner: u32 = 0;
@@ -93,7 +96,9 @@ function buildTree(count: u32): void {
   } while (count - free > 1);
 }
 
-/** How many codewords of each length there are; the depth of each inner node takes the place of its parent. */
+/**
+ * How many codewords of each length there are; the depth of each inner node takes the place of its parent.
+ */
 function countLengths(root: u32, maxLength: u32): void {
   memory.fill(lengthCounts, 0, 17 * 4);
   store<u32>(lengthCounts + 4, 2);

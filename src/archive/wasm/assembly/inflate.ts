@@ -1,7 +1,8 @@
 /**
- * Inflates a whole deflate stream (RFC 1951) of known length, in memory. Faster than zlib, which must be able to stop after any
- * byte: here input and output end in `SLACK` bytes that nobody minds, so one check an iteration is enough. The table
- * entries and the order of loads follow libdeflate (Eric Biggers, MIT licence).
+ * Inflates a whole deflate stream (RFC 1951) of known length, in memory. Faster than zlib, which must be able
+ * to stop after any byte: here input and output end in `SLACK` bytes that nobody minds, so one check an
+ * iteration is enough. The table entries and the order of loads follow libdeflate (Eric Biggers, MIT
+ * licence).
  */
 import { PRECODE_ORDER, PRECODE_SYMBOLS } from './precode';
 import { END, EXCEPTIONAL, LITERAL, SUBTABLE, buildTable } from './tables';
@@ -44,7 +45,8 @@ let available: u32 = 0;
 
 /**
  * @param output has room for `outputLength` and `SLACK` bytes
- * @returns how many bytes of the input the stream takes; -1 when it is not one of exactly `outputLength` bytes
+ * @returns how many bytes of the input the stream takes; -1 when it is not one of exactly `outputLength`
+ *   bytes
  */
 export function inflate(input: usize, inputLength: u32, output: usize, outputLength: u32): i32 {
   next = input;
@@ -210,8 +212,8 @@ function decode(): bool {
     }
     const length = (entry >> 16) + (((<u32>saved) & ((1 << (entry & 31)) - 1)) >> ((entry >> 8) & 15));
 
-    // A distance takes up to 28 bits and the next entry is looked up with 11, what came before took up to 42. Asking whether that is too
-    // much costs more than to refill always.
+    // A distance takes up to 28 bits and the next entry is looked up with 11, what came before took up to 42.
+    // Asking whether that is too much costs more than to refill always.
     entry = load<u32>(distanceTable + (((<usize>bits) & DISTANCE_MASK) << 2));
     bits |= load<u64>(input) << count;
     input += ((count & 63) ^ 63) >> 3;
@@ -257,7 +259,8 @@ function fillResults(): void {
   for (let symbol: u32 = 0; symbol < 256; symbol++)
     store<u32>(litlenResults + (symbol << 2), (symbol << 16) | LITERAL);
   store<u32>(litlenResults + (256 << 2), EXCEPTIONAL | END);
-  // 257 to 264: lengths 3 to 10 as they are; then four symbols for each number of extra bits, 285 being the 258 that 284 would end in.
+  // 257 to 264: lengths 3 to 10 as they are; then four symbols for each number of extra bits, 285 being the
+  // 258 that 284 would end in.
   let base: u32 = 3;
   for (let symbol: u32 = 257; symbol < 285; symbol++) {
     const extra: u32 = symbol < 265 ? 0 : (symbol - 261) >> 2;

@@ -1,7 +1,7 @@
 /**
- * Finds earlier occurrences of the bytes at a position: a hash of four bytes leads to a chain of the positions that share it, newest
- * first. Positions are 16-bit, relative to a base that moves on with the window: half the memory of 32-bit ones, so more of
- * it stays in the caches.
+ * Finds earlier occurrences of the bytes at a position: a hash of four bytes leads to a chain of the
+ * positions that share it, newest first. Positions are 16-bit, relative to a base that moves on with the
+ * window: half the memory of 32-bit ones, so more of it stays in the caches.
  */
 const WINDOW: i32 = 32_768;
 const HASH_BITS: u32 = 16;

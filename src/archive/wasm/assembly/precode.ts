@@ -1,4 +1,7 @@
-/** The precode: the Huffman code in which the header of a block says the lengths of its other codes. RFC 1951, 3.2.7. */
+/**
+ * The precode: the Huffman code in which the header of a block says the lengths of its other codes. RFC 1951,
+ * 3.2.7.
+ */
 export const PRECODE_SYMBOLS: u32 = 19;
 /** The order in which the lengths of the precode's own codewords come, a byte each. */
 export const PRECODE_ORDER = memory.data<u8>([

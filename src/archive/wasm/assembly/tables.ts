@@ -1,12 +1,15 @@
 /**
  * Tables that decode a Huffman code of deflate (RFC 1951, 3.2.2) by the next bits of the stream.
  *
- * An entry of 32 bits: 0-5 the bits to take, codeword and extra bits together; 8-11 those of the codeword alone (of a subtable, the
- * bits that index it); 12-15 flags; 16-31 the literal, the base of a length or distance, or where the subtable begins.
+ * An entry of 32 bits: 0-5 the bits to take, codeword and extra bits together; 8-11 those of the codeword
+ * alone (of a subtable, the bits that index it); 12-15 flags; 16-31 the literal, the base of a length or
+ * distance, or where the subtable begins.
  */
 
 export const LITERAL: u32 = 1 << 12;
-/** Neither a literal nor a match: a subtable, the end, or, with no other flag, a symbol that must not occur. */
+/**
+ * Neither a literal nor a match: a subtable, the end, or, with no other flag, a symbol that must not occur.
+ */
 export const EXCEPTIONAL: u32 = 1 << 13;
 export const SUBTABLE: u32 = 1 << 14;
 export const END: u32 = 1 << 15;
@@ -20,7 +23,8 @@ const sorted = memory.data(288 * 2, 16);
  * @param lengths a byte for each of the `count` symbols; 0: the symbol does not occur
  * @param results entries of the symbols, without their codewords
  * @param bits index the main table, the subtables follow it
- * @returns whether the lengths make up a complete code, or one of at most one codeword, which zlib takes as well
+ * @returns whether the lengths make up a complete code, or one of at most one codeword, which zlib takes as
+ *   well
  */
 export function buildTable(table: usize, lengths: usize, count: u32, results: usize, bits: u32): bool {
   memory.fill(counts, 0, 16 * 4);
@@ -106,7 +110,10 @@ function entryOf(results: usize, position: usize, length: u32): u32 {
   return load<u32>(results + (symbol << 2)) + ((length << 8) | length);
 }
 
-/** The codeword after `codeword`, both with their bits reversed: adds one at the highest bit. `ones` is the last one. */
+/**
+ * The codeword after `codeword`, both with their bits reversed: adds one at the highest bit. `ones` is the
+ * last one.
+ */
 function following(codeword: u32, ones: u32): u32 {
   if (codeword === ones) return codeword;
   const bit = (<u32>1) << (31 - clz(codeword ^ ones));

@@ -45,7 +45,10 @@ export class TlsAgent extends HttpsAgent {
   }
 }
 
-/** Node calls it with every request, and the agents of other packages build on it, though it is in no documentation. */
+/**
+ * Node calls it with every request, and the agents of other packages build on it, though it is in no
+ * documentation.
+ */
 interface TakesRequests {
   addRequest(request: ClientRequest, options: unknown): void;
 }
@@ -56,8 +59,8 @@ export type Created = (error: Error | null, socket: Duplex) => void;
 const READ_BYTES = 256 * 1024;
 
 /**
- * A socket that reads into the same memory again and again, where Node would take 64 KiB of fresh memory for each read: a twentieth of
- * a restore's time. The parser of http copies what it keeps.
+ * A socket that reads into the same memory again and again, where Node would take 64 KiB of fresh memory for
+ * each read: a twentieth of a restore's time. The parser of http copies what it keeps.
  */
 function readingInPlace(open: (onread: OnReadOpts) => Duplex | null | undefined): Duplex | null | undefined {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);

@@ -1,6 +1,6 @@
 /**
- * One bucket, as the SDK reaches it. Everything that is true of every request lives here: how a client is set up, which
- * region it speaks to, where its credentials come from, when a request is tried again.
+ * One bucket, as the SDK reaches it. Everything that is true of every request lives here: how a client is set
+ * up, which region it speaks to, where its credentials come from, when a request is tried again.
  */
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { CacheError } from '../../../errors.ts';
@@ -25,7 +25,10 @@ export interface Purpose {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** The second chance of a service that has never answered: with it, a build waits `CACHE_STALL_TIMEOUT` and 10 s at most. */
+/**
+ * The second chance of a service that has never answered: with it, a build waits `CACHE_STALL_TIMEOUT` and 10
+ * s at most.
+ */
 const SECOND_CHANCE_MS = 6000;
 /** Single sign-on and credential processes may be slow; nothing configured shows within 3 s on its own. */
 const CREDENTIALS_TIMEOUT_MS = 15_000;
@@ -33,7 +36,8 @@ const MAX_REDIRECTS = 2;
 
 /** @throws CacheError CONFIG_INVALID */
 export async function connect(options: ConnectionOptions): Promise<Connection> {
-  // Read by the SDK, once a process, when the first client is made; there is no other way to silence its warning.
+  // Read by the SDK, once a process, when the first client is made; there is no other way to silence its
+  // warning.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
   // The SDK asks Node for it, which throws where a user has none.
   process.env['HOME'] ||= homeOf({});
@@ -157,7 +161,8 @@ export class Connection {
   }
 
   close(): void {
-    // Else a transfer that nobody waits for would take the end of its sockets for a fault, and go on with new ones.
+    // Else a transfer that nobody waits for would take the end of its sockets for a fault, and go on with new
+    // ones.
     for (const transfer of this.#transfers) transfer.abort(new Error('the store was closed'));
     this.#processes.stop('was not waited for');
     this.#client.destroy();

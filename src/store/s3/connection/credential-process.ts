@@ -1,6 +1,7 @@
 /**
- * Runs the `credential_process` of a profile in the SDK's place. The SDK waits for one that hangs, or that leaves a daemon behind
- * with its output open, for ever; it leaves it running; and it keeps to itself what went wrong.
+ * Runs the `credential_process` of a profile in the SDK's place. The SDK waits for one that hangs, or that
+ * leaves a daemon behind with its output open, for ever; it leaves it running; and it keeps to itself what
+ * went wrong.
  */
 import { externalDataInterceptor } from '@smithy/core/config';
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -58,7 +59,8 @@ export class CredentialProcesses {
   #run(command: string, done: Done): void {
     const failed = this.#failures.get(command);
     if (failed !== undefined) return done(new Error(failed));
-    // Away from a terminal it gets a process group, so that all of it can be ended. At one it must be able to ask its user.
+    // Away from a terminal it gets a process group, so that all of it can be ended. At one it must be able to
+    // ask its user.
     const child = spawn('/bin/sh', ['-c', command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: !isatty(0),
@@ -131,7 +133,10 @@ function told(stderr: string): string {
   return text === '' ? '' : `: ${text.slice(-TOLD_CHARACTERS)}`;
 }
 
-/** The program alone: its arguments may be secret. Sample values: `/opt/bin/give --profile x`, `"/opt/my tools/give" --profile x`. */
+/**
+ * The program alone: its arguments may be secret. Sample values: `/opt/bin/give --profile x`, `"/opt/my
+ * tools/give" --profile x`.
+ */
 function programOf(command: string): string {
   const [, quoted, plain] = /^\s*(?:"([^"]*)"|(\S*))/.exec(command) ?? [];
   return quoted ?? plain ?? '';

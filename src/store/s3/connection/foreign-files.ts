@@ -11,8 +11,8 @@ export interface ForeignFile {
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Looks at files that the SDK and Node read by themselves, before they do: an ordinary read of a FIFO or of `/dev/zero` never
- * returns, and nothing can stop it. What is missing or a directory they pass over.
+ * Looks at files that the SDK and Node read by themselves, before they do: an ordinary read of a FIFO or of
+ * `/dev/zero` never returns, and nothing can stop it. What is missing or a directory they pass over.
  * @throws CacheError CONFIG_INVALID
  */
 export function requireOrdinary(files: readonly ForeignFile[]): void {

@@ -1,7 +1,7 @@
 /**
- * Every answer of the service, before the SDK reads it. The SDK takes any header or date that it cannot parse for a failure of the
- * whole request, and collects error documents and listings without a limit. So what we do not use is left out, what is no date is
- * left out, and a document has a size.
+ * Every answer of the service, before the SDK reads it. The SDK takes any header or date that it cannot parse
+ * for a failure of the whole request, and collects error documents and listings without a limit. So what we
+ * do not use is left out, what is no date is left out, and a document has a size.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
@@ -31,7 +31,8 @@ const MAX_DOCUMENT_BYTES = MIB;
 export function guardAnswers(client: S3Client, options: AnswerOptions): void {
   client.middlewareStack.add(
     (next) => (args) => {
-      // After the signature: Google's service rewrites this header, and then refuses a signature that covers it.
+      // After the signature: Google's service rewrites this header, and then refuses a signature that covers
+      // it.
       (args.request as { headers: Record<string, string> }).headers['accept-encoding'] = 'identity';
       return next(args);
     },
@@ -64,13 +65,19 @@ export function guardAnswers(client: S3Client, options: AnswerOptions): void {
   );
 }
 
-/** A content coding that was not asked for: `gzip`. The service keeps what a writer declared; a proxy may have encoded by itself. */
+/**
+ * A content coding that was not asked for: `gzip`. The service keeps what a writer declared; a proxy may have
+ * encoded by itself.
+ */
 export function foreignEncoding(header: string | undefined): string | undefined {
   const codings = (header ?? '').split(',').map((coding) => coding.trim().toLowerCase());
   return codings.find((coding) => coding !== '' && coding !== 'identity' && coding !== 'aws-chunked');
 }
 
-/** A success, to look at: web servers and login pages say 200 to everything, and the SDK reads nothing out of it. */
+/**
+ * A success, to look at: web servers and login pages say 200 to everything, and the SDK reads nothing out of
+ * it.
+ */
 function isWebPage({ statusCode, headers }: Answer): boolean {
   // A gateway's 502 is a page as well, but a failure that passes.
   if (statusCode >= 300) return false;

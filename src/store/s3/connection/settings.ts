@@ -21,7 +21,10 @@ export interface ConnectionOptions {
   /** Half a set of keys in the environment, for errors to name. @default none */
   halfSet?: ErrorContext['halfSet'];
   proxy?: { https: string | undefined; no: string | undefined } | undefined;
-  /** Where the endpoint, the region and the proxy came from, for hints. @default the variable that would set each */
+  /**
+   * Where the endpoint, the region and the proxy came from, for hints.
+   * @default the variable that would set each
+   */
   names?: { [K in keyof SettingNames]?: string | undefined } | undefined;
   /** Path of a PEM file with more certificate authorities (`AWS_CA_BUNDLE`). */
   caBundle?: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * Sockets for the SDK: kept alive, through the proxy that `HTTPS_PROXY` names, trusting what `AWS_CA_BUNDLE` adds. The SDK
- * knows none of these variables. Plain-http endpoints (a MinIO next door) are never proxied.
+ * Sockets for the SDK: kept alive, through the proxy that `HTTPS_PROXY` names, trusting what `AWS_CA_BUNDLE`
+ * adds. The SDK knows none of these variables. Plain-http endpoints (a MinIO next door) are never proxied.
  */
 import type { Agent as HttpAgent } from 'node:http';
 import type { Agent as HttpsAgent } from 'node:https';
@@ -29,7 +29,10 @@ export interface Transport {
   httpsAgent: HttpsAgent;
 }
 
-/** More than we ever have in flight: a request that queues for a socket would count as one that cannot connect. */
+/**
+ * More than we ever have in flight: a request that queues for a socket would count as one that cannot
+ * connect.
+ */
 const MAX_SOCKETS = 64;
 
 /** @throws CacheError CONFIG_INVALID */

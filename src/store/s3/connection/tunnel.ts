@@ -1,4 +1,6 @@
-/** An agent that opens each TLS connection inside a tunnel made by a proxy (CONNECT, RFC 9110 section 9.3.6). */
+/**
+ * An agent that opens each TLS connection inside a tunnel made by a proxy (CONNECT, RFC 9110 section 9.3.6).
+ */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
 import { isIP } from 'node:net';

@@ -1,6 +1,7 @@
 /**
- * What went wrong with one request, reduced to the few kinds that decide whether to try again. The SDK's own retries are
- * off: they end when headers arrive, cannot be interrupted, and know nothing of a body that breaks off.
+ * What went wrong with one request, reduced to the few kinds that decide whether to try again. The SDK's own
+ * retries are off: they end when headers arrive, cannot be interrupted, and know nothing of a body that
+ * breaks off.
  */
 import { systemCode } from '../../../errors.ts';
 import { inspect } from './inspect.ts';
@@ -16,7 +17,9 @@ export type ErrorKind =
   | 'dns'
   /** No byte within the stall limit, or no connection within its own. */
   | 'stalled'
-  /** Our clock is wrong; the SDK has learnt the difference from the answer and signs the next request right. */
+  /**
+   * Our clock is wrong; the SDK has learnt the difference from the answer and signs the next request right.
+   */
   | 'skewed'
   /** An answer that contradicts the request (wrong range, wrong length), or bytes that TLS cannot read. */
   | 'nonsense'
@@ -41,7 +44,8 @@ export function classify(error: unknown): ErrorKind {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED') return 'reset';
   if (code === 'ERR_STREAM_PREMATURE_CLOSE') return 'reset';
-  // A flipped bit on the way ends the connection so. A certificate that is not trusted will not be in a moment either: final.
+  // A flipped bit on the way ends the connection so. A certificate that is not trusted will not be in a
+  // moment either: final.
   if (isGarbledTls(code)) return 'nonsense';
   if (code === 'ETIMEDOUT' || name === 'TimeoutError') return 'stalled';
   // By name before status: an error that S3 sends inside a 200 comes out of the SDK as a 503, whatever it is.

@@ -38,7 +38,10 @@ export function where({ endpoint, region }: ErrorContext): string {
   return endpoint ?? `https://s3.${region}.amazonaws.com`;
 }
 
-/** What the service answered: `503 SlowDown`, or the status alone. Without a code of its own an error is named by a class of JavaScript's. */
+/**
+ * What the service answered: `503 SlowDown`, or the status alone. Without a code of its own an error is named
+ * by a class of JavaScript's.
+ */
 export function code({ name, status, hasCode }: Inspected): string {
   return [status, hasCode ? name : undefined].filter((part) => part !== undefined).join(' ');
 }
@@ -47,7 +50,10 @@ export function oneLine(text: string): string {
   return text.replace(/\s+/g, ' ').trim();
 }
 
-/** SDK errors carry the request they belong to, signature and key id included; a cause keeps the name and the message. */
+/**
+ * SDK errors carry the request they belong to, signature and key id included; a cause keeps the name and the
+ * message.
+ */
 export function sanitized(error: unknown): Error | undefined {
   if (error === undefined) return undefined;
   const { name, message } = inspect(error);

@@ -1,6 +1,6 @@
 /**
- * Every way S3 can fail, as a sentence a user can act on. One function a family, asked in an order that matters where an
- * answer fits several.
+ * Every way S3 can fail, as a sentence a user can act on. One function a family, asked in an order that
+ * matters where an answer fits several.
  */
 import { CacheError, systemCode } from '../../../errors.ts';
 import { foreignServer, refusal, trouble } from './service-errors.ts';
@@ -23,9 +23,10 @@ export function describeError(error: unknown, context: ErrorContext): CacheError
 }
 
 /**
- * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT` or a timeout
- * came from there.
- * @param processFailure what went wrong with the profile's `credential_process`, the one source that must have worked
+ * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT`
+ * or a timeout came from there.
+ * @param processFailure what went wrong with the profile's `credential_process`, the one source that must
+ *   have worked
  */
 export function noCredentials(error: unknown, context: ErrorContext, processFailure?: string): CacheError {
   if (processFailure !== undefined) {

@@ -3,7 +3,10 @@ import { inspect } from './inspect.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorKind, classify } from './classify.ts';
 
-/** Attempts in a row, the first included. A stall costs the whole stall limit each time, so it gets the fewest. */
+/**
+ * Attempts in a row, the first included. A stall costs the whole stall limit each time, so it gets the
+ * fewest.
+ */
 const ATTEMPTS: Record<ErrorKind, number> = {
   throttled: 8,
   server: 5,

@@ -36,7 +36,8 @@ export interface RangeAnswer extends ObjectInfo {
 
 /**
  * One attempt at reading a range.
- * @throws what the SDK threw, or TransferError when the answer contradicts the request, or CacheError STORE_NOT_S3.
+ * @throws what the SDK threw, or TransferError when the answer contradicts the request, or CacheError
+ *   STORE_NOT_S3.
  */
 export async function getRange(
   connection: Connection,
@@ -64,8 +65,8 @@ export async function getRange(
 }
 
 /**
- * Looks at an object without reading it. A ranged GET, because the answer to a HEAD has no body: it cannot say whether the
- * key or the bucket is missing, nor why access is denied.
+ * Looks at an object without reading it. A ranged GET, because the answer to a HEAD has no body: it cannot
+ * say whether the key or the bucket is missing, nor why access is denied.
  */
 export async function lookUp(
   connection: Connection,
@@ -136,7 +137,8 @@ function checkRange(
       `asked for bytes ${start}-${end - 1}, got "${answer.ContentRange ?? ''}"`,
     );
   }
-  // Tools that copy entries declare them as gzip, and they come as they are stored. What a proxy has encoded has another length.
+  // Tools that copy entries declare them as gzip, and they come as they are stored. What a proxy has encoded
+  // has another length.
   if (encoding !== undefined && answer.ContentLength !== range.end - range.start) throw encoded(encoding);
   if (answer.ContentLength !== undefined && answer.ContentLength !== range.end - range.start) {
     throw new TransferError(

@@ -1,6 +1,6 @@
 /**
- * The requests of one upload. lib-storage decides what to send and when; here each request gets our retries, an end when the
- * upload is interrupted, and an answer to what servers make of conditions.
+ * The requests of one upload. lib-storage decides what to send and when; here each request gets our retries,
+ * an end when the upload is interrupted, and an answer to what servers make of conditions.
  */
 import {
   AbortMultipartUploadCommand,
@@ -21,7 +21,10 @@ export interface UploadRequestsOptions {
   onFailure: (error: Error) => void;
 }
 
-/** `CreateMultipartUpload` may still answer this long after an interruption: without its answer nobody can abort it. */
+/**
+ * `CreateMultipartUpload` may still answer this long after an interruption: without its answer nobody can
+ * abort it.
+ */
 const CREATE_GRACE_MS = 500;
 /** Limits for taking an upload back: interrupted, and otherwise. */
 const ABORT_MS = { interrupted: 1000, failed: 10_000 };
@@ -101,7 +104,8 @@ export class UploadRequests {
 
   async #complete(command: CompleteMultipartUploadCommand): Promise<unknown> {
     const { IfNoneMatch, IfMatch } = command.input;
-    // AWS decides by the condition. Others may ignore it here while they honour it on PutObject (Ceph): look first.
+    // AWS decides by the condition. Others may ignore it here while they honour it on PutObject (Ceph): look
+    // first.
     if (this.#connection.custom && (IfNoneMatch !== undefined || IfMatch !== undefined)) {
       const present = await this.#present();
       if (present !== undefined && !isWanted(present, IfMatch)) throw new ReplacedError();

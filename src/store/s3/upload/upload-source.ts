@@ -1,6 +1,7 @@
 /**
- * The body of an upload as lib-storage wants it. Unlike `Readable.from` it can be destroyed while its source is stuck, which
- * is what lets an upload be aborted at any moment; the source is then told, and not waited for.
+ * The body of an upload as lib-storage wants it. Unlike `Readable.from` it can be destroyed while its source
+ * is stuck, which is what lets an upload be aborted at any moment; the source is then told, and not waited
+ * for.
  */
 import { Readable } from 'node:stream';
 import { CacheError } from '../../../errors.ts';

@@ -1,7 +1,7 @@
 /**
- * One entry up, straight from the iterable that makes it: lib-storage cuts it into parts and sends several at once, while
- * every request it makes passes through `UploadRequests`. It ends in one of two ways: the object is there, and what is there
- * has been looked at; or nothing of ours is, the multipart upload included.
+ * One entry up, straight from the iterable that makes it: lib-storage cuts it into parts and sends several at
+ * once, while every request it makes passes through `UploadRequests`. It ends in one of two ways: the object
+ * is there, and what is there has been looked at; or nothing of ours is, the multipart upload included.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
@@ -145,7 +145,8 @@ async function afterSuccess(etag: string, written: Written): Promise<WriteOutcom
     present = await lookUp(connection, key, options.signal);
   } catch (error) {
     options.signal.throwIfAborted();
-    // Some may write and not read; some lose the network right now. The answer was a success; that is all there is to know.
+    // Some may write and not read; some lose the network right now. The answer was a success; that is all
+    // there is to know.
     const { status } = inspect(error);
     if (status === undefined || status === 403 || classify(error) !== 'final')
       return { type: 'saved', size: source.taken, etag, writeId };
