@@ -1,6 +1,6 @@
 /**
- * Hands a copy on while its original is asked for. The two run side by side. What refutes the copy ends it at
- * the next chunk; at the latest its end waits for the answer, so nobody takes a stale copy for a whole entry.
+ * Hands on a copy's bytes while the far store is asked about the original. If the copy proves stale, it fails
+ * at the next chunk. Its end waits for the answer, so nobody takes a stale copy for a whole entry.
  */
 import { CacheError } from '../errors.ts';
 import { linkAbort, withinTime } from '../async/abort.ts';
@@ -11,11 +11,11 @@ export interface CopyCheck {
   origin: Origin & { size: number };
   original: { url: string; stat: (options: StoreOptions) => Promise<EntryInfo | undefined> };
   signal: AbortSignal;
-  /** Called with the original before the end of the body, when the copy is one of it. */
+  /** Called before the end of the body if the copy is up to date, with the original. */
   onSame: (found: EntryInfo) => void;
-  /** Called when it is not, before the body ends with STORE_REPLACED. */
+  /** Called if the copy is stale, before the body fails with STORE_REPLACED. */
   onStale: () => Promise<void>;
-  /** Called before the end of the body when there is no answer. */
+  /** Called before the end of the body if no answer has come. */
   onUnknown: (reason: string) => void;
 }
 
@@ -36,7 +36,7 @@ export function checkCopy(body: AsyncIterable<Uint8Array>, check: CopyCheck): As
   return {
     [Symbol.asyncIterator]: () => ({
       next: () => chunks.next(),
-      // A generator that has not begun would tell neither.
+      // A generator that was never started would do neither.
       return: async () => {
         stop();
         await source.return?.();

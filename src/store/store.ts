@@ -79,7 +79,9 @@ export interface EntryDetails extends EntryInfo {
 
 export interface OpenEntry {
   info: EntryInfo;
-  /** Where the bytes come from: with a directory in front of S3 it is known only now. */
+  /**
+   * Where the bytes come from. With a directory in front of S3, this is known only once the entry is open.
+   */
   from: 's3' | 'local';
   metadata: Record<string, string>;
   /**
@@ -87,7 +89,10 @@ export interface OpenEntry {
    * that.
    */
   body: AsyncIterable<Uint8Array>;
-  /** Only a copy has it: whoever found it damaged has it dropped, and the next `open` reads the original. */
+  /**
+   * Only a copy has it. To be called if the copy is damaged: it is dropped, and the next `open` reads the
+   * original.
+   */
   dropCopy?: () => Promise<void>;
 }
 
@@ -98,5 +103,5 @@ export type RemoveOutcome = 'removed' | 'absent' | 'another';
 
 export type WriteOutcome =
   | { type: 'saved'; size: number; etag: string; writeId?: string }
-  /** Somebody else's entry is under the key; ours was dropped. */
+  /** Somebody else's entry is under the key. Ours was discarded. */
   | { type: 'exists' };

@@ -33,7 +33,9 @@ export function createTieredStore(options: TieredStoreOptions): Store {
 }
 
 const RELAY_BYTES = 8 * 1024 * 1024;
-/** The ETag of a copy that does not say what it is a copy of: no object's. */
+/**
+ * Stands for the ETag of the original if a copy does not say what it is a copy of. No object has this ETag.
+ */
 const UNKNOWN = '';
 
 class TieredStore implements Store {
@@ -79,7 +81,7 @@ class TieredStore implements Store {
     try {
       const outcome = await this.#remote.write(key, passing(body, copy.relay), options);
       if (outcome.type === 'saved') {
-        // In time: a directory writes down what travels with an entry when it has all of the entry.
+        // This comes in time: a directory writes an entry's metadata when it has the whole entry.
         Object.assign(metadata, originMetadata(outcome));
         copy.relay.end();
       }
@@ -91,7 +93,7 @@ class TieredStore implements Store {
   }
 
   async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
-    // Whatever becomes of the original: a copy can be made again.
+    // Even if the original is not deleted: a copy can be made again.
     await this.#locally(() => this.#local.remove(key, { signal: options.signal }), options.signal);
     return this.#remote.remove(key, options);
   }
@@ -105,7 +107,7 @@ class TieredStore implements Store {
     this.#remote.close();
   }
 
-  /** A copy that is held against its original while it is read. Its `info` is that of the original. */
+  /** A copy that is compared with its original while it is read. Its `info` is that of the original. */
   #checked(copy: OpenEntry, { signal }: StoreOptions): OpenEntry {
     const { key, size } = copy.info;
     const path = this.#local.url(key);
@@ -128,7 +130,7 @@ class TieredStore implements Store {
     return { ...copy, info, metadata, body, dropCopy: drop };
   }
 
-  /** Once a run: the next recipe's copy would say the same. */
+  /** Warns once a run: the next recipe's copy would say the same. */
   #warnUnchecked(path: string, reason: string): void {
     if (this.#warned) return;
     this.#warned = true;
@@ -139,14 +141,14 @@ class TieredStore implements Store {
     });
   }
 
-  /** Hands the entry on, and keeps a copy when all of it was taken. */
+  /** Hands the entry on, and keeps a copy if all of it was read. */
   #copying(entry: OpenEntry, options: StoreOptions): AsyncIterable<Uint8Array> {
     const source = entry.body[Symbol.asyncIterator]();
     const chunks = this.#copy(entry, { [Symbol.asyncIterator]: () => source }, options);
     return {
       [Symbol.asyncIterator]: () => ({
         next: () => chunks.next(),
-        // A generator that has not begun would not tell its source.
+        // A generator that was never started would not close its source.
         return: async () => {
           await source.return?.();
           return chunks.return(undefined);
@@ -185,7 +187,7 @@ class TieredStore implements Store {
     return { relay, done };
   }
 
-  /** Runs something on the near store; what fails there is worth a warning, no more. */
+  /** Runs something on the near store. An error there is only worth a warning. */
   async #locally<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T | undefined> {
     try {
       return await work();
@@ -199,7 +201,7 @@ class TieredStore implements Store {
   }
 }
 
-/** The copy is not wanted any more. */
+/** Ends a copy that is not wanted any more. */
 class Dropped extends Error {}
 
 async function* passing(body: AsyncIterable<Uint8Array>, relay: Relay): AsyncGenerator<Uint8Array> {

@@ -5,8 +5,8 @@ import type { Layout, Place } from './places/places.ts';
 import { childPath, removeTree } from './files/removal.ts';
 
 /**
- * Removes all that is in the targets, for an install from nothing. Directories stay themselves: they may be
- * volumes, or where a symlink leads. So does what is mounted in them.
+ * Removes everything in the targets, for an install from nothing. The targets themselves stay, because they
+ * may be volumes or the far end of a symlink. Mount points inside them stay too.
  * @throws CacheError TARGET_UNWRITABLE
  */
 export async function emptyTargets({ places }: Pick<Layout, 'places'>): Promise<void> {
@@ -24,7 +24,7 @@ async function empty({ path, keep }: Place): Promise<void> {
     await removeTree(path);
     return;
   }
-  // As bytes: not every name is UTF-8.
+  // Names are read as bytes, because not every name is UTF-8.
   for (const name of readdirSync(path, 'latin1')) {
     if (name !== INSIDE && !keep.includes(name))
       await removeTree(childPath(path, Buffer.from(name, 'latin1')));

@@ -1,10 +1,9 @@
 /**
- * Keeps all other runs away from a recipe's directories, from a look at what is there to the end of an
- * install and a save.
+ * Keeps all other runs away from a recipe's targets, from the first look at them to the end of the save.
  *
- * The lease lies in the home of a restore (see places.ts), so that everybody who could get in the way looks
- * there. Where that home is inside the target, as on a mounted volume, an installer that empties the target
- * deletes it. Then a second lease is held in the project, and taken first. Containers that share only the
+ * The lease lies in the home of a restore (see places.ts), because every run that could get in the way looks
+ * there. On a mounted volume the home is inside the target, and an installer that empties the target deletes
+ * it. In that case a second lease is held in the project, and taken first. Containers that share only the
  * volume are not kept apart during an install.
  */
 import { lstatSync, realpathSync } from 'node:fs';
@@ -20,14 +19,16 @@ import { layOut, type Layout, type Targets } from './places/places.ts';
 import type { StagingOptions } from './types.ts';
 
 export interface HoldOptions extends Targets, Pick<StagingOptions, 'signal' | 'onWait' | 'tokens'> {
-  /** Reject with TARGET_BUSY in place of waiting. @default true */
+  /** Whether to wait for another run. If not, rejects with TARGET_BUSY. @default true */
   wait?: boolean;
 }
 
 export interface Hold {
   /** Whether another run had to end first: it may have done our work. */
   readonly waited: boolean;
-  /** Of the leases. A process that is given them works under this hold, and need not wait for it. */
+  /**
+   * The tokens of the leases. A process that is given them works under this hold, and does not wait for it.
+   */
   readonly tokens: readonly string[];
   readonly layout: Layout;
   /** See mark.ts. */
@@ -81,7 +82,7 @@ export function isAnythingThere(targets: Targets): boolean {
 export interface HeldHome {
   home: string;
   lease: Lease;
-  /** Made for the home. */
+  /** The directories above the home that were made for it. */
   parents: string[];
 }
 
@@ -89,14 +90,14 @@ export async function holdLayout(options: HoldOptions): Promise<HeldHome & { lay
   for (;;) {
     const { home } = layOut(options);
     const held = await holdHome(home, options);
-    // The one we waited for may have left other mounts or rights behind.
+    // The run we waited for may have changed mounts or rights.
     const layout = layOut(options);
     if (layout.home === home) return { ...held, layout };
     leave(held);
   }
 }
 
-/** @returns nothing where the project may not be written to */
+/** @returns no home if the project is read-only */
 async function holdProject(options: HoldOptions): Promise<HeldHome[]> {
   try {
     return [await holdHome(outerHome(options), options)];

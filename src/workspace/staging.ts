@@ -27,7 +27,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
     const held = await holdLayout(options);
     try {
       await recover(held.layout, options);
-      // What was undone just now is there again.
+      // An undone commit has put the old trees back, so look again.
       const run = new Run(layOut(options), held, options);
       await run.makeBays();
       return run;
@@ -67,7 +67,7 @@ class Run implements Staging {
   readonly #options: StagingOptions;
   /** Made for the home and the bays. */
   readonly #parents: string[];
-  /** Neither committed nor undone: the next run needs what is staged. */
+  /** The commit could be neither finished nor undone. The next run needs what is staged. */
   #isHalfDone = false;
   #closing: Promise<void> | undefined;
 
@@ -161,7 +161,7 @@ class Run implements Staging {
   async #clear(): Promise<void> {
     const { home, places } = this.#layout;
     const others = new Set(places.map(({ bayDir }) => bayDir).filter((bay) => bay !== home));
-    // The home last: it is by the home that the next run sees that there is something to clear.
+    // The home goes last: it shows the next run that there is something to clear.
     const bays = [...others, home];
     const left: string[] = [];
     if (!this.#isHalfDone) {
@@ -193,10 +193,10 @@ class Run implements Staging {
   }
 }
 
-/** An interrupted run ends within 2 s; it has other things to stop as well. */
+/** An interrupted run must end within 2 s, and has other things to stop as well. */
 const INTERRUPTED_MS = 600;
 
-/** Finishes after this process has ended. Should that be killed too, the next run clears the rest. */
+/** Clears up in a process that outlives this one. If that is killed too, the next run clears the rest. */
 function removeDetached(
   trees: readonly string[],
   emptied: { bays: readonly string[]; parents: readonly string[] },
@@ -212,8 +212,8 @@ function removeDetached(
 }
 
 /**
- * `/` ends each of three lists: what is removed whole, what `makeHidden` has made, and what is removed if it
- * is empty.
+ * The arguments are three lists, each ended by `/`: what is removed whole, what `makeHidden` has made, and
+ * what is removed if it is empty.
  */
 const REMOVE = `
 while [ "$1" != / ]; do rm -rf -- "$1"; shift; done; shift

@@ -74,7 +74,7 @@ class DirectoryStore implements Store {
   }
 
   async open(key: string, { signal }: StoreOptions): Promise<OpenEntry | undefined> {
-    // Before it is opened: to open a device can do something already.
+    // Checked before it is opened, because opening a device can have effects.
     if ((await this.#look(key, signal)) === undefined) return undefined;
     return this.#explained('read', key, async () => {
       const file = await absentAsUndefined(open(this.url(key), READ_FLAGS));
@@ -182,7 +182,7 @@ class DirectoryStore implements Store {
       }
     } finally {
       await file.close();
-      // A source that is stuck would never answer: it is told, and not waited for.
+      // A stuck source would never answer, so it is told to stop but not waited for.
       if (!done) source.return?.().catch(() => {});
     }
   }
@@ -230,7 +230,7 @@ class DirectoryStore implements Store {
     signal.throwIfAborted();
     return this.#explained('read', key, async () => {
       const stats = await lookAtEntry(this.#dir, key);
-      // The folder of longer keys.
+      // It is the folder of longer keys.
       if (stats === undefined || stats.isDirectory()) return undefined;
       if (!stats.isFile()) throw notRegular(this.url(key));
       return infoOf(key, stats);
@@ -242,7 +242,7 @@ class DirectoryStore implements Store {
     return readSidecar(this.#dir, etag);
   }
 
-  /** Never a reason to fail: the entry is saved. */
+  /** Errors here only warn: the entry has been saved. */
   async #tidy(upkeep: Upkeep, size: number): Promise<void> {
     const { dir, maxSizeBytes, kept } = upkeep;
     const { emit } = this.#options;

@@ -12,7 +12,7 @@ import { identityOf, temporaryPath } from './layout.ts';
 
 export interface Publication {
   dir: string;
-  /** The complete entry, under its temporary name. */
+  /** Path of the complete entry, under its temporary name. */
   temporary: string;
   path: string;
   ifExists: WriteOptions['ifExists'];
@@ -72,7 +72,7 @@ const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
 
 async function isTaken(path: string): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
-  // An entry could never be read from there, and every save would take it for one.
+  // No entry could ever be read from there, but every save would believe that there is one.
   if (found?.isFile() === false) throw notRegular(path);
   return found !== undefined;
 }

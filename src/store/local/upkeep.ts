@@ -19,7 +19,7 @@ import { lookAtEntry } from './list.ts';
 import { takeAway } from './publish.ts';
 import { readSidecar, type Sidecar } from './sidecar.ts';
 
-/** A writer that lives writes far more often; one that was killed never again. */
+/** A live writer writes far more often than this. A killed one never writes again. */
 const STALE_MS = 60 * 60 * 1000;
 /** What `stat` counts blocks in, whatever the file system's own are. */
 const BLOCK_BYTES = 512;
@@ -64,7 +64,7 @@ async function survey({ dir, now }: Upkeep): Promise<OwnEntry[]> {
     const { key, usedMs, changedMs } = sidecar;
     const bytes = key === undefined ? undefined : await allocatedTo(dir, etag, { ...sidecar, key });
     if (key !== undefined && bytes !== undefined) entries.push({ key, etag, bytes, usedMs });
-    // Younger ones may belong to an entry that is about to appear.
+    // A younger sidecar may belong to an entry that is about to appear.
     else if (now - changedMs > STALE_MS) await removeIfAllowed(sidecarPath(dir, etag));
   }
   return entries;
@@ -77,7 +77,7 @@ async function allocatedTo(
   { key, uid }: Sidecar & { key: string },
 ): Promise<number | undefined> {
   const stats = await lookAtEntry(dir, key).catch(() => undefined);
-  // Somebody else's sidecar may name any file.
+  // A sidecar that somebody else wrote may name any file.
   if (stats?.isFile() !== true || stats.uid !== uid || identityOf(stats) !== etag) return undefined;
   return Number(stats.blocks) * BLOCK_BYTES;
 }
@@ -115,7 +115,7 @@ async function removeIfAllowed(path: string): Promise<void> {
   await ifAllowed(() => rm(path, { force: true }));
 }
 
-/** In a directory with the sticky bit each user deletes only what is their own. */
+/** In a directory with the sticky bit, users can delete only their own files. */
 async function ifAllowed<T>(work: () => Promise<T>): Promise<T | 'not allowed'> {
   try {
     return await work();

@@ -33,11 +33,11 @@ export interface TreeChange {
 export interface NamedMove {
   /** Empty for the tree itself, else one of its children, each byte as one character (latin1). */
   name: string;
-  /** Something is there, to be set aside. */
+  /** Something is there and will be set aside. */
   goes: boolean;
-  /** Something new takes the place. */
+  /** Something new takes its place. */
   comes: boolean;
-  /** It cannot be set aside, only be deleted: it comes from a lower layer of overlayfs. */
+  /** It can only be deleted, not set aside, because it comes from a lower layer of overlayfs. */
   doomed: boolean;
 }
 
@@ -46,7 +46,7 @@ const FILE = 'journal.json';
 /** Some 100 bytes for each child of a target that is a mount point. */
 const MAX_JOURNAL_BYTES = 64 * 1024 * 1024;
 
-/** None is there, or what is there was not written by us. */
+/** There is none, or it was not written by us. */
 const NO_JOURNAL = ['ENOENT', 'ENOTREG', 'EFBIG', 'ELOOP', 'ENXIO'];
 
 export function writeJournal(runDir: string, journal: Journal): void {

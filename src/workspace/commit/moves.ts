@@ -1,8 +1,8 @@
 /**
- * The commit itself: out with the old, in with the new, one rename each. A move is in one of four states, and
- * the file system says which: nothing done (the new tree is staged, nothing is set aside), old one set aside,
- * new one in place, and, where somebody has installed since, none of our business. So undoing and finishing
- * need no record of progress and may be interrupted and repeated at any point.
+ * The commit itself: one rename sets the old tree aside, another puts the new tree in place. A move is in one
+ * of four states, and the file system shows which: nothing done (the new tree is staged, nothing is set
+ * aside), old tree set aside, new tree in place, or somebody has installed since, which we leave alone. So
+ * undoing and finishing need no record of progress. They may be interrupted and repeated at any point.
  */
 import {
   lstatSync,
@@ -46,8 +46,8 @@ export function swap(trees: readonly Tree[]): void {
         move.doomed = true;
         continue;
       }
-      // Nothing between these two renames: it is the moment in which a kill leaves no tree at all, until the
-      // next run.
+      // Nothing may stand between these two renames: a kill between them leaves no tree at all until the next
+      // run.
       if (move.comes) moveTree(fresh, place);
     }
     setFinalTimes(tree);
@@ -64,13 +64,13 @@ export function isDone(trees: readonly Tree[]): boolean {
   );
 }
 
-/** Puts back what was there before, as far as it was touched. */
+/** Puts back whatever has been moved. */
 export function undo(trees: readonly Tree[]): void {
   for (const tree of [...trees].reverse()) {
     for (const move of [...tree.change.moves].reverse()) {
       const { place, fresh, old } = pathsOf(tree, move);
       if (move.comes && !exists(fresh) && exists(place)) moveTree(place, fresh);
-      // Somebody has installed there since: that is newer.
+      // Somebody has installed there since. Their tree is newer, and stays.
       if (move.goes && exists(old) && !exists(place)) moveTree(old, place);
     }
     const { times } = tree.change;
@@ -79,7 +79,10 @@ export function undo(trees: readonly Tree[]): void {
   }
 }
 
-/** Lies in a directory that is being deleted, and goes last: without it, it is somebody else's by now. */
+/**
+ * Marks a directory that we are deleting, and is removed last. If the mark is missing, somebody else has
+ * created the directory anew.
+ */
 const DOOMED = '.sandbox-cache-doomed';
 
 /**
@@ -103,7 +106,7 @@ export function unmark(trees: readonly Tree[]): void {
   }
 }
 
-/** Deletes what could not be set aside, and puts the new in its place. Cannot be undone, but repeated. */
+/** Deletes what could not be set aside, and puts the new trees in place. Can be repeated, but not undone. */
 export async function finish(trees: readonly Tree[]): Promise<void> {
   for (const tree of trees) {
     for (const move of tree.change.moves) {
@@ -169,7 +172,7 @@ function pathsOf({ place, fresh, old }: Tree, { name }: NamedMove): { place: Pat
   return { place: childPath(place, child), fresh: childPath(fresh, child), old: childPath(old, child) };
 }
 
-/** @returns false when the file system cannot: overlayfs does not rename directories of a lower layer */
+/** @returns false if the file system cannot: overlayfs does not rename directories of a lower layer */
 function setAside(place: Path, old: Path): boolean {
   try {
     moveTree(place, old);
@@ -181,8 +184,8 @@ function setAside(place: Path, old: Path): boolean {
 }
 
 /**
- * Giving a directory another parent takes the right to write to it: one of our own without it lends it for a
- * moment.
+ * Moving a directory to another parent takes the right to write to the directory itself. If it is ours and
+ * lacks that right, it gets the right for the moment of the move.
  */
 function moveTree(from: Path, to: Path): void {
   try {

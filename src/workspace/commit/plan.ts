@@ -11,7 +11,7 @@ import { exists } from '../files/exists.ts';
 
 interface Planned {
   slot: number;
-  /** The entry has it. */
+  /** Whether the entry has it. */
   comes: boolean;
   /** The run's directory in the place's bay. */
   runDir: string;
@@ -41,13 +41,13 @@ export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree
   change.moves = childMoves(place, comes ? tree.fresh : undefined);
   change.times = { before: microseconds(path), after: microseconds(comes ? tree.fresh : path) };
   mkdirSync(tree.old, { mode: 0o700 });
-  // Its children could not leave it otherwise; the mode of the target stays what it is.
+  // Otherwise its children could not be moved out. The target's mode stays as it is.
   if (comes) chmodSync(tree.fresh, 0o700);
   return tree;
 }
 
 /**
- * A file does not take the place of a directory, nor the other way round: whoever put it there meant
+ * Refuses a file in place of a directory, and a directory in place of a file: whoever put it there meant
  * something else.
  */
 function refuseOtherKind({ target, path }: Place, fresh: string): void {
@@ -58,7 +58,10 @@ function refuseOtherKind({ target, path }: Place, fresh: string): void {
   });
 }
 
-/** What an archive may hold and only we may say: receipts, markers, anything named like our own. */
+/**
+ * Names that only we may write: receipts, markers, and whatever else is named like our own. An archive may
+ * hold them.
+ */
 export function stripMarkers(fresh: string): void {
   if (!isDirectory(fresh)) return;
   const names = readdirSync(fresh).filter(

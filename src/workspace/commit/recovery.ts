@@ -32,7 +32,7 @@ export async function recover({ home, places }: Layout, options: Warned): Promis
       if (dir !== home) await clearBay(dir, isDead, clear);
     }
   }
-  // Leases are for their owners and successors to remove, a mark for whoever installs.
+  // A lease is removed by its owner or successor, and a mark by whoever installs.
   const isKept = (name: string): boolean =>
     [IGNORE_FILE, MARK].includes(name) || isLeaseName(name) || (isRun(name) && !isDead(name));
   for (const name of readdirSync(home)) if (!isKept(name)) await clear(join(home, name));
@@ -40,7 +40,7 @@ export async function recover({ home, places }: Layout, options: Warned): Promis
 
 type IsDead = (name: string) => boolean;
 
-/** Under one lease there may be several runs: an installer may have started them. */
+/** Several runs may share one lease, because an installer may have started them. */
 function deadRuns(home: string): IsDead {
   const { generation, token } = newestLease(home) ?? {};
   const ours = runName(`${generation}-${token}`);
@@ -64,7 +64,7 @@ async function recoverRun(layout: Layout, name: string): Promise<void> {
   removeJournal(runDir);
 }
 
-/** Changes of targets that the entry no longer has are left alone: their paths have not been looked at. */
+/** Leaves changes alone whose targets the entry no longer has: their paths have not been checked. */
 function treesOf(journal: Journal, { home, places }: Layout, name: string): Tree[] {
   const trees: Tree[] = [];
   for (const change of journal.trees) {

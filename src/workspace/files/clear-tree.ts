@@ -9,8 +9,8 @@ export interface Clearing {
 }
 
 /**
- * Removes an old tree or what a dead run has left. Files of another user and immutable ones stay where they
- * are: that is worth a warning, but no later restore needs their place.
+ * Removes an old tree, or what a dead run has left. Immutable files and files of another user stay. That is
+ * worth a warning and no more, because no later restore needs their place.
  * @returns false when it was too late to remove all that can be removed
  */
 export async function clearTree(path: string, { onWarning, isLate }: Clearing): Promise<boolean> {

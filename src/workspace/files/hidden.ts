@@ -1,6 +1,6 @@
 /**
- * Directories of our own in somebody's project: homes and bays. Git is told to ignore all that is in them, or
- * `git add -A` during a restore would stage half a tree.
+ * Our own directories in somebody's project: homes and bays. Git is told to ignore what is in them.
+ * Otherwise `git add -A` during a restore would stage half a tree.
  */
 import { lstatSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,7 +10,7 @@ import { keepTimes } from './times.ts';
 export const IGNORE_FILE = '.gitignore';
 
 /**
- * Makes a directory of our own in one whose times are not to tell. Fine if it is there already.
+ * Makes a directory of our own, and keeps the times of its parent as they were. Does nothing if it exists.
  * @throws CacheError TARGET_REFUSED when something else has its name, a symlink above all; system errors
  */
 export function makeHidden(dir: string): void {
@@ -23,19 +23,19 @@ export function makeHidden(dir: string): void {
   ignoreContents(dir);
 }
 
-/** Removes what `makeHidden` made, unless somebody else uses it by now. */
+/** Removes what `makeHidden` made, unless somebody else uses it now. */
 export function removeHidden(dir: string): void {
   try {
     if (!lstatSync(dir).isDirectory() || readdirSync(dir).some((name) => name !== IGNORE_FILE)) return;
     rmSync(join(dir, IGNORE_FILE), { force: true });
-    // Somebody else may have come between these two.
+    // Somebody else may have used it between these two calls.
     if (!removeEmpty(dir)) ignoreContents(dir);
   } catch {
-    // Gone, or about to be removed by somebody else.
+    // It is gone, or somebody else is about to remove it.
   }
 }
 
-/** Removes a directory from one whose times are not to tell. @returns false if there is something in it */
+/** Removes a directory, and keeps the times of its parent as they were. @returns false if it is not empty */
 export function removeEmpty(dir: string): boolean {
   try {
     keepTimes(dirname(dir), () => rmdirSync(dir));

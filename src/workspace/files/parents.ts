@@ -19,7 +19,7 @@ export function makeParents(dir: string): string[] {
       made.push(parent);
     }
   } catch (error) {
-    // Somebody else's is as good, and theirs to remove; so is what is below it.
+    // Somebody else has made it. It serves as well, and is theirs to remove, with all that is below it.
     if (systemCode(error) === 'EEXIST') return [...made, ...makeParents(dir)];
     removeParents(made);
     throw error;
@@ -27,7 +27,7 @@ export function makeParents(dir: string): string[] {
   return made;
 }
 
-/** Those of them that are empty. @param parents as `makeParents` returns them */
+/** Removes those that are empty. @param parents as `makeParents` returns them */
 export function removeParents(parents: readonly string[]): void {
   for (const parent of [...parents].reverse()) removeEmpty(parent);
 }

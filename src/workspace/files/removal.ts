@@ -3,16 +3,16 @@ import { geteuid } from 'node:process';
 import { setImmediate as turn } from 'node:timers/promises';
 import { systemCode } from '../../errors.ts';
 
-/** Names that are not UTF-8 can only be given as bytes. */
+/** A path. Bytes where a name is not UTF-8. */
 export type Path = string | Buffer;
 
 /** How long the event loop may be kept waiting, milliseconds: signals are handled between slices. */
 const SLICE_MS = 10;
 
 /**
- * Removes a tree, never following a symlink. Fine if it is not there. What cannot be removed does not keep
- * the rest from being removed. Synchronous calls in slices: 84,000 files take 0.76 s on tmpfs, where
- * `fs.promises.rm` takes 1.18 s and `rm -rf` 0.75 s.
+ * Removes a tree, never following a symlink. Does nothing if there is none. What cannot be removed does not
+ * keep the rest from being removed. It works by synchronous calls in slices: 84,000 files take 0.76 s on
+ * tmpfs, where `fs.promises.rm` takes 1.18 s and `rm -rf` 0.75 s.
  * @param isLate asked between slices: true stops the work
  * @returns whether all is gone
  * @throws the first system error, once everything else is removed
@@ -86,8 +86,9 @@ export function childPath(dir: Path, name: Buffer): Buffer {
 }
 
 /**
- * Does it, in a directory of our own that was made read-only too (as Go's module cache is); nothing when it
- * is gone.
+ * Runs `work`. If a read-only directory of ours is in the way, as in Go's module cache, makes it writable and
+ * runs `work` again.
+ * @returns undefined if what `work` needs is gone
  */
 function forgiving<T>(dir: Path | undefined, work: () => T): T | undefined {
   try {

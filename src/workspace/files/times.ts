@@ -3,9 +3,9 @@ import { geteuid } from 'node:process';
 import { systemCode } from '../../errors.ts';
 
 /**
- * Makes a change in a directory without its times showing it: npm discards its hidden lockfile when
- * `node_modules` is newer, and receipts hold times as witnesses. Exact to the microsecond. A directory of our
- * own that is read-only, as those of Go's module cache are, is made writable for the change.
+ * Makes a change in a directory and then restores the directory's times, to the microsecond. This matters
+ * because npm discards its hidden lockfile if `node_modules` is newer, and receipts hold times as witnesses.
+ * A read-only directory of ours, as in Go's module cache, is made writable for the change.
  */
 export function keepTimes<T>(dir: string, change: () => T): T {
   const { atimeNs, mtimeNs } = statSync(dir, { bigint: true });
@@ -16,7 +16,7 @@ export function keepTimes<T>(dir: string, change: () => T): T {
   }
 }
 
-/** @param change can be made again after it has failed with EACCES */
+/** @param change must allow a second call after it has failed with EACCES */
 function lendWrite<T>(dir: string, change: () => T): T {
   try {
     return change();
@@ -47,8 +47,8 @@ export function setTimes(path: string, atime: bigint, mtime: bigint): void {
 }
 
 /**
- * As a double, seconds are exact to a quarter of a microsecond: aim at the middle, so that cutting off gives
- * the whole one.
+ * As a double, seconds are exact to a quarter of a microsecond. Half a microsecond is added, so that rounding
+ * down gives the right one.
  */
 function seconds(microseconds: bigint): number {
   return (Number(microseconds) + 0.5) / 1e6;
