@@ -1,6 +1,6 @@
 /**
- * The command line: flags → Config → one command → exit code. The only place that sets an exit code, and the
- * only one that knows of signals.
+ * One run of the program: flags → Config → one command → exit code. Only this file sets the process's exit
+ * code and decides what a signal ends.
  */
 import { CommanderError } from 'commander';
 import { createSession, type Session } from './session/session.ts';
@@ -26,7 +26,7 @@ import { printableJson, printableLines, TAG, withHint } from './report/printable
 import { missedLine, resultText } from './report/result.ts';
 import { stderrTerminal } from './report/terminal.ts';
 
-/** How long threads may take to end when all is done. */
+/** How long threads may take to end when everything is done. */
 const THREADS_MS = 1000;
 const STILL_ALIVE_MS = 100;
 
@@ -78,7 +78,7 @@ function tellUsageError(error: CommanderError, argv: readonly string[]): void {
   if (argv.includes('--json')) printJson({ exitCode: 2, error: { code, message, hint } });
 }
 
-/** @returns the exit code when stdout took not all of what it was given */
+/** @returns the exit code if stdout did not take everything */
 function lostResults(): number | undefined {
   const { failure } = OUTPUTS.stdout;
   if (failure === undefined) return undefined;
@@ -89,11 +89,11 @@ function lostResults(): number | undefined {
 }
 
 /**
- * Sockets that are kept alive and timers that are of no use any more must not hold a build up, nor a thread
- * that is stuck in a system call.
+ * Ends the process. Sockets that are kept alive, left-over timers, and threads stuck in a system call must
+ * not hold up a build.
  */
 async function leave(code: number, { first }: Signals): Promise<void> {
-  // By the signal itself, or a shell would take the signal for handled and go on with its script.
+  // Die by the signal itself. Otherwise a shell thinks that we handled it, and goes on with its script.
   if (first === 'SIGINT') return dieBy(first);
   if (await THREADS.end(THREADS_MS)) process.exit(code);
   OUTPUTS.stderr.write(`${TAG} error: A file system does not answer: this process kills itself [TIMEOUT]\n`);
@@ -101,11 +101,11 @@ async function leave(code: number, { first }: Signals): Promise<void> {
   dieBy(first ?? 'SIGKILL', code);
 }
 
-/** No thread keeps a process from that. */
+/** Ends the process by a signal, which no thread can prevent. */
 function dieBy(signal: StopSignal | 'SIGKILL', code = signal === 'SIGKILL' ? 3 : SIGNAL_CODES[signal]): void {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // The first process of a container is told of no signal that it does not handle.
+  // The first process of a container does not get signals that it has no handler for.
   setTimeout(() => process.exit(code), STILL_ALIVE_MS);
 }
 
@@ -115,9 +115,9 @@ interface Guards {
 }
 
 /**
- * What lies between one operation and the next has no deadline of its own: it only looks at files. Where the
- * project or the directory store is on a file system that may never answer, the watchdog sees to it that it
- * ends too.
+ * Between one operation and the next, the program only looks at files, and no deadline applies. If the
+ * project or the directory store is on a file system that may never answer, the watchdog limits that time
+ * too.
  */
 function beginning(
   { signals, watchdog }: Guards,
@@ -139,7 +139,7 @@ function beginning(
   };
 }
 
-/** Runs one command and tells what came of it. @returns the exit code */
+/** Runs one command and reports its results. @returns the exit code */
 async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }: Guards): Promise<number> {
   const environment = readEnvironment();
   const terminal = stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
@@ -200,7 +200,7 @@ function tell(outcome: Outcome, { flags, log, terminal, withheld }: Telling): vo
       return log.error(outcome.error);
     case 'off': {
       const message = `Caching is off: ${outcome.reason}`;
-      // An entrypoint has its reasons. A person at a terminal would wait for something that never happens.
+      // An entrypoint may mean it. A person at a terminal would wait for something that never happens.
       return log.event(terminal.interactive ? { type: 'warning', message } : { type: 'step', text: message });
     }
     case 'no-lockfile':

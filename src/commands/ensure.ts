@@ -14,8 +14,8 @@ import { verify } from '../session/verify.ts';
 import { withDeadline } from '../session/deadline.ts';
 
 /**
- * The whole entrypoint pattern: restore → verify → else install → verify → save. Ends well whenever the
- * dependencies are present and verified, whatever the cache did on the way.
+ * The whole entrypoint pattern: restore → verify → else install → verify → save. Succeeds whenever the
+ * dependencies are present and verified in the end, whatever went wrong with the cache.
  */
 export async function ensure(
   session: Session,
@@ -24,7 +24,7 @@ export async function ensure(
 ): Promise<OutcomeDetail> {
   const began = performance.now();
   const elsewhere = recipe.lookElsewhere?.(projectOf(session, recipe));
-  // Said before minutes of installing. A command of the caller's may set right what is wrong.
+  // Told before minutes of installing. A command that the caller gave may mend it.
   if (elsewhere !== undefined && options.command.length === 0)
     throw new CacheError('VERIFY_FAILED', `${recipe.name} was not installed: ${elsewhere.reason}`);
   await requireStoreApartHere(session, recipe);
@@ -34,7 +34,7 @@ export async function ensure(
     isElsewhere: elsewhere !== undefined,
     seconds: () => (performance.now() - began) / 1000,
   };
-  // Most starts have nothing to do, and nobody to keep out.
+  // Most runs have nothing to do, and need not keep others out.
   const found = await lookInPlace(session, recipe);
   if (found.type === 'ready') return ready(session, found.key, ensuring);
   return holding({ session, recipe, patient: true }, async (held) => {
@@ -66,7 +66,7 @@ async function restoreOrInstall(held: Held, ensuring: Ensuring, again: boolean):
   }
   const useless = await isUseless(session.config, { recipe, project: projectOf(session, recipe) });
   const isWhole = (hold?.marked ?? 'none') === 'none' && !useless;
-  // Somebody else has installed it, or the cache is off: emptying a good tree to fill it again would help
+  // Somebody else has installed it, or the cache is off. Emptying a good tree to fill it again would help
   // nobody.
   if (isWhole && recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
     return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
@@ -118,7 +118,7 @@ async function saveInstalled(
 
 type InPlace =
   | { type: 'ready'; key: string }
-  /** The receipt is there, what it speaks of is not. */
+  /** There is a receipt, but not the tree that it describes. */
   | { type: 'broken' }
   | { type: 'absent' };
 
@@ -133,7 +133,7 @@ async function lookInPlace(session: Session, recipe: Recipe): Promise<InPlace> {
     );
     return { type: 'ready', key: subject.key };
   } catch (error) {
-    // The restore meets it again, and tells it.
+    // The restore will meet this error again, and report it.
     if (session.signal.aborted || !(error instanceof CacheError)) throw error;
     return { type: 'absent' };
   }
@@ -159,7 +159,7 @@ async function verifyHere(session: Session, subject: Pick<Subject, 'recipe' | 'p
   return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal));
 }
 
-/** A cache problem is told and passed over: the install is still to come, or is done already. */
+/** Reports a cache problem and goes on, because the install is still to come, or done already. */
 async function forgiving(session: Session, work: () => Promise<OutcomeDetail>): Promise<OutcomeDetail> {
   try {
     return await work();

@@ -21,8 +21,8 @@ export interface Inspection {
 }
 
 /**
- * Reads an entry through, without writing anything, and refuses what a restore would before it meets the
- * disk.
+ * Reads a whole entry without writing anything, and refuses whatever a restore would refuse before it touches
+ * the disk.
  * @param what a recipe found here, or a key with or without the prefix
  */
 export async function inspect(session: Session, what: Recipe | string): Promise<Inspection> {
@@ -62,13 +62,13 @@ async function rootsOf(session: Session, { recipe, project }: Subject): Promise<
   );
 }
 
-/** What to type for a recipe that only flags describe. */
+/** What to type for a recipe that is described by flags alone. */
 const OTHERWISE =
   'For anything else add --lockfile <file> --path <dir>, or give a key as sandbox-cache list shows them.';
 
 /** @throws CacheError USAGE */
 function keyNamed(session: Session, text: string): string {
-  // A key has dots, the name of a recipe has none.
+  // A key has dots; the name of a recipe does not.
   const error = text.includes('.') ? undefined : strangeName(session.config.projectDir, text, OTHERWISE);
   if (error !== undefined) throw error;
   return fullKey(session, text);

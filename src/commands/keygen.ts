@@ -16,7 +16,7 @@ export function keygen({ config }: Session, name: string): { signingKey: string;
   try {
     write(files.verifyKey, keys.verifyKey, 0o644);
   } catch (error) {
-    // Ours, made a moment ago: a private key without its public half is of no use and looks like one that is.
+    // We made it a moment ago. A private key without its public half is useless, but looks as if it were not.
     rmSync(files.signingKey, { force: true });
     throw error;
   }

@@ -36,8 +36,7 @@ export async function restore(
   recipe: Recipe,
   options: RestoreOptions = {},
 ): Promise<OutcomeDetail> {
-  // Before anything else: with no store there is nothing to work out, and entrypoints call this on every
-  // start.
+  // Checked first: entrypoints call this on every start, and without a store there is nothing to work out.
   const off = whyOff(session.config, 'read');
   if (off !== undefined) return { type: 'off', reason: off };
   tellOfBackgroundFailure(session, recipe);
@@ -50,7 +49,7 @@ export async function restore(
   await requireStoreApart(session, recipe, subject.project);
   return holding({ session, recipe }, async (held) => {
     if (held.hold?.waited !== true) return fetch(held, subject, options);
-    // The one waited for may have restored or installed, and changed the lockfile as well.
+    // The run that we waited for may have restored or installed, and changed the lockfile as well.
     const now = await identify(held.session, recipe);
     if (now === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
     if (await isInPlace(held.session, now)) return leaveInPlace(held.session, now);
@@ -83,7 +82,7 @@ async function fetch(
       session.store(),
       import('../archive/format/containers.ts'),
     ]);
-    // A Node without zstd: said at once, or every run would end as a miss that nobody can explain.
+    // A Node without zstd. Told at once, or every run would end as a miss that nobody can explain.
     containerFor(subject.compression);
     session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
     const opening = findFitting(session, subject, { look: (at) => store.open(at, { signal }), pass: giveUp });
@@ -134,13 +133,13 @@ async function openOld({ session, subject, store, signal }: Restoring): Promise<
   return store.open(key, { signal });
 }
 
-/** Said without asking an interpreter for its version, which takes as long as loading the store. */
+/** Found without asking an interpreter for its version, which takes as long as loading the store. */
 function isLikelyToFetch({ config }: Session, { mainTarget, lockfiles }: Recipe): boolean {
   const exists = (path: string): boolean => existsSync(join(config.projectDir, path));
   return !exists(mainTarget) && lockfiles.some(exists);
 }
 
-/** A failure is for whoever needs the store. */
+/** Whoever needs the store gets its error. */
 function loadStore(session: Session): void {
   session.store().catch(() => {});
 }
@@ -166,7 +165,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
       const evicted = await rejectUnverified(restoring, info, verified);
       return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
     }
-    // An installer that has started us is still to change the tree.
+    // An installer has started us, and will change the tree.
     if (restoring.hold?.marked !== 'under way')
       confirm(subject, { ...placed, origin: await restoredOrigin(session.config) });
     const elsewhere = recipe.lookElsewhere?.(project);
@@ -180,20 +179,20 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   return outcome === 'deleted' ? missAfterAll(restoring) : outcome;
 }
 
-/** Older entries that are tried, one after the other. */
+/** How many older entries are tried, one after the other. */
 const MOST_BASES = 3;
 
 /**
- * A base for the install. Where only signed entries count, one that fails its checks is passed over: whoever
- * may write could turn all fallbacks off with it.
- * @returns undefined when there is none
+ * Finds a base for the install. If only signed entries count, one that fails its checks is skipped. Otherwise
+ * whoever may write could turn all fallbacks off with it.
+ * @returns undefined if there is none
  */
 async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | undefined> {
   const { session } = restoring;
   const { verifyKey } = session.config;
   const older = await olderEntries(restoring);
   for (const [n, candidate] of older.slice(0, MOST_BASES).entries()) {
-    // Workers are of no use after a failure.
+    // Workers cannot be used again after an error.
     const preparation = n === 0 ? restoring.preparation : prepare(session);
     try {
       const outcome = await restoreOlder({ ...restoring, preparation }, candidate);
@@ -208,7 +207,7 @@ async function restoreFallback(restoring: Restoring): Promise<OutcomeDetail | un
   return undefined;
 }
 
-/** In place, but never with a receipt. @returns undefined when somebody has deleted it */
+/** Puts an older entry in place, without a receipt. @returns undefined if somebody has deleted it */
 async function restoreOlder(restoring: Restoring, older: Older): Promise<OutcomeDetail | undefined> {
   const { session, subject, store, signal } = restoring;
   const { key } = subject;
@@ -234,7 +233,7 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   return outcome === 'deleted' ? undefined : outcome;
 }
 
-/** Places an entry, and starts again where it has to be read again. */
+/** Places an entry, and begins again if it has to be read again. */
 function placeEntry(
   restoring: Restoring & { digest: string },
   opened: OpenEntry,
@@ -243,12 +242,12 @@ function placeEntry(
   let { preparation } = restoring;
   return readEntry(restoring, opened, async (entry) => {
     if (entry !== opened) {
-      // What has taken its place may be nothing for this machine. To the restore it is gone then.
+      // The entry that has taken its place may not fit this machine. Then it counts as gone.
       if ((await lackedHere(needsIn(entry.metadata), restoring.subject.project)) !== undefined) {
         await giveUp(entry);
         return 'deleted';
       }
-      // A failure has ended the workers.
+      // An error has ended the workers.
       preparation = prepare(restoring.session);
     }
     try {
@@ -269,7 +268,7 @@ function hitLine({ from }: OpenEntry): string {
   return from === 's3' ? 'Cache hit! Downloading from S3...' : 'Cache hit! Reading from the local cache...';
 }
 
-/** The entry has gone since it was found; what was prepared for it has been used up. */
+/** The entry was deleted after it was found, and what was prepared for it is used up. */
 async function missAfterAll(restoring: Restoring): Promise<OutcomeDetail> {
   const preparation = prepare(restoring.session);
   try {
@@ -295,7 +294,7 @@ async function rejectingFaulty<T>(
   }
 }
 
-/** As `reject`, for a tree that did not pass its verification. */
+/** Like `reject`, for a tree that failed its verification. */
 async function rejectUnverified(
   restoring: Restoring,
   entry: EntryInfo,
@@ -322,7 +321,7 @@ async function reject(
   const url = store.url(key);
   try {
     const { noteRejected } = await import('../workspace/notes/rejected.ts');
-    // One that was only to be a base is under a key that no save here writes.
+    // An entry that was only meant as a base has a key that no save here writes.
     if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, ...fault });
   } catch (error) {
     session.emit({
@@ -337,10 +336,10 @@ async function reject(
   };
   const off = whyOff(session.config, 'write');
   if (off !== undefined) return kept(off);
-  // Whoever comes next would leave out something else, and be deleted in turn.
+  // The next machine may leave out something else, and its entry would be deleted in turn.
   if (fault.leftOut !== undefined) return kept('what it lacks may have been left out on purpose');
   try {
-    // A key that does not fit may be what is wrong.
+    // The fault may be a key that does not fit.
     await signer(session.config);
     switch (await store.remove(key, { etag, signal: session.signal })) {
       case 'removed':

@@ -20,7 +20,7 @@ export async function saveInBackground(
 ): Promise<OutcomeDetail> {
   const found = await findInstalled(session, recipe);
   if (found.type !== 'installed') return found;
-  // Loaded here: it would cost every start a few milliseconds.
+  // Loaded only here, because it would cost every start a few milliseconds.
   const { spawn } = await import('node:child_process');
   tellOfBackgroundFailure(session, recipe);
   const report = openBackgroundReport(session.config.projectDir, recipe.name);

@@ -52,7 +52,7 @@ async function saveInstalled(
   const { config } = session;
   const { recipe } = found.subject;
   const { present } = found;
-  // It has not made all that the run which started it is going to save.
+  // The installer that has started us is not done. The run that started it will save.
   if (hold?.marked === 'under way') return { type: 'postponed' };
   const sign = await signer(config);
 
@@ -98,7 +98,7 @@ async function saveInstalled(
 interface Installed {
   type: 'installed';
   subject: Subject;
-  /** The targets that are there, at least one. */
+  /** The targets that exist: at least one. */
   present: string[];
 }
 
@@ -132,8 +132,8 @@ async function isWholeWithNothing(session: Session, subject: Subject): Promise<b
 }
 
 /**
- * Saved is saved, also from a tree that may not be written to: what is missing is the receipt, and a restore
- * here fetches it all.
+ * A tree that may not be written to is saved all the same. It only lacks the receipt, so a restore here
+ * fetches everything.
  */
 function forgivingDisk({ emit }: Session, url: string, write: () => void): void {
   try {
@@ -149,14 +149,13 @@ function forgivingDisk({ emit }: Session, url: string, write: () => void): void 
 }
 
 /**
- * `keep`, unless the user forces it or an entry that was found faulty here is to be replaced: that object
- * alone.
+ * `keep`, unless the user forces it, or an entry was found faulty here. Then exactly that object is replaced.
  */
 function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): WriteOptions['ifExists'] {
   if (force === true) return 'replace';
   const rejected = readRejected(project.dir, recipe.name);
   if (rejected?.key !== key) return 'keep';
-  // A group left out since then may be all that the entry lacked. Each would replace what the other saved,
+  // The entry may only lack a group that was left out. Two machines would then replace each other's entries
   // for ever.
   const differs = rejected.leftOut !== undefined && rejected.leftOut !== recipe.leftOut?.(project);
   return differs ? 'keep' : { etag: rejected.etag };
@@ -199,7 +198,7 @@ interface Uploading {
   sign: Sign | undefined;
 }
 
-/** @returns undefined when somebody else's entry came first. */
+/** @returns undefined if somebody else's entry came first */
 async function upload(
   { session, subject, store, signal, ifExists, present, sign }: Uploading,
   installSeconds: number,
@@ -212,7 +211,7 @@ async function upload(
     import('../archive/pack/pack.ts'),
     import('../archive/workers/cpus.ts'),
   ]);
-  // Stops the packing when the upload ends early, and the upload when the packing fails.
+  // Stops packing if the upload ends early, and the upload if packing fails.
   const packing = pack({
     dir: config.projectDir,
     roots: present,
@@ -233,11 +232,11 @@ async function upload(
       compiled = files;
     },
   });
-  // Awaited below; when the upload fails first, its own error is the one to tell.
+  // Awaited below. If the upload fails first, its own error is the one to report.
   packing.summary.catch(() => {});
   const body = unchanged(packing.body, session, subject);
   try {
-    // By then the tree is walked: what travels with an entry has to be known before it is sent.
+    // The tree has been walked by then. Metadata has to be known before an entry is sent.
     const first = await body.next();
     const needs = await needsMetadata(subject, compiled);
     const outcome = await store.write(subject.key, beginningWith(first, body), {
@@ -263,7 +262,7 @@ async function* beginningWith<T>(first: IteratorResult<T>, rest: AsyncIterable<T
   yield* rest;
 }
 
-/** The archive, or an error in place of its end when the lockfile is no longer the one that named it. */
+/** Yields the archive, but fails at its end if the lockfile has changed since it named the entry. */
 async function* unchanged(
   body: AsyncIterable<Uint8Array>,
   { config }: Session,

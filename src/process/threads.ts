@@ -3,14 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Threads {
   /**
-   * Stops the workers and waits for what other threads are doing. `process.exit` waits for all of them,
-   * however long: for one that is stuck in a system call it would wait for ever.
+   * Stops the workers and waits for what other threads are doing. `process.exit` waits for all threads, and
+   * would wait for ever for one that is stuck in a system call.
    * @returns whether they ended in time
    */
   end(withinMs: number): Promise<boolean>;
 }
 
-/** Knows of the workers that are started from now on. */
+/** Keeps track of all workers that are started from now on. */
 export function trackThreads(): Threads {
   const workers = new Set<Worker>();
   process.on('worker', (worker) => {

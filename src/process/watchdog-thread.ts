@@ -24,7 +24,7 @@ for (;;) {
   if (pendingSince !== undefined && now - pendingSince >= PENDING_MS) kill('a signal came');
 }
 
-/** Linux alone tells; elsewhere only the time counts. */
+/** Only Linux shows this. Elsewhere only the time counts. */
 function isSignalPending(): boolean {
   try {
     const status = readFileSync('/proc/self/status', 'latin1');
@@ -37,12 +37,12 @@ function isSignalPending(): boolean {
 
 function kill(why: string): void {
   try {
-    // Opened anew, so as not to wait for a reader that has stopped reading.
+    // Opened anew without blocking, because the reader may have stopped reading.
     const stderr = openSync('/dev/stderr', constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK);
     writeSync(stderr, `[cache] error: Killed: ${why}, and a file system does not answer [TIMEOUT]\n`);
     closeSync(stderr);
   } catch {
-    // A socket, or nobody reads there.
+    // It is a socket, or nobody reads it.
   }
   process.kill(process.pid, 'SIGKILL');
 }

@@ -1,7 +1,7 @@
 /**
  * Ends the process when the main thread cannot: while it waits in a system call for a file system that does
- * not answer, neither timers nor signal handlers run. A thread of its own looks at the clock, and at signals
- * that the main thread does not take.
+ * not answer, neither timers nor signal handlers run. A separate thread watches the clock, and signals that
+ * the main thread does not take.
  *
  * Starting the thread takes some 25 ms of a CPU. Work that is done within half a second does without.
  */
@@ -9,9 +9,9 @@ import { hrtime } from 'node:process';
 
 export interface Watchdog {
   /**
-   * The process is killed when so much time has passed.
+   * Kills the process when this much time has passed.
    * @param options `atOnce`: start the thread now, if it is not running
-   * @returns takes the limit back
+   * @returns a function that takes the limit back
    */
   limit(milliseconds: number, options?: { atOnce?: boolean }): () => void;
 }
@@ -47,7 +47,7 @@ export function createWatchdog(): Watchdog {
       workerData: { dueNs } satisfies WatchdogData,
       resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 8 },
     });
-    // Without it everything else still works.
+    // Everything else still works without it.
     worker.on('error', () => {});
     worker.unref();
   }

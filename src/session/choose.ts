@@ -34,8 +34,9 @@ export function choose(session: Session, names: readonly string[], flags: Recipe
 }
 
 /**
- * A built-in recipe with its files named, as the old library's functions name them. In their usual places it
- * is itself; elsewhere only what does not depend on places is left of it: verification does.
+ * A built-in recipe with its files named, as the old library's functions name them. At its usual paths the
+ * built-in recipe applies unchanged. Elsewhere only the parts that do not depend on paths do; verification
+ * depends on them.
  */
 function placed(builtIn: Recipe, custom: Recipe, paths: readonly string[]): Recipe {
   const usual = custom.lockfiles.length === 1 && builtIn.lockfiles.includes(custom.lockfiles[0]!);

@@ -12,8 +12,8 @@ const GRACE_MS = 1500;
 const MARGIN_MS = 400;
 
 /**
- * Runs one operation under `CACHE_TIMEOUT` and the session's signal. Settles even when the work does not: a
- * cache must never hang a build.
+ * Runs one operation under `CACHE_TIMEOUT` and the session's signal. Settles even if the work never does,
+ * because a cache must never hang a build.
  * @throws CacheError TIMEOUT or INTERRUPTED, or whatever the work throws.
  */
 export async function withDeadline<T>(
@@ -45,8 +45,8 @@ export async function withDeadline<T>(
   try {
     return await Promise.race([work(controller.signal), overdue]);
   } catch (error) {
-    // Whatever an abort makes the parts throw, the reason for it is what happened, unless a part says more
-    // about it.
+    // An abort makes the parts throw all kinds of errors. Its reason is the one to tell, unless a part says
+    // more about it.
     const { aborted, reason } = controller.signal;
     throw aborted && !(error instanceof CacheError && error.cause === reason) ? reason : error;
   } finally {

@@ -14,7 +14,7 @@ import type { Subject } from './identify.ts';
 import { entryUrl, type Session } from './session.ts';
 import { witness } from './witness.ts';
 
-/** The name under which needs travel. Entries without compiled files have none. */
+/** Name of the metadata that holds the needs. Entries without compiled files do not have it. */
 const NEEDS = 'sandbox-cache-needs';
 
 type Metadata = Readonly<Record<string, string>>;
@@ -23,7 +23,7 @@ export function needsIn(metadata: Metadata): string {
   return metadata[NEEDS] ?? '';
 }
 
-/** What travels with an entry that holds these compiled files. */
+/** The metadata of an entry that holds these compiled files. */
 export async function needsMetadata(
   { recipe, project }: Subject,
   files: readonly CompiledFile[],
@@ -35,7 +35,7 @@ export async function needsMetadata(
   return needs === '' ? {} : { [NEEDS]: needs };
 }
 
-/** What this machine lacks of the needs, as text; undefined when it lacks nothing. */
+/** Which needs this machine does not meet, as text. Undefined if it meets all. */
 export async function lackedHere(needs: string | undefined, project: Project): Promise<string | undefined> {
   if (needs === undefined || needs === '') return undefined;
   const [{ unmetNeeds }, machine] = await Promise.all([import('../compiled/needs.ts'), machineOf(project)]);
@@ -44,8 +44,7 @@ export async function lackedHere(needs: string | undefined, project: Project): P
 }
 
 /**
- * Whether a receipt speaks of this subject, under a key that it has here, and of files that can be loaded
- * here.
+ * Whether a receipt is for this subject, under a key that it has here, and for files that can be loaded here.
  */
 export async function isFitHere(
   { key, needs }: Pick<Receipt, 'key' | 'needs'>,
@@ -58,8 +57,8 @@ export async function isFitHere(
 }
 
 /**
- * What the tree in place lacks here. It was restored or saved on another image, and nobody has installed over
- * it since.
+ * Which needs of the tree in place this machine does not meet. Such a tree was restored or saved on another
+ * image, and nobody has installed over it since.
  */
 export async function lackedInPlace(
   subject: Pick<Subject, 'recipe' | 'project'>,

@@ -6,15 +6,17 @@ import type { Hold } from '../workspace/hold.ts';
 import type { Session } from './session.ts';
 import { withDeadline } from './deadline.ts';
 
-/** Tells what an installer starts that it works under our leases: or it would wait for us, and we for it. */
+/**
+ * Tells processes that an installer starts to work under our leases. Otherwise each would wait for the other.
+ */
 const TOKENS_VARIABLE = 'SANDBOX_CACHE_LEASES';
 
 export interface Holding {
   session: Session;
   recipe: Recipe;
   /**
-   * Whether to wait as long as the other run lives: for an install of another run, as long as for an install
-   * of our own. Else `CACHE_TIMEOUT` is the limit.
+   * Whether to wait for as long as the other run lives, because it may be installing. Otherwise
+   * `CACHE_TIMEOUT` is the limit.
    */
   patient?: boolean;
 }
@@ -22,7 +24,7 @@ export interface Holding {
 export interface Held {
   /** For all that is done meanwhile, programs that are started included. */
   session: Session;
-  /** Undefined where the directories are none that could be restored: there is nobody to keep out. */
+  /** Undefined if the directories cannot be restored at all: then there is nobody to keep out. */
   hold: Hold | undefined;
 }
 
@@ -75,7 +77,7 @@ async function take({ session, recipe, patient }: Holding): Promise<Hold> {
   return withDeadline(session, `Waiting for another run at work on ${recipe.mainTarget}`, wait);
 }
 
-/** Where nothing can be restored, a save or an install is still possible. */
+/** If nothing can be restored, a save or an install is still possible. */
 const NO_HOME: readonly ErrorCode[] = ['TARGET_UNWRITABLE', 'TARGET_REFUSED', 'DISK_FULL'];
 
 async function forgiving(work: () => Promise<Hold>): Promise<Hold | undefined> {

@@ -10,9 +10,9 @@ import { witness } from './witness.ts';
 import { withDeadline } from './deadline.ts';
 
 /**
- * Whether this very entry is in place, nobody has installed over it since, and it is one that would be
- * restored. Where a verification costs little, the tree is looked at as well: a package that was removed
- * leaves the receipt as it is.
+ * Whether this very entry is in place, nobody has installed over it since, and it is one that would still be
+ * restored. If verification is cheap, the tree is checked as well, because removing a package does not change
+ * the receipt.
  */
 export async function isInPlace(session: Session, subject: Subject): Promise<boolean> {
   if (!(await isConfirmed(session.config, subject))) return false;
@@ -38,8 +38,7 @@ export async function isConfirmed(config: Config, subject: Subject): Promise<boo
 
 /**
  * Whether the tree comes from an entry that would not be restored now: from before `CACHE_VERIFY_KEY` was
- * set, or signed by another key. An installer's tree is not meant: to believe that one is for the
- * verification.
+ * set, or signed by another key. This is not about trees of an installer: verification judges those.
  */
 export async function isDistrusted(
   { verifyKey, projectDir }: Config,
@@ -51,8 +50,8 @@ export async function isDistrusted(
 }
 
 /**
- * Whether an install must not build upon the tree: it would find all it needs, and keep what is of no use
- * here.
+ * Whether an install must begin from nothing. On top of this tree it would find all it needs, and keep what
+ * cannot be used here.
  */
 export async function isUseless(
   config: Config,
@@ -81,12 +80,12 @@ export function confirm(subject: Subject, found: Omit<Receipt, 'key' | 'witness'
   );
 }
 
-/** Of a tree that was just restored. */
+/** For a tree that was just restored. */
 export async function restoredOrigin({ verifyKey }: Config): Promise<Origin> {
   return verifyKey === undefined ? 'unchecked' : verifyKeyId(verifyKey);
 }
 
-/** Of a tree that was just saved: unless we sign it, saving it changes nothing about where it came from. */
+/** For a tree that was just saved. Unless we sign it, saving changes nothing about where it came from. */
 export async function savedOrigin({ signingKey }: Config, { project, recipe }: Subject): Promise<Origin> {
   if (signingKey === undefined) return readReceipt(project.dir, recipe.mainTarget)?.origin ?? 'installed';
   const { keyId, parseSigningKey } = await import('../archive/signing-keys.ts');

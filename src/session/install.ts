@@ -17,7 +17,7 @@ export interface InstallOptions {
 /**
  * Runs the installer, under a mark until it has ended with status 0: see mark.ts.
  * @param isClean whether to remove first what is in the recipe's directories
- * @returns undefined when it did
+ * @returns undefined if it ended with 0
  */
 export async function install(
   { session, hold }: Held,
@@ -26,9 +26,9 @@ export async function install(
 ): Promise<(OutcomeDetail & { type: 'install-failed' }) | undefined> {
   const project = projectOf(session, recipe);
   const command = installCommand(recipe, project, options);
-  // Before the mark: what cannot be started leaves nothing half-done.
+  // This comes before the mark: an installer that cannot be started leaves nothing half-done.
   requireProgram(command.argv[0], project);
-  // The mark of an installer that has started us is for the run that started it.
+  // If an installer has started us, its mark belongs to the run that started it.
   const isNested = hold?.marked === 'under way';
   if (hold !== undefined) {
     if (!isNested) hold.mark();
@@ -38,7 +38,7 @@ export async function install(
   }
   const text = command.argv.join(' ');
   session.emit({ type: 'step', text: `Installing ${recipe.name}: ${text}` });
-  // Without a limit: an install takes as long as it takes.
+  // An install may take any time, so it has no limit.
   const end = session.begin();
   const { status } = await runCommand(command, {
     project,

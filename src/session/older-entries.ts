@@ -19,7 +19,7 @@ export interface Looking {
   signal: AbortSignal;
 }
 
-/** Entries asked at a time when they were saved. */
+/** How many entries are asked for their time of saving at once. */
 const PARALLEL = 16;
 
 /**

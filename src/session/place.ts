@@ -12,7 +12,9 @@ import type { Subject } from './identify.ts';
 import { archiveChecks } from './reading.ts';
 import type { Session } from './session.ts';
 
-/** What it takes to place one entry: loaded and started while the store is still being asked for it. */
+/**
+ * What it takes to place an entry. It is loaded and started while the store is still looking for the entry.
+ */
 export interface Preparation {
   unpacker: Promise<Unpacker>;
   staging: Promise<typeof import('../workspace/staging.ts')>;
@@ -23,7 +25,7 @@ export interface Preparation {
 export function prepare(session: Session): Preparation {
   const unpacker = startWorkers(session);
   const staging = import('../workspace/staging.ts');
-  // A failure is told to whoever needs it, and on a miss nobody does.
+  // Whoever needs it gets its error. On a miss nobody does.
   for (const needed of [unpacker, staging]) needed.catch(() => {});
   return {
     unpacker,
@@ -66,7 +68,7 @@ export interface Placed {
 
 /**
  * Unpacks an entry into staging, commits it, and then lets `accept` verify it and write the receipts, while
- * nobody else may restore the same targets. Until the commit nothing of them is touched.
+ * nobody else may restore the same targets. Nothing of the targets is touched before the commit.
  */
 export async function place<T>(
   { session, hold, subject, preparation, signal, digest }: Placing,
@@ -98,7 +100,8 @@ export async function place<T>(
     const targets = present.map(({ prefix }) => prefix);
     removeReceipts(project.dir, options.targets, recipe.marker);
     await staging.commit(targets);
-    // Nothing is left of what an installer has begun. One that has started us goes on.
+    // The new tree has nothing left of an unfinished install, so its mark goes, unless that installer has
+    // started us.
     if (hold?.marked === 'left') hold.unmark();
     return await accept({ ...summary, targets, needs: needsIn(entry.metadata) });
   } finally {
@@ -107,7 +110,7 @@ export async function place<T>(
   }
 }
 
-/** Finishes or clears what a run that was killed left behind, if there is anything. */
+/** Finishes or clears what a killed run has left behind, if anything. */
 export async function recoverLeftovers(
   session: Session,
   subject: Subject,

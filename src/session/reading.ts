@@ -24,9 +24,9 @@ export interface Reading {
 }
 
 /**
- * Does what reads an entry. Does it once more with what the store has then, where the entry was replaced
- * half-way, or where it was a local copy that is out of date or damaged.
- * @returns `deleted` when the store has nothing under the key any more
+ * Runs `read` on an entry. Runs it once more, on what the store has by then, if the entry was replaced
+ * half-way or was a local copy that is stale or damaged.
+ * @returns `deleted` if the store has nothing under the key any more
  */
 export async function readEntry<T>(
   { session, store, signal }: Reading,
@@ -60,7 +60,7 @@ export async function readEntry<T>(
 }
 
 /**
- * What every archive is held against, whoever reads it.
+ * What every archive is checked against, whichever command reads it.
  * @throws CacheError CONFIG_INVALID for a CACHE_VERIFY_KEY that is none
  */
 export async function archiveChecks(
@@ -75,7 +75,7 @@ export async function archiveChecks(
   };
 }
 
-/** Which archive it is, where that is what is wrong: a run may read several. */
+/** Names the archive in an error of that archive, because a run may read several. */
 function withKey(error: unknown, key: string): unknown {
   if (!(error instanceof CacheError) || !error.code.startsWith('ARCHIVE_')) return error;
   const hint = error.hint === undefined ? {} : { hint: error.hint };

@@ -1,6 +1,6 @@
 /**
- * When an entry was saved, signed, in what travels with it. The store's own time says when an object was last
- * written, which whoever may write renews by copying an old entry onto itself.
+ * The signed time of saving, in an entry's metadata. The store's own time cannot be trusted: whoever may
+ * write can renew it, by copying an old entry onto itself.
  */
 import type { CheckSignature, Seal, Sign } from '../archive/types.ts';
 
@@ -8,7 +8,7 @@ const DIGEST = 'sandbox-cache-digest';
 const SAVED_AT = 'sandbox-cache-saved';
 const SIGNATURE = 'sandbox-cache-saved-signature';
 
-/** Nothing without a key: nobody would believe it. */
+/** @returns nothing without a signing key, because nobody would believe it */
 export async function savingMetadata(sign: Sign | undefined, seal: Seal): Promise<Record<string, string>> {
   if (sign === undefined) return {};
   const { savingStatement } = await import('../archive/signature.ts');
@@ -32,7 +32,7 @@ export async function signedSaving(
 ): Promise<Saving | undefined> {
   const { [DIGEST]: digest = '', [SAVED_AT]: savedAt = '', [SIGNATURE]: signature = '' } = metadata;
   const savedMs = Date.parse(savedAt);
-  // No field of a statement may hold a line's end.
+  // No field of a statement may hold a newline.
   if (!/^[0-9a-f]{64}$/.test(digest) || !/^[\d:.TZ-]+$/.test(savedAt)) return undefined;
   if (!digest.startsWith(hash) || Number.isNaN(savedMs)) return undefined;
   const { savingStatement } = await import('../archive/signature.ts');

@@ -46,8 +46,8 @@ export function whyOff(config: Config, use: 'read' | 'write'): string | undefine
   if (config.store.type === 'off') return 'CACHE_S3_BUCKET is not set';
   if (use === 'read') return undefined;
   if (config.readonly) return 'CACHE_READONLY is set';
-  // What it saved, it would refuse itself; and a key that is out of date must not take from others what is
-  // good for them.
+  // This machine would refuse what it saved itself. And a stale key must not replace entries that are good
+  // for others.
   const cannotSign = config.verifyKey !== undefined && config.signingKey === undefined;
   return cannotSign ? 'CACHE_VERIFY_KEY is set without the CACHE_SIGNING_KEY for it' : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Who may write, and whom to believe. With CACHE_VERIFY_KEY nothing is used that is not signed for it, and so
- * nothing is written that could not be: it would only stand in the way of what others can use.
+ * Signing and checking signatures. With CACHE_VERIFY_KEY only signed entries are used. So nothing is written
+ * unsigned either: it would only be in the way of entries that others can use.
  */
 import type { CheckSignature, Sign } from '../archive/types.ts';
 import type { Config } from '../config/config.ts';
@@ -8,7 +8,8 @@ import { CacheError } from '../errors.ts';
 
 /**
  * Signs with CACHE_SIGNING_KEY; undefined without one.
- * @throws CacheError CONFIG_INVALID for a key that is none, or not of one pair with CACHE_VERIFY_KEY
+ * @throws CacheError CONFIG_INVALID for a malformed key, or one that does not form a pair with
+ *   CACHE_VERIFY_KEY
  */
 export async function signer({ signingKey, verifyKey }: Config): Promise<Sign | undefined> {
   if (signingKey === undefined) return undefined;

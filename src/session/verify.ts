@@ -2,13 +2,13 @@ import { CacheError } from '../errors.ts';
 import type { Project, Recipe, Verdict } from '../recipes/support/recipe.ts';
 import { lackedInPlace } from './fit.ts';
 
-/** Asks the recipe. A check that cannot be started has not passed: nothing is known about the tree. */
+/** Asks the recipe. A check that cannot be started counts as not passed, because nothing is known then. */
 export async function verify(
   subject: { recipe: Recipe; project: Project },
   signal: AbortSignal,
 ): Promise<Verdict> {
   const { recipe, project } = subject;
-  // A volume that has outlived its image: installers find everything there, and compile nothing anew.
+  // The volume has outlived its image. Installers would find everything there, and compile nothing anew.
   const lacked = await lackedInPlace(subject);
   if (lacked !== undefined) {
     const reason = `compiled files in ${recipe.mainTarget} need ${lacked}, which this machine lacks: remove ${recipe.mainTarget} and install again`;
