@@ -8,7 +8,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startFront, type Front } from '../support/front.ts';
 import { losesLocalhost } from '../support/host-names.ts';
 import { startOf } from '../store/s3/faults.ts';
-import { debris, DEPS, expectExit, makeProject, treeOf, useSandbox, writeFiles } from './support.ts';
+import {
+  cacheLines,
+  debris,
+  DEPS,
+  expectExit,
+  makeProject,
+  treeOf,
+  useSandbox,
+  wipe,
+  writeFiles,
+} from './support.ts';
 
 const sandbox = useSandbox({ tls: true });
 let front: Front;
@@ -65,4 +75,23 @@ describe.each([
     expect(result.stderr).toMatch(new RegExp(`^\\[cache\\] error: [^\\n]* \\[${code}\\]$`, 'm'));
     expect(sandbox.keys).toEqual([]);
   });
+});
+
+it('one connection that trickles is overtaken by a second one, and the log counts it', async () => {
+  makeProject(sandbox.project, { bigBytes: 9_000_000 });
+  expectExit(await sandbox.run(['save', ...DEPS], { env: env() }), 0);
+  const before = treeOf(sandbox.project);
+  wipe(sandbox.project, 'deps');
+  sandbox.server.faults.add({
+    match: ({ operation, range }) => operation === 'GetObject' && startOf(range) > 0,
+    effect: { type: 'trickle', bytes: 1, everyMs: 200 },
+  });
+  const limits = { CACHE_STALL_TIMEOUT: '1', CACHE_TIMEOUT: '20', CACHE_VERBOSE: 'true' };
+  const result = await sandbox.run(['restore', ...DEPS], { env: { ...env(), ...limits } });
+  expect(cacheLines(expectExit(result, 0))).toContainEqual(
+    expect.stringMatching(
+      /^Fetched in \d+ ranges.*; second connections for slow ones: 1, of which 1 were faster$/,
+    ),
+  );
+  expect(treeOf(sandbox.project)).toEqual(before);
 });

@@ -15,7 +15,7 @@ import type {
 } from '../store.ts';
 import { connect, type Connection, type Purpose } from './connection/connection.ts';
 import { removeObject } from './deletion.ts';
-import { openObject } from './download.ts';
+import { openObject } from './download/download.ts';
 import { listObjects } from './listing.ts';
 import { lookUp } from './objects/objects.ts';
 import type { ConnectionOptions } from './connection/settings.ts';
@@ -26,10 +26,8 @@ export interface S3StoreOptions extends ConnectionOptions {
   sse?: 'AES256' | 'aws:kms' | 'aws:kms:dsse' | undefined;
   /** Key id, alias or ARN for `aws:kms` and `aws:kms:dsse`. */
   kmsKeyId?: string | undefined;
-  /** Bytes of one ranged read. @default 8 MiB */
+  /** Bytes of the longest ranged read. Four of them are the most that a download holds. @default 8 MiB */
   rangeSize?: number | undefined;
-  /** Ranges in memory or on their way. @default 4 */
-  ranges?: number | undefined;
   /** Bytes of one part of an upload, at least 5 MiB. @default 8 MiB */
   partSize?: number | undefined;
   /** Parts sent at a time. @default 4 */
@@ -37,6 +35,9 @@ export interface S3StoreOptions extends ConnectionOptions {
 }
 
 const MIB = 1024 * 1024;
+/** So 16 connections at most are at work on one entry. */
+const SMALLEST_RANGE = 2 * MIB;
+const HELD_RANGES = 4;
 
 /** @throws CacheError CONFIG_INVALID */
 export async function createS3Store(options: S3StoreOptions): Promise<Store> {
@@ -64,9 +65,14 @@ class S3Store implements Store {
   }
 
   async open(key: string, { signal }: StoreOptions): Promise<OpenEntry | undefined> {
-    const { rangeSize = 8 * MIB, ranges = 4 } = this.#options;
+    const { rangeSize = 8 * MIB } = this.#options;
+    const limits = {
+      smallest: Math.min(SMALLEST_RANGE, rangeSize),
+      largest: rangeSize,
+      budget: HELD_RANGES * rangeSize,
+    };
     return this.#explained({ action: 's3:GetObject', key, signal }, () =>
-      openObject(this.#connection, key, { signal, partSize: rangeSize, window: ranges }),
+      openObject(this.#connection, key, { signal, ...limits }),
     );
   }
 
