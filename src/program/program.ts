@@ -7,6 +7,7 @@ import { addEntries } from './entry-commands.ts';
 import { examples, HELP_LAYOUT } from './help-text.ts';
 import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
+import { addPolicy } from './policy-command.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
 
@@ -64,6 +65,7 @@ const COMMANDS: readonly {
   { names: ['warm'], add: addWarm },
   { names: ['key'], add: addKey },
   { names: ['list', 'inspect', 'prune'], add: addEntries },
+  { names: ['policy'], add: addPolicy },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
   { names: [RECIPES_COMMAND], add: addProjectRecipes },

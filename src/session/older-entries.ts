@@ -1,3 +1,4 @@
+import { CacheError } from '../errors.ts';
 import { parseKey } from '../key.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
 import type { Subject } from './identify.ts';
@@ -66,10 +67,16 @@ interface Dated extends Older {
 async function list({ session, subject, store, signal }: Looking): Promise<Candidate[]> {
   const { prefix } = session.config;
   const found: Candidate[] = [];
-  for await (const info of store.list(`${prefix}/${subject.recipe.name}-`, { signal })) {
-    const parsed = parseKey(info.key, prefix);
-    if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
-    if ((parsed.runtime ?? '') === subject.runtime) found.push({ info, hash: parsed.hash });
+  try {
+    for await (const info of store.list(`${prefix}/${subject.recipe.name}-`, { signal })) {
+      const parsed = parseKey(info.key, prefix);
+      if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
+      if ((parsed.runtime ?? '') === subject.runtime) found.push({ info, hash: parsed.hash });
+    }
+  } catch (error) {
+    // Whoever may not list has been told so, when the exact entry was not found.
+    if (!(error instanceof CacheError) || error.code !== 'STORE_ACCESS_DENIED') throw error;
+    session.emit({ type: 'step', text: `No older entry is looked for: ${error.message}` });
   }
   return found;
 }

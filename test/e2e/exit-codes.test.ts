@@ -152,9 +152,24 @@ describe('the store fails: exit 3, each with its own sentence, and what was on d
   it('access denied: names the action and the resource', async () => {
     const accessKeyId = 'AKIADENIED0000000000';
     const secretAccessKey = 'denied';
-    sandbox.server.addUser({ accessKeyId, secretAccessKey, deny: () => true });
+    makeProject(sandbox.project);
+    expectExit(await sandbox.run(['save', ...DEPS]), 0);
+    wipe(sandbox.project, 'deps');
+    sandbox.server.addUser({ accessKeyId, secretAccessKey, deny: (operation) => operation === 'GetObject' });
     const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
     await expectFailure(env, 'STORE_ACCESS_DENIED', /s3:GetObject on arn:aws:s3:::/);
+  });
+
+  it('no right at all: a miss, which says what to allow, and a save that fails', async () => {
+    const accessKeyId = 'AKIANOTHING000000000';
+    const secretAccessKey = 'nothing';
+    sandbox.server.addUser({ accessKeyId, secretAccessKey, deny: () => true });
+    const env = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+    makeProject(sandbox.project);
+    const restored = expectExit(await sandbox.run(['restore', '--fallback', ...DEPS], { env }), 1);
+    expect(restored.stderr).toMatch(/^\[cache\] warning: Access denied: .* Allow s3:ListBucket on [^\n]*\n$/);
+    const saved = expectExit(await sandbox.run(['save', ...DEPS], { env }), 3);
+    expect(saved.stderr).toMatch(/^\[cache\] error: .*s3:PutObject .*\[STORE_ACCESS_DENIED\]$/m);
   });
 });
 
@@ -369,7 +384,7 @@ describe('several recipes in one run: all have their turn, and the first that ap
     sandbox.server.faults.add({
       match: ({ key }) => key.includes(`/${recipe}-`),
       times: 10,
-      effect: { type: 'error', status: 403, code: 'AccessDenied' },
+      effect: { type: 'error', status: 400, code: 'InvalidArgument' },
     });
   }
 
@@ -391,7 +406,7 @@ describe('several recipes in one run: all have their turn, and the first that ap
       fail(recipe);
       const result = expectExit(await sandbox.run(['restore', 'bundle', 'npm'], { env: plain }), 3);
       expect(result.stdout).toMatch(/not in the cache/);
-      expectError(result, 'STORE_ACCESS_DENIED', /s3:GetObject/);
+      expectError(result, 'STORE_FAILED', /s3:GetObject/);
     }
   });
 
@@ -416,7 +431,7 @@ describe('several recipes in one run: all have their turn, and the first that ap
     symlinkSync(process.execPath, join(PATH, 'node'));
     const result = expectExit(await sandbox.run(['restore'], { env: { PATH } }), 2);
     expect(result.stderr).toMatch(
-      /^\[cache\] error: .*ruby.*\[RUNTIME_MISSING\]\n\[cache\] error: .*\[STORE_ACCESS_DENIED\]\n$/,
+      /^\[cache\] error: .*ruby.*\[RUNTIME_MISSING\]\n\[cache\] error: .*\[STORE_FAILED\]\n$/,
     );
   });
 });

@@ -21,11 +21,18 @@ export interface CephOptions {
 
 export interface Ceph {
   endpoint: string;
-  credentials: { accessKeyId: string; secretAccessKey: string };
+  credentials: Keys;
+  /** `arn:aws:iam:::user/guest`, who may do nothing but what a bucket's policy allows. */
+  guest: Keys;
   /** `16.2.15` */
   version: string;
   /** Ends the gateway, then the store, then the monitor, and removes the folder. */
   stop(): Promise<void>;
+}
+
+interface Keys {
+  accessKeyId: string;
+  secretAccessKey: string;
 }
 
 /** Why Ceph cannot run here; undefined when it can. */
@@ -93,13 +100,15 @@ async function startIn(folder: string, daemons: Daemon[], options: CephOptions):
     accessKeyId: 'SANDBOXCACHECEPHTEST',
     secretAccessKey: 'secret-of-the-ceph-test-user',
   };
-  const { accessKeyId, secretAccessKey } = credentials;
-  const keys = [`--access-key=${accessKeyId}`, `--secret-key=${secretAccessKey}`];
-  await ceph('radosgw-admin', 'user', 'create', '--uid=test', '--display-name=test', ...keys);
+  const guest = { accessKeyId: 'SANDBOXCACHECEPHGUEST', secretAccessKey: 'secret-of-the-ceph-guest' };
+  for (const [uid, keys] of Object.entries({ test: credentials, guest })) {
+    const pair = [`--access-key=${keys.accessKeyId}`, `--secret-key=${keys.secretAccessKey}`];
+    await ceph('radosgw-admin', 'user', 'create', `--uid=${uid}`, `--display-name=${uid}`, ...pair);
+  }
   const gateway = start('radosgw', '-n', 'client.rgw.a');
   await waitForPort(gatewayPort, { deadlineMs: START_MS, alive: gateway.assertAlive });
   const version = /version (\S+)/.exec(await runProgram('radosgw', ['--version']))?.[1] ?? 'unknown';
-  return { endpoint: `http://127.0.0.1:${gatewayPort}`, credentials, version };
+  return { endpoint: `http://127.0.0.1:${gatewayPort}`, credentials, guest, version };
 }
 
 interface Configuration {

@@ -6,6 +6,8 @@ export interface S3Access {
   endpoint: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string; sessionToken?: string };
+  /** Keys of somebody else, where the server enforces policies. */
+  guest?: { accessKeyId: string; secretAccessKey: string };
 }
 
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };

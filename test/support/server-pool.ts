@@ -52,8 +52,8 @@ export async function openServerPool(env: NodeJS.ProcessEnv): Promise<ServerPool
       if (found === undefined) throw new Error(`no server is called ${name}`);
       used.add(name);
       found.running ??= found.start();
-      const { endpoint, region, credentials } = await found.running;
-      return { endpoint, region, credentials };
+      const { endpoint, region, credentials, guest } = await found.running;
+      return { endpoint, region, credentials, ...(guest && { guest }) };
     },
     async close() {
       const started = servers.flatMap(({ running }) => (running === undefined ? [] : [running]));

@@ -17,6 +17,7 @@ import { connect, type Connection, type Purpose } from './connection/connection.
 import { removeObject } from './deletion.ts';
 import { openObject } from './download/download.ts';
 import { listObjects } from './listing.ts';
+import { HiddenError } from './objects/absence.ts';
 import { lookUp } from './objects/objects.ts';
 import type { ConnectionOptions } from './connection/settings.ts';
 import { uploadObject } from './upload/upload.ts';
@@ -58,7 +59,7 @@ class S3Store implements Store {
   }
 
   async stat(key: string, { signal }: StoreOptions): Promise<EntryDetails | undefined> {
-    return this.#explained({ action: 's3:GetObject', key, signal }, async () => {
+    return this.#looking({ action: 's3:GetObject', key, signal }, async () => {
       const found = await lookUp(this.#connection, key, signal);
       return found && { ...found.info, metadata: found.metadata };
     });
@@ -71,7 +72,7 @@ class S3Store implements Store {
       largest: rangeSize,
       budget: HELD_RANGES * rangeSize,
     };
-    return this.#explained({ action: 's3:GetObject', key, signal }, () =>
+    return this.#looking({ action: 's3:GetObject', key, signal }, () =>
       openObject(this.#connection, key, { signal, ...limits }),
     );
   }
@@ -111,6 +112,19 @@ class S3Store implements Store {
     this.#connection.close();
   }
 
+  /** Whoever may neither read nor list gets a miss, and is told so: most often there is no such entry. */
+  async #looking<T>(asked: Asked, work: () => Promise<T | undefined>): Promise<T | undefined> {
+    return this.#explained(asked, async () => {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof HiddenError)) throw error;
+        this.#connection.emit({ type: 'warning', ...hidden(this.#connection.bucket, asked.key) });
+        return undefined;
+      }
+    });
+  }
+
   async #explained<T>(asked: Asked, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
@@ -123,6 +137,14 @@ class S3Store implements Store {
     signal.throwIfAborted();
     return this.#connection.explain(error, { action, key });
   }
+}
+
+function hidden(bucket: string, key: string): { message: string; hint: string } {
+  const folder = key.slice(0, key.lastIndexOf('/') + 1);
+  return {
+    message: `Access denied: s3://${bucket}/${key} is taken for missing, because without s3:ListBucket a missing entry looks forbidden`,
+    hint: `Allow s3:ListBucket on arn:aws:s3:::${bucket} and s3:GetObject on arn:aws:s3:::${bucket}/${folder}*: sandbox-cache policy prints a policy that does.`,
+  };
 }
 
 interface Asked extends Purpose {

@@ -42,6 +42,8 @@ const write = (store: Store, body: Buffer) =>
 
 describe.each(FAULTS)('%s (%#)', (_, effect, times, outcome) => {
   it(`at the look before: ${outcome}`, async () => {
+    // Else a denial is a miss: the listing shows that nothing is there.
+    scene.server.place('test-bucket', { key: KEY, body: small });
     scene.server.faults.add({ match: isLook, effect, times });
     expect(await outcomeOf(() => scene.store.stat(KEY, { signal }))).toBe(outcome);
   });

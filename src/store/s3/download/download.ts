@@ -13,6 +13,7 @@ import { CacheError } from '../../../errors.ts';
 import type { LinkedAbort } from '../../../async/abort.ts';
 import type { OpenEntry } from '../../store.ts';
 import type { Connection } from '../connection/connection.ts';
+import { isAbsent } from '../objects/absence.ts';
 import { getRange, isMissing, lookUpEmpty, type RangeAnswer } from '../objects/objects.ts';
 import { inspect } from '../errors/inspect.ts';
 import { Laggards } from './laggards.ts';
@@ -52,7 +53,7 @@ async function openFirst(connection: Connection, key: string, run: Run): Promise
       const body = new Download(connection, first, run).body();
       return { info: first.info, from: 's3', metadata: first.metadata, body };
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isMissing(error) || (await isAbsent(connection, { key, error }, signal))) return undefined;
       if (inspect(error).name === 'InvalidRange') {
         const empty = await lookUpEmpty(connection, key, signal);
         return empty && { info: empty.info, from: 's3', metadata: empty.metadata, body: nothing() };

@@ -56,7 +56,7 @@ export function refusal(seen: Inspected, context: ErrorContext, error: unknown):
         : '';
     const resource = context.action === 's3:ListBucket' ? context.bucket : `${context.bucket}/${context.key}`;
     return new CacheError('STORE_ACCESS_DENIED', `Access denied: ${context.action} on ${url}`, {
-      hint: `Allow ${context.action} on arn:aws:s3:::${resource}${list}; docs/setup.md has a policy.`,
+      hint: `Allow ${context.action} on arn:aws:s3:::${resource}${list}; sandbox-cache policy prints a policy that does.`,
       cause,
     });
   }

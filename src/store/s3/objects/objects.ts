@@ -7,6 +7,7 @@ import type { Connection } from '../connection/connection.ts';
 import { notS3 } from '../errors/context.ts';
 import { TransferError } from '../errors/classify.ts';
 import { inspect } from '../errors/inspect.ts';
+import { HiddenError, isAbsent } from './absence.ts';
 
 /** Metadata that holds an entry's `writeId`; not among what callers see as metadata. */
 export const WRITE_ID = 'write-id';
@@ -82,10 +83,24 @@ export async function lookUp(
       else body.destroy();
       return { info, metadata };
     } catch (error) {
-      if (isMissing(error)) return undefined;
+      if (isMissing(error) || (await isAbsent(connection, { key, error }, signal))) return undefined;
       if (inspect(error).name === 'InvalidRange') return lookUpEmpty(connection, key, signal);
       await retry.wait(error);
     }
+  }
+}
+
+/** The same for whoever can go on without knowing: what may not be seen counts as missing. */
+export async function lookUpIfVisible(
+  connection: Connection,
+  key: string,
+  signal: AbortSignal,
+): Promise<ObjectInfo | undefined> {
+  try {
+    return await lookUp(connection, key, signal);
+  } catch (error) {
+    if (error instanceof HiddenError) return undefined;
+    throw error;
   }
 }
 

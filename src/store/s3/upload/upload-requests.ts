@@ -12,7 +12,7 @@ import {
 import { withinTime, type LinkedAbort } from '../../../async/abort.ts';
 import { isSameObject, refusesCondition } from '../objects/conditions.ts';
 import type { Connection } from '../connection/connection.ts';
-import { isMissing, lookUp, plainEtag, ReplacedError, type ObjectInfo } from '../objects/objects.ts';
+import { isMissing, lookUpIfVisible, plainEtag, ReplacedError, type ObjectInfo } from '../objects/objects.ts';
 import { inspect } from '../errors/inspect.ts';
 
 export interface UploadRequestsOptions {
@@ -157,9 +157,9 @@ export class UploadRequests {
     return withCondition(command, IfMatch.startsWith('"') ? { IfMatch: plainEtag(IfMatch) } : {});
   }
 
-  /** What is under the key. */
+  /** What is under the key, as far as it may be seen. */
   #present(): Promise<ObjectInfo | undefined> {
-    return lookUp(this.#connection, this.#key, this.#halt.signal);
+    return lookUpIfVisible(this.#connection, this.#key, this.#halt.signal);
   }
 
   async #takeBack(): Promise<void> {

@@ -12,7 +12,7 @@ import type { WriteOptions, WriteOutcome } from '../../store.ts';
 import { isSameObject } from '../objects/conditions.ts';
 import type { Connection } from '../connection/connection.ts';
 import { classify } from '../errors/classify.ts';
-import { lookUp, plainEtag, WRITE_ID, type ObjectInfo } from '../objects/objects.ts';
+import { lookUp, lookUpIfVisible, plainEtag, WRITE_ID, type ObjectInfo } from '../objects/objects.ts';
 import { UploadRequests } from './upload-requests.ts';
 import { UploadSource } from './upload-source.ts';
 import { inspect } from '../errors/inspect.ts';
@@ -98,7 +98,7 @@ async function conditionOf(
   if (ifExists === 'keep') return { IfNoneMatch: '*' };
   let present: ObjectInfo | undefined;
   try {
-    present = await lookUp(connection, key, signal);
+    present = await lookUpIfVisible(connection, key, signal);
   } catch (error) {
     signal.throwIfAborted();
     throw connection.explain(error, { action: 's3:GetObject', key });

@@ -83,7 +83,10 @@ describe('what S3 answers', () => {
   ];
 
   it.each(answers)('%d %s', async (status, code, expected, sentence) => {
-    server.faults.add({ match: () => true, times: 100, effect: { type: 'error', status, code } });
+    // Who may list knows that the entry is there.
+    server.place('test-bucket', { key: KEY, body: Buffer.alloc(9) });
+    const effect = { type: 'error', status, code } as const;
+    server.faults.add({ match: ({ operation }) => operation !== 'ListObjectsV2', times: 100, effect });
     const error = await failure({});
     expect([error.code, error.message]).toEqual([expected, expect.stringMatching(sentence)]);
   });
@@ -118,23 +121,61 @@ describe('credentials', () => {
       remove: 's3:DeleteObject',
       write: 's3:PutObject',
     };
-    server.addUser({ accessKeyId: 'AKIANOBODY', secretAccessKey: 'x', deny: () => true });
+    const credentials = { accessKeyId: 'AKIANOBODY', secretAccessKey: 'x' };
+    // Who may list knows that the entry is there.
+    server.addUser({ ...credentials, deny: (operation) => operation !== 'ListObjectsV2' });
+    server.addUser({ accessKeyId: 'AKIANOLIST', secretAccessKey: 'x', deny: () => true });
+    server.place('test-bucket', { key: KEY, body: Buffer.alloc(9) });
     for (const [name, work] of Object.entries(EVERYTHING)) {
-      const error = await failure({ credentials: { accessKeyId: 'AKIANOBODY', secretAccessKey: 'x' } }, work);
+      const noList = { ...credentials, accessKeyId: 'AKIANOLIST' };
+      const error = await failure({ credentials: name === 'list' ? noList : credentials }, work);
       expect(error.code).toBe('STORE_ACCESS_DENIED');
       expect(error.hint).toContain(needs[name as keyof typeof needs]);
     }
   });
 
-  it('that may not list: a missing entry looks forbidden, and the hint says so', async () => {
-    server.addUser({
-      accessKeyId: 'AKIANOLIST',
-      secretAccessKey: 'x',
-      deny: (operation) => operation === 'ListObjectsV2',
+  describe('that may not list', () => {
+    const credentials = { accessKeyId: 'AKIANOLIST', secretAccessKey: 'x' };
+    const look = async (
+      deny: (operation: string) => boolean,
+      work: (store: Store) => Promise<unknown>,
+    ): Promise<{ found: unknown; warnings: unknown[] }> => {
+      server.addUser({ ...credentials, deny });
+      const warnings: unknown[] = [];
+      const emit: S3StoreOptions['emit'] = (event) => event.type === 'warning' && warnings.push(event);
+      const options = s3Options(server, { bucket: 'test-bucket' });
+      const store = await createS3Store({ ...options, credentials, emit });
+      try {
+        return { found: await work(store), warnings };
+      } finally {
+        store.close();
+      }
+    };
+
+    it.each(Object.entries({ lookUp, read }))(
+      'a missing entry is a miss, with the remedy: %s',
+      async (_, work) => {
+        const { found, warnings } = await look((operation) => operation === 'ListObjectsV2', work);
+        expect(found).toBeUndefined();
+        expect(warnings).toEqual([
+          {
+            type: 'warning',
+            message: expect.stringContaining(`s3://test-bucket/${KEY} is taken for missing`),
+            hint: expect.stringMatching(
+              /^Allow s3:ListBucket on arn:aws:s3:::test-bucket and s3:GetObject on .*\/cache\/\*: /,
+            ),
+          },
+        ]);
+      },
+    );
+
+    it('but may under a condition: a missing entry is a plain miss, one that is there is denied', async () => {
+      const mayNotRead = (operation: string): boolean => operation === 'GetObject';
+      server.place('test-bucket', { key: `${KEY}.longer`, body: Buffer.alloc(9) });
+      expect(await look(mayNotRead, lookUp)).toEqual({ found: undefined, warnings: [] });
+      server.place('test-bucket', { key: KEY, body: Buffer.alloc(9) });
+      await expect(look(mayNotRead, lookUp)).rejects.toMatchObject({ code: 'STORE_ACCESS_DENIED' });
     });
-    const error = await failure({ credentials: { accessKeyId: 'AKIANOLIST', secretAccessKey: 'x' } });
-    expect(error.code).toBe('STORE_ACCESS_DENIED');
-    expect(error.hint).toContain('s3:ListBucket');
   });
 
   it('that may write and not read are enough to save', async () => {
