@@ -18,6 +18,7 @@ import { createSignals, SIGNAL_CODES, type Signals, type StopSignal } from './pr
 import { trackThreads } from './process/threads.ts';
 import { createWatchdog, type Watchdog } from './process/watchdog.ts';
 import type { Blame } from './recipes/support/recipe.ts';
+import type { Document } from './report/documents.ts';
 import { errorJson, outcomeJson } from './report/json.ts';
 import { createLog, type Log } from './report/log.ts';
 import type { Terminal } from './report/progress.ts';
@@ -229,9 +230,11 @@ function hintWithheld(names: readonly string[]): string {
   return `It ran without ${names.join(', ')}: if it needs them, set CACHE_INSTALL_CREDENTIALS=true.`;
 }
 
-function printDocument(flags: GlobalFlags, document: { json: unknown; text: string }): void {
-  if (flags.json === true) printJson(document.json);
-  else if (flags.quiet !== true) print(document.text);
+function printDocument(flags: GlobalFlags, { json, text, aside }: Document): void {
+  if (flags.json === true) return printJson(json);
+  if (flags.quiet === true) return;
+  print(text);
+  if (aside !== undefined) OUTPUTS.stderr.write(`${printableLines(aside)}\n`);
 }
 
 function print(text: string): void {

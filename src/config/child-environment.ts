@@ -18,6 +18,9 @@ const AWS_SECRETS = [
   'AWS_WEB_IDENTITY_TOKEN_FILE',
 ];
 
+/** Nobody but this program has a use for them. */
+const OWN_SECRETS = ['CACHE_SIGNING_KEY', 'CACHE_TICKET'];
+
 export interface ChildEnvironment {
   env: Variables;
   /** The AWS variables that were taken out. */
@@ -33,7 +36,7 @@ export function childEnvironment(
   { withCredentials }: { withCredentials: boolean },
 ): ChildEnvironment {
   const env: Record<string, string> = { ...real };
-  delete env['CACHE_SIGNING_KEY'];
+  for (const name of OWN_SECRETS) delete env[name];
   const withheld = withCredentials ? [] : AWS_SECRETS.filter((name) => name in env);
   for (const name of withheld) delete env[name];
   return { env, withheld };
@@ -47,7 +50,7 @@ export function childEnvironment(
 export function fileVariables(file: EnvFile, patterns: readonly string[]): Variables {
   const found: Record<string, string> = {};
   for (const [name, value] of Object.entries(file.values)) {
-    if (name === 'CACHE_SIGNING_KEY' || AWS_SECRETS.includes(name)) continue;
+    if (OWN_SECRETS.includes(name) || AWS_SECRETS.includes(name)) continue;
     if (!patterns.some((pattern) => isNamed(name, pattern))) continue;
     requireNoReference(file, name);
     found[name] = value;

@@ -8,10 +8,11 @@ import { resolve } from 'node:path';
 import type { Compression } from '../archive/types.ts';
 import { CacheError } from '../errors.ts';
 import { keyPrefix } from '../key.ts';
+import { decodeTicket, type Ticket } from '../ticket.ts';
 import { childEnvironment, fileVariables } from './child-environment.ts';
 import { ENV_FILE, type EnvFile, readEnvFile } from './env-file.ts';
 import { pem } from './key-pem.ts';
-import { type S3Config, s3Choices, s3Config } from './s3.ts';
+import { type S3Config, s3Choices, s3Config, ticketConfig } from './s3.ts';
 import { misspelt } from './setting-names.ts';
 import { placeInFile, type Sources } from './sources.ts';
 import { requireTrust } from './trust.ts';
@@ -91,7 +92,8 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
   const file = readEnvFile(path);
   const sources = { real, file };
   const env: Variables = { ...file.values, ...real };
-  const store = storeConfig(env, sources, projectDir);
+  const ticket = env['CACHE_TICKET'] === undefined ? undefined : decodeTicket(env['CACHE_TICKET']);
+  const store = storeConfig(env, sources, { projectDir, ticket });
   const signingKey = pem(env, 'CACHE_SIGNING_KEY', projectDir);
   requireTrust({ sources, projectDir, s3: 's3' in store ? store.s3 : undefined, on: store.type !== 'off' });
   const withCredentials = boolean(env, 'CACHE_INSTALL_CREDENTIALS', false);
@@ -99,7 +101,7 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
   return {
     projectDir,
     store,
-    prefix: keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
+    prefix: ticket?.prefix ?? keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
     ...compression(env),
     verbose: boolean(env, 'CACHE_VERBOSE', false) || flags.verbose === true,
     debug: boolean(env, 'CACHE_DEBUG', false),
@@ -172,14 +174,24 @@ export function readEnvironment(): Readonly<Record<string, string>> {
   return withoutEmpty(process.env);
 }
 
-function storeConfig(env: Variables, sources: Sources, projectDir: string): StoreConfig {
+function storeConfig(
+  env: Variables,
+  sources: Sources,
+  { projectDir, ticket }: { projectDir: string; ticket: Ticket | undefined },
+): StoreConfig {
   // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store
   // on.
   const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
   const dir = env['CACHE_LOCAL_DIR'];
   const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
   const choices = s3Choices(env);
-  const s3 = env['CACHE_S3_BUCKET'] === undefined ? undefined : s3Config(env, sources, choices);
+  const bucket = env['CACHE_S3_BUCKET'];
+  const s3 =
+    ticket !== undefined
+      ? ticketConfig(env, sources, { ticket, choices })
+      : bucket === undefined
+        ? undefined
+        : s3Config(env, sources, choices);
   if (s3 === undefined) return local === undefined ? { type: 'off' } : { type: 'local', local };
   return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
 }

@@ -1,11 +1,14 @@
 import { join } from 'node:path';
 import { homeOf } from '../files/home.ts';
+import type { Ticket } from '../ticket.ts';
 import { ENV_FILE } from './env-file.ts';
 import { firstSet, type Setting, type Sources } from './sources.ts';
 import { boolean, invalid, oneOf, type Variables } from './values.ts';
 
 export interface S3Config {
   readonly bucket: string;
+  /** What is read without credentials; undefined: with them. */
+  readonly ticket: Ticket | undefined;
   /** Undefined: the profile's, else us-east-1. */
   readonly region: string | undefined;
   readonly endpoint: string | undefined;
@@ -86,23 +89,57 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
   const fromFile = !CREDENTIAL_VARIABLES.some((name) => name in real);
   return {
     bucket,
+    ticket: undefined,
     region: region(sources),
     endpoint: endpoint(sources)?.value,
     ...choices,
     credentials: fromFile ? fileCredentials(file.values) : undefined,
     profile: (fromFile ? file.values : real)['AWS_PROFILE'],
     halfSet: halfSet(real),
-    proxy: {
-      https: firstSet(sources, ...ALIASES.proxy)?.value,
-      no: firstSet(sources, ...ALIASES.noProxy)?.value,
-    },
-    caBundle: env['AWS_CA_BUNDLE'],
+    ...network(env, sources),
     foreignFiles: foreignFiles(real),
     names: {
       endpoint: endpoint(sources)?.name,
       region: firstSet(sources, ...ALIASES.region)?.name,
       proxy: firstSet(sources, ...ALIASES.proxy)?.name,
     },
+  };
+}
+
+/** The bucket is reached as the ticket says. Of the AWS settings only those of the network count. */
+export function ticketConfig(
+  env: Variables,
+  sources: Sources,
+  { ticket, choices }: { ticket: Ticket; choices: S3Choices },
+): S3Config {
+  return {
+    bucket: ticket.bucket,
+    ticket,
+    region: 'us-east-1',
+    endpoint: ticket.origin,
+    ...choices,
+    forcePathStyle: true,
+    accelerate: false,
+    credentials: undefined,
+    profile: undefined,
+    halfSet: undefined,
+    ...network(env, sources),
+    foreignFiles: foreignFiles(sources.real).filter(({ variable }) => variable === 'NODE_EXTRA_CA_CERTS'),
+    names: {
+      endpoint: 'CACHE_TICKET',
+      region: 'CACHE_TICKET',
+      proxy: firstSet(sources, ...ALIASES.proxy)?.name,
+    },
+  };
+}
+
+function network(env: Variables, sources: Sources): Pick<S3Config, 'proxy' | 'caBundle'> {
+  return {
+    proxy: {
+      https: firstSet(sources, ...ALIASES.proxy)?.value,
+      no: firstSet(sources, ...ALIASES.noProxy)?.value,
+    },
+    caBundle: env['AWS_CA_BUNDLE'],
   };
 }
 

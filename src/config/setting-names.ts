@@ -23,6 +23,7 @@ export const SETTINGS: readonly string[] = [
   'CACHE_S3_SSE',
   'CACHE_SIGNING_KEY',
   'CACHE_STALL_TIMEOUT',
+  'CACHE_TICKET',
   'CACHE_TIMEOUT',
   'CACHE_TRUST_ENV_FILE',
   'CACHE_VERBOSE',

@@ -21,10 +21,11 @@ export interface Trusting {
 /** @throws CacheError CONFIG_INVALID that names the line; nothing has been sent by then */
 export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
   if (boolean(sources.real, 'CACHE_TRUST_ENV_FILE', false)) return;
-  const ways = s3 === undefined ? [] : [endpoint(sources)];
-  if (s3 !== undefined && s3.credentials === undefined) {
+  // With a ticket the endpoint is the ticket's, whatever the file says.
+  const ways = s3 === undefined || s3.ticket !== undefined ? [] : [endpoint(sources)];
+  if (s3 !== undefined && opensFromElsewhere(sources, s3)) {
     refuseFrom(sources, [...ways, firstSet(sources, ...ALIASES.proxy), firstSet(sources, 'AWS_CA_BUNDLE')], {
-      because: 'credentials come from elsewhere',
+      because: `${s3.ticket === undefined ? 'credentials come' : 'CACHE_TICKET comes'} from elsewhere`,
     });
   }
   if (on && signsWithForeignKey(sources, projectDir)) {
@@ -38,6 +39,12 @@ export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
       because: 'the credentials that installers would get are not its own',
     });
   }
+}
+
+/** Whether what opens the store is not the file's own. */
+function opensFromElsewhere(sources: Sources, { ticket, credentials }: S3Config): boolean {
+  if (ticket !== undefined) return firstSet(sources, 'CACHE_TICKET')?.from === 'environment';
+  return credentials === undefined;
 }
 
 function refuseFrom(

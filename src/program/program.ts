@@ -9,6 +9,7 @@ import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
 import { addPolicy } from './policy-command.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
+import { addTicket } from './ticket-command.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
 
 declare const SANDBOX_CACHE_VERSION: string;
@@ -66,6 +67,7 @@ const COMMANDS: readonly {
   { names: ['key'], add: addKey },
   { names: ['list', 'inspect', 'prune'], add: addEntries },
   { names: ['policy'], add: addPolicy },
+  { names: ['ticket'], add: addTicket },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
   { names: [RECIPES_COMMAND], add: addProjectRecipes },

@@ -7,6 +7,7 @@ export function recipeOptions(command: Command): Command {
     .option('--path <dir>', 'a directory or a file to keep for it (repeatable)', collect);
 }
 
-function collect(value: string, previous: string[] = []): string[] {
+/** The values of a flag that may come several times. */
+export function collect(value: string, previous: string[] = []): string[] {
   return [...previous, value];
 }

@@ -7,6 +7,8 @@ import { printable } from './printable.ts';
 export interface Document {
   json: unknown;
   text: string;
+  /** For people, on stderr: stdout has `text` alone, for a program to read. */
+  aside?: string;
 }
 
 export function listDocument(entries: readonly StoredEntry[]): Document {

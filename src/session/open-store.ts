@@ -1,5 +1,6 @@
 /** Opens the store that is configured. */
 import type { Config } from '../config/config.ts';
+import type { S3Config } from '../config/s3.ts';
 import type { Emit } from '../events.ts';
 import type { Store } from '../store/store.ts';
 import { CacheError } from '../errors.ts';
@@ -7,8 +8,12 @@ import { CacheError } from '../errors.ts';
 export async function openStore(config: Config, emit: Emit): Promise<Store> {
   const options = { stallTimeoutMs: config.stallTimeoutMs, emit };
   const { store } = config;
-  const openS3 = async (s3: (typeof store & { type: 's3' })['s3']): Promise<Store> =>
-    (await import('../store/s3/s3-store.ts')).createS3Store({ ...s3, ...options });
+  const openS3 = async (s3: S3Config): Promise<Store> => {
+    const { createS3Store } = await import('../store/s3/s3-store.ts');
+    if (s3.ticket === undefined) return createS3Store({ ...s3, ...options });
+    const { openTicket } = await import('./open-ticket.ts');
+    return openTicket(s3.ticket, emit, (presigned) => createS3Store({ ...s3, ...options, presigned }));
+  };
   const openLocal = async (local: (typeof store & { type: 'local' })['local']): Promise<Store> =>
     (await import('../store/local/local-store.ts')).createDirectoryStore({ ...local, emit });
   switch (store.type) {

@@ -46,6 +46,7 @@ export function whyOff(config: Config, use: 'read' | 'write'): string | undefine
   if (config.store.type === 'off') return 'CACHE_S3_BUCKET is not set';
   if (use === 'read') return undefined;
   if (config.readonly) return 'CACHE_READONLY is set';
+  if ('s3' in config.store && config.store.s3.ticket !== undefined) return 'CACHE_TICKET only reads';
   // This machine would refuse what it saved itself. And a stale key must not replace entries that are good
   // for others.
   const cannotSign = config.verifyKey !== undefined && config.signingKey === undefined;

@@ -161,6 +161,7 @@ describe('values that do not parse', () => {
     ['AWS_ENDPOINT_URL', 'localhost:9000'],
     ['AWS_ENDPOINT_URL_S3', 'https://'],
     ['CACHE_MAX_RATIO', 'none'],
+    ['CACHE_TICKET', 't1.nothing'],
     ['CACHE_VERIFY_KEY', '/no/such/file'],
   ];
   it.each(cases)('refuses %s=%j by name, with what it takes', (name, value) => {

@@ -177,6 +177,41 @@ async function receive(
   return (await receiveBody(pieces(change(body)), signed.headers, authenticate(signed, [USER], NOW))).size;
 }
 
+describe('URLs signed in advance', () => {
+  /** Of the documentation too: a day for `test.txt`. */
+  const url = (change: Record<string, string> = {}, headers: Record<string, string> = {}): SignedRequest => ({
+    method: 'GET',
+    rawPath: '/test.txt',
+    headers: { host: 'examplebucket.s3.amazonaws.com', ...headers },
+    query: new URLSearchParams({
+      'X-Amz-Algorithm': 'AWS4-HMAC-SHA256',
+      'X-Amz-Credential': 'AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request',
+      'X-Amz-Date': '20130524T000000Z',
+      'X-Amz-Expires': '86400',
+      'X-Amz-SignedHeaders': 'host',
+      'X-Amz-Signature': 'aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404',
+      ...change,
+    }),
+  });
+
+  it('accepts the example, for as long as it says, with a range', () => {
+    const late = new Date(NOW.getTime() + 86_400_000);
+    expect(authenticate(url({}, { range: 'bytes=0-9' }), [USER], late).user).toBe(USER);
+    expect(() => authenticate(url(), [USER], new Date(late.getTime() + 1))).toThrow('Request has expired');
+  });
+
+  it('refuses another method, another path, another time, and headers that it does not cover', () => {
+    for (const wrong of [
+      { ...url(), method: 'HEAD' },
+      { ...url(), rawPath: '/other.txt' },
+      url({ 'X-Amz-Expires': '86401' }),
+      url({}, { 'x-amz-meta-a': 'b' }),
+    ]) {
+      expect(() => authenticate(wrong, [USER], NOW)).toThrow();
+    }
+  });
+});
+
 describe.for([
   ['signed chunks', PLAIN],
   ['signed chunks with a trailer', TRAILER],

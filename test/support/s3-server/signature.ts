@@ -1,6 +1,6 @@
 /**
- * Signature Version 4 as a server checks it
- * (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html).
+ * Signature Version 4 as a server checks it, in headers and in URLs signed in advance
+ * (https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, sigv4-query-string-auth.html).
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -44,6 +44,7 @@ const AUTHORIZATION =
 /** @throws S3Error as Amazon S3 answers: AccessDenied, InvalidAccessKeyId, RequestTimeTooSkewed, SignatureDoesNotMatch … */
 export function authenticate(request: SignedRequest, users: readonly S3User[], now: Date): Authentication {
   const { headers } = request;
+  if (request.query.has('X-Amz-Signature')) return authenticateUrl(request, users, now);
   if (headers.authorization === undefined) throw s3Error('AccessDenied');
   const match = AUTHORIZATION.exec(headers.authorization);
   if (match === null) throw s3Error('AuthorizationHeaderMalformed');
@@ -79,6 +80,37 @@ export function authenticate(request: SignedRequest, users: readonly S3User[], n
     });
   }
   return { user, region, payloadHash, sign, timestamp, scope, signature };
+}
+
+/** A URL that was signed in advance: everything about the signature is in the query, and `host` alone is signed. */
+function authenticateUrl(request: SignedRequest, users: readonly S3User[], now: Date): Authentication {
+  const parameter = (name: string): string => request.query.get(`X-Amz-${name}`) ?? '';
+  const [accessKeyId = '', day = '', region = '', service = ''] = parameter('Credential').split('/');
+  const user = users.find((candidate) => candidate.accessKeyId === accessKeyId);
+  if (user === undefined) throw s3Error('InvalidAccessKeyId', { elements: { AWSAccessKeyId: accessKeyId } });
+  if ((user.sessionToken ?? '') !== parameter('Security-Token')) throw s3Error('InvalidToken');
+  const timestamp = parameter('Date');
+  const seconds = Number(parameter('Expires'));
+  if (service !== 's3' || !(seconds > 0 && seconds <= 604_800)) throw s3Error('AccessDenied');
+  if (now.getTime() > timeOf(timestamp) + seconds * 1000)
+    throw s3Error('AccessDenied', { message: 'Request has expired' });
+  const signedNames = parameter('SignedHeaders').split(';');
+  requireSigned(request.headers, signedNames);
+  const query = new URLSearchParams([...request.query].filter(([name]) => name !== 'X-Amz-Signature'));
+  const scope = `${day}/${region}/${service}/aws4_request`;
+  const payloadHash = 'UNSIGNED-PAYLOAD';
+  const canonical = canonicalRequest({ ...request, query }, signedNames, payloadHash);
+  const key = signingKey(user.secretAccessKey, day, region);
+  const sign = (text: string): string => createHmac('sha256', key).update(text).digest('hex');
+  const signature = parameter('Signature');
+  if (!sameText(sign(`AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${sha256(canonical)}`), signature))
+    throw s3Error('SignatureDoesNotMatch', { elements: { CanonicalRequest: canonical } });
+  return { user, region, payloadHash, sign, timestamp, scope, signature };
+}
+
+/** `20130524T000000Z` → milliseconds since 1970 */
+function timeOf(timestamp: string): number {
+  return Date.parse(timestamp.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'));
 }
 
 function checkClock(timestamp: string, day: string, now: Date): void {

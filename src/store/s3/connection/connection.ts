@@ -12,6 +12,7 @@ import { CredentialProcesses } from './credential-process.ts';
 import { describeError, isRedirect, noCredentials } from '../errors/describe-error.ts';
 import { notS3, where, type ErrorContext } from '../errors/context.ts';
 import type { Patience } from './patience.ts';
+import { NO_CREDENTIALS, type Presigned, presignedSigner } from './presigned.ts';
 import { completeSettings, isRegion, type ConnectionOptions, type Settings } from './settings.ts';
 import { createTransport, type Transport } from './transport.ts';
 import { inspect } from '../errors/inspect.ts';
@@ -171,7 +172,7 @@ export class Connection {
   }
 
   #createClient(credentials: S3ClientConfig['credentials'] = this.#options.credentials): S3Client {
-    const { endpoint, forcePathStyle, accelerate, profile, stallTimeoutMs } = this.#options;
+    const { endpoint, forcePathStyle, accelerate, profile, presigned, stallTimeoutMs } = this.#options;
     const integrity = this.custom ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
     const config: S3ClientConfig = {
       region: this.#region,
@@ -192,6 +193,7 @@ export class Connection {
       },
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
+      ...(presigned === undefined ? {} : this.#signedInAdvance(presigned)),
       ...(profile === undefined ? {} : { profile }),
     };
     const client = new S3Client(config);
@@ -201,6 +203,13 @@ export class Connection {
       refuse: (evidence) => notS3(this.context({ action: '', key: '' }), evidence),
     });
     return client;
+  }
+
+  #signedInAdvance(urls: Presigned['urls']): Pick<S3ClientConfig, 'credentials' | 'signer'> {
+    return {
+      credentials: NO_CREDENTIALS,
+      signer: async () => presignedSigner({ bucket: this.bucket, urls }),
+    };
   }
 
   /** Asks for the credentials apart from any request, so that a failure here is known to be about them. */

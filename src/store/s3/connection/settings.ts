@@ -3,6 +3,7 @@ import { CacheError } from '../../../errors.ts';
 import type { Emit } from '../../../events.ts';
 import type { ErrorContext, SettingNames } from '../errors/context.ts';
 import { type ForeignFile, requireOrdinary } from './foreign-files.ts';
+import type { Presigned } from './presigned.ts';
 import { readProfile } from './profile.ts';
 
 export interface ConnectionOptions {
@@ -16,6 +17,8 @@ export interface ConnectionOptions {
   accelerate: boolean;
   /** @default the SDK's whole chain */
   credentials?: { accessKeyId: string; secretAccessKey: string; sessionToken?: string } | undefined;
+  /** Requests that were signed in advance, for a connection without credentials. @default none */
+  presigned?: Presigned['urls'] | undefined;
   /** @default AWS_PROFILE, else `default` */
   profile?: string | undefined;
   /** Half a set of keys in the environment, for errors to name. @default none */
@@ -45,7 +48,8 @@ export type Settings = ConnectionOptions & {
 /** @throws CacheError CONFIG_INVALID */
 export async function completeSettings(options: ConnectionOptions): Promise<Settings> {
   requireOrdinary(options.foreignFiles ?? []);
-  const fromProfile = await readProfile(options.profile);
+  // A ticket says where it leads; this machine's own AWS set-up is nothing to it.
+  const fromProfile = options.presigned === undefined ? await readProfile(options.profile) : {};
   if (fromProfile.tokenFile !== undefined)
     requireOrdinary([{ variable: 'web_identity_token_file', path: fromProfile.tokenFile }]);
   const profile = `the AWS profile "${options.profile ?? 'default'}"`;
