@@ -29,7 +29,7 @@ export async function endToEndRounds(bench: Bench, corpus: Corpus, s3: S3Place):
     bench.log,
   );
   const restored = await runRounds(
-    ways.map((way) => restorer(corpus, way, place)),
+    ways.map((way) => restorer(corpus, way, { place, prefix: `${corpus.name}/${way.id}/0` })),
     runs,
     bench.log,
   );
@@ -49,7 +49,7 @@ interface Way {
   restore: (prefix: string, project: string) => Command;
 }
 
-function ours(corpus: Corpus, s3: S3Place, workers: number): Way {
+export function ours(corpus: Corpus, s3: S3Place, workers: number): Way {
   const command = (action: string, prefix: string, project: string): Command => ({
     program: process.execPath,
     args: [CLI, '-C', project, action, ...corpus.recipe],
@@ -100,7 +100,12 @@ function saver(corpus: Corpus, way: Way, s3: S3Place): Contender {
   };
 }
 
-function restorer(corpus: Corpus, way: Way, place: string): Contender {
+/** @param prefix where the entry lies that is restored */
+export function restorer(
+  corpus: Corpus,
+  way: Way,
+  { place, prefix }: { place: string; prefix: string },
+): Contender {
   const project = join(place, 'project');
   return {
     id: `${corpus.name}/restore/${way.id}`,
@@ -113,7 +118,7 @@ function restorer(corpus: Corpus, way: Way, place: string): Contender {
         cpSync(join(corpus.dir, file), join(project, file));
       }
     },
-    command: () => way.restore(`${corpus.name}/${way.id}/0`, project),
+    command: () => way.restore(prefix, project),
     after: async (round) => {
       if (round === 0) await expectWhole(corpus, project);
       await rm(project, { recursive: true });

@@ -12,6 +12,7 @@ import { floorRounds } from './floor.ts';
 import { linearRounds } from './linear.ts';
 import { describeMachine, findZstdNode } from './machine.ts';
 import { judge } from './must-hold.ts';
+import { networkRounds } from './network.ts';
 import { HELP, parseOptions, type Options } from './options.ts';
 import { joinResults, readResults, writeResults, type Results } from './results.ts';
 import { roundTrips, unfaithful } from './round-trip.ts';
@@ -108,11 +109,13 @@ async function measureCorpus(bench: Bench, corpus: Corpus, results: Results): Pr
   if (wants('linear') && corpus.name === 'L') results.series.push(...(await linearRounds(bench, corpus)));
   if (wants('start-up') && corpus.name === 'S') results.series.push(...(await startUpRounds(bench, corpus)));
   if (wants('round-trip')) results.roundTrips.push(...(await roundTrips(bench, corpus)));
-  if (!wants('end-to-end')) return;
+  const paced = wants('network') && corpus.name === 'L';
+  if (!wants('end-to-end') && !paced) return;
   const s3 = await startS3Place();
   try {
     results.s3Server = s3.name;
-    results.series.push(...(await endToEndRounds(bench, corpus, s3)));
+    if (wants('end-to-end')) results.series.push(...(await endToEndRounds(bench, corpus, s3)));
+    if (paced) results.series.push(...(await networkRounds(bench, corpus, s3)));
   } finally {
     await s3.stop();
   }

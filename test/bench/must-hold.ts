@@ -42,6 +42,13 @@ function requirements(n: number): Requirement[] {
     wall('pack / node-tar `c({gzip})`', 0.22, `L/pack/${ours}`, 'L/pack/node-tar'),
     wall('restore from S3 / old way', 0.42, `L/restore/ours-${n}`, 'L/restore/old-way'),
     wall('save to S3 / old way', 0.25, `L/save/ours-${n}`, 'L/save/old-way'),
+    wall(
+      'restore, 40 MB/s a connection and 20 ms to the first byte / not paced',
+      1.15,
+      'L/network/40',
+      'L/network/free',
+    ),
+    wall('restore, 15 MB/s a connection / not paced', 1.5, 'L/network/15', 'L/network/free'),
     wall('unpack, 2 workers / 1 worker', 0.65, 'L/unpack/ours-gzip-2', 'L/unpack/ours-gzip-1'),
     wall('pack, 2 workers / 1 worker', 0.62, 'L/pack/ours-gzip-2', 'L/pack/ours-gzip-1'),
     { text: 'peak memory of ours, any corpus', atMost: 256, unit: 'MiB', figure: peakMebibytes },

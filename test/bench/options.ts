@@ -8,7 +8,16 @@ import type { Compression } from '../../src/archive/types.ts';
 export const CORPUS_NAMES = ['S', 'L', 'B', 'V'] as const;
 export type CorpusName = (typeof CORPUS_NAMES)[number];
 
-export const PARTS = ['archive', 'codec', 'linear', 'floor', 'end-to-end', 'start-up', 'round-trip'] as const;
+export const PARTS = [
+  'archive',
+  'codec',
+  'linear',
+  'floor',
+  'end-to-end',
+  'network',
+  'start-up',
+  'round-trip',
+] as const;
 export type Part = (typeof PARTS)[number];
 
 const COMPRESSIONS = ['gzip', 'zstd', 'none'] as const satisfies readonly Compression[];
