@@ -27,7 +27,13 @@ export async function openStore(config: Config, emit: Emit): Promise<Store> {
       return openLocal(store.local);
     case 'tiered': {
       const { createTieredStore } = await import('../store/tiered.ts');
-      return createTieredStore({ local: await openLocal(store.local), remote: await openS3(store.s3), emit });
+      const { createFlights } = await import('../store/local/flight.ts');
+      return createTieredStore({
+        local: await openLocal(store.local),
+        remote: await openS3(store.s3),
+        flights: createFlights(store.local.dir),
+        emit,
+      });
     }
   }
 }

@@ -11,6 +11,7 @@ import type { Emit } from '../events.ts';
 import { checkCopy } from './copy-check.ts';
 import { originMetadata, splitMetadata } from './origin.ts';
 import { Relay } from '../async/relay.ts';
+import type { Flight, Flights } from './local/flight.ts';
 import type {
   EntryDetails,
   EntryInfo,
@@ -25,6 +26,8 @@ import type {
 export interface TieredStoreOptions {
   local: Store;
   remote: Store;
+  /** Lets one of several processes that share the near store fetch an entry, while the others wait. */
+  flights: Flights;
   emit: Emit;
 }
 
@@ -41,6 +44,7 @@ const UNKNOWN = '';
 class TieredStore implements Store {
   readonly #local: Store;
   readonly #remote: Store;
+  readonly #flights: Flights;
   readonly #emit: Emit;
   /**
    * Keys whose copies are not to be used: out of date, or damaged. The directory may not let us delete them.
@@ -48,9 +52,10 @@ class TieredStore implements Store {
   readonly #dropped = new Set<string>();
   #warned = false;
 
-  constructor({ local, remote, emit }: TieredStoreOptions) {
+  constructor({ local, remote, flights, emit }: TieredStoreOptions) {
     this.#local = local;
     this.#remote = remote;
+    this.#flights = flights;
     this.#emit = emit;
   }
 
@@ -67,12 +72,42 @@ class TieredStore implements Store {
   }
 
   async open(key: string, options: StoreOptions): Promise<OpenEntry | undefined> {
-    const copy = this.#dropped.has(key)
-      ? undefined
-      : await this.#locally(() => this.#local.open(key, options), options.signal);
-    if (copy !== undefined) return this.#checked(copy, options);
-    const entry = await this.#remote.open(key, options);
-    return entry && { ...entry, body: this.#copying(entry, options) };
+    const copy = await this.#openCopy(key, options);
+    if (copy !== undefined) return copy;
+    const flight = await this.#join(key, options.signal);
+    try {
+      // Whoever led may have made one, or been done before we looked.
+      const late = flight === undefined ? undefined : await this.#openCopy(key, options);
+      const entry = late ?? (await this.#remote.open(key, options));
+      if (late !== undefined || entry === undefined || typeof flight !== 'object') {
+        if (typeof flight === 'object') await flight.land();
+        return late ?? (entry && { ...entry, body: this.#copying(entry, options) });
+      }
+      return { ...entry, body: this.#copying(entry, { ...options, flight }) };
+    } catch (error) {
+      if (typeof flight === 'object') await flight.land();
+      throw error;
+    }
+  }
+
+  async #openCopy(key: string, options: StoreOptions): Promise<OpenEntry | undefined> {
+    if (this.#dropped.has(key)) return undefined;
+    const copy = await this.#locally(() => this.#local.open(key, options), options.signal);
+    return copy && this.#checked(copy, options);
+  }
+
+  /** @returns undefined where there is no use in waiting, or nobody can lead */
+  async #join(key: string, signal: AbortSignal): Promise<Flight | 'landed' | undefined> {
+    if (this.#dropped.has(key)) return undefined;
+    const onWait = (): void =>
+      this.#emit({ type: 'step', text: 'Another process is downloading it: waiting for its copy' });
+    try {
+      return await this.#flights.join(key, { signal, onWait });
+    } catch {
+      // What is wrong with the directory is told when the copy is written.
+      signal.throwIfAborted();
+      return undefined;
+    }
   }
 
   async write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome> {
@@ -142,7 +177,7 @@ class TieredStore implements Store {
   }
 
   /** Hands the entry on, and keeps a copy if all of it was read. */
-  #copying(entry: OpenEntry, options: StoreOptions): AsyncIterable<Uint8Array> {
+  #copying(entry: OpenEntry, options: CopyOptions): AsyncIterable<Uint8Array> {
     const source = entry.body[Symbol.asyncIterator]();
     const chunks = this.#copy(entry, { [Symbol.asyncIterator]: () => source }, options);
     return {
@@ -151,6 +186,7 @@ class TieredStore implements Store {
         // A generator that was never started would not close its source.
         return: async () => {
           await source.return?.();
+          await options.flight?.land();
           return chunks.return(undefined);
         },
       }),
@@ -160,19 +196,24 @@ class TieredStore implements Store {
   async *#copy(
     entry: OpenEntry,
     body: AsyncIterable<Uint8Array>,
-    { signal }: StoreOptions,
+    { signal, flight }: CopyOptions,
   ): AsyncGenerator<Uint8Array, undefined> {
     const metadata = { ...entry.metadata, ...originMetadata(entry.info) };
     const copy = this.#startCopy(entry.info.key, { signal, metadata, ifExists: 'replace' });
     try {
       for await (const chunk of body) {
+        flight?.beat();
         await copy.relay.push(chunk);
         yield chunk;
       }
       copy.relay.end();
     } finally {
       copy.relay.fail(new Dropped());
-      await copy.done;
+      try {
+        await copy.done;
+      } finally {
+        await flight?.land();
+      }
     }
   }
 
@@ -199,6 +240,11 @@ class TieredStore implements Store {
       return undefined;
     }
   }
+}
+
+interface CopyOptions extends StoreOptions {
+  /** Others wait for this copy. */
+  flight?: Flight;
 }
 
 /** Ends a copy that is not wanted any more. */

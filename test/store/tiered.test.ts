@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CacheEvent } from '../../src/events.ts';
+import { createFlights } from '../../src/store/local/flight.ts';
 import { createDirectoryStore } from '../../src/store/local/local-store.ts';
 import { createS3Store } from '../../src/store/s3/s3-store.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -35,6 +36,7 @@ async function openStore(localDir = dir): Promise<Store> {
   return createTieredStore({
     local: createDirectoryStore({ dir: localDir, maxSizeBytes: 1e9, emit }),
     remote: await createS3Store(s3Options(server, { bucket: 'test-bucket' })),
+    flights: createFlights(localDir),
     emit,
   });
 }
