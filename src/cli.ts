@@ -165,7 +165,9 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
         outcomes.push(outcome);
         tell(outcome, { flags, log, withheld: config.withheld, terminal });
       });
-      const code = combinedCode(outcomes.map((outcome) => outcomeCode(outcome, flags.command, codeOf)));
+      const code =
+        document?.exitCode ??
+        combinedCode(outcomes.map((outcome) => outcomeCode(outcome, flags.command, codeOf)));
       if (document !== undefined) {
         printDocument(flags, document);
       } else if (flags.json === true) {

@@ -3,6 +3,7 @@
  * large (the SDK, the archive, the staging) when they need it.
  */
 import { Command } from 'commander';
+import { addDoctor } from './doctor-command.ts';
 import { addEntries } from './entry-commands.ts';
 import { examples, HELP_LAYOUT } from './help-text.ts';
 import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
@@ -68,6 +69,7 @@ const COMMANDS: readonly {
   { names: ['list', 'inspect', 'prune'], add: addEntries },
   { names: ['policy'], add: addPolicy },
   { names: ['ticket'], add: addTicket },
+  { names: ['doctor'], add: addDoctor },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
   { names: [RECIPES_COMMAND], add: addProjectRecipes },

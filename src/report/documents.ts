@@ -9,6 +9,8 @@ export interface Document {
   text: string;
   /** For people, on stderr: stdout has `text` alone, for a program to read. */
   aside?: string;
+  /** @default 0 */
+  exitCode?: number;
 }
 
 export function listDocument(entries: readonly StoredEntry[]): Document {

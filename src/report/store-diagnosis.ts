@@ -1,0 +1,24 @@
+import type { StoreDiagnosis } from '../commands/doctor-store.ts';
+import type { Document } from './documents.ts';
+import { printable } from './printable.ts';
+
+const MARKS = { ok: '✓', warning: '!', failure: '✗' } as const;
+
+/** A line for each finding and its mend, then the table in Markdown. */
+export function storeDiagnosisDocument({ findings, matrix, exitCode }: StoreDiagnosis): Document {
+  const lines = findings.flatMap(({ mark, fact, mend }) => [
+    `${MARKS[mark]} ${printable(fact)}`,
+    ...(mend === undefined ? [] : [`    ${printable(mend)}`]),
+  ]);
+  const rows = [['', 'here', 'sandbox-cache'], ['---', '---', '---'], ...matrix];
+  const table = rows.map((row) => `| ${row.map(cell).join(' | ')} |`);
+  return {
+    json: { exitCode, findings, matrix },
+    text: [...lines, ...(matrix.length === 0 ? [] : ['', ...table])].join('\n'),
+    exitCode,
+  };
+}
+
+function cell(text: string): string {
+  return printable(text).replaceAll('|', '\\|');
+}
