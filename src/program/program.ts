@@ -9,6 +9,7 @@ import { examples, HELP_LAYOUT } from './help-text.ts';
 import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
 import { addPolicy } from './policy-command.ts';
+import { addSetup } from './setup-command.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import { addTicket } from './ticket-command.ts';
 import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
@@ -67,6 +68,7 @@ const COMMANDS: readonly {
   { names: ['warm'], add: addWarm },
   { names: ['key'], add: addKey },
   { names: ['list', 'inspect', 'prune'], add: addEntries },
+  { names: ['setup'], add: addSetup },
   { names: ['policy'], add: addPolicy },
   { names: ['ticket'], add: addTicket },
   { names: ['doctor'], add: addDoctor },

@@ -26,7 +26,7 @@ export function refusal(seen: Inspected, context: ErrorContext, error: unknown):
   const url = `s3://${context.bucket}/${context.key}`;
   if (seen.name === 'NoSuchBucket') {
     return new CacheError('STORE_NO_BUCKET', `Bucket ${context.bucket} does not exist at ${where(context)}`, {
-      hint: 'Check CACHE_S3_BUCKET, or make the bucket: docs/setup.md has the commands.',
+      hint: 'Check CACHE_S3_BUCKET, or make the bucket with: sandbox-cache setup',
       cause,
     });
   }
