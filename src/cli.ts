@@ -11,7 +11,7 @@ import { CacheError, systemCode } from './errors.ts';
 import { isOutOfFiles, MORE_FILES_HINT } from './files/read-errors.ts';
 import { combinedCode, errorCode, outcomeCode } from './program/exit-code.ts';
 import { commandLineStart, createProgram } from './program/program.ts';
-import type { Action, GlobalFlags } from './program/types.ts';
+import type { Action, Examination, GlobalFlags } from './program/types.ts';
 import { usageError } from './program/usage-error.ts';
 import { isOnRemoteDisk } from './process/remote-disk.ts';
 import { createSignals, SIGNAL_CODES, type Signals, type StopSignal } from './process/signals.ts';
@@ -51,8 +51,10 @@ async function run(argv: readonly string[]): Promise<void> {
   const watchdog = createWatchdog();
   const signals = createSignals(watchdog, dieBy);
   let code = 0;
-  const program = createProgram(argv, OUTPUTS, async (flags, action) => {
-    code = await perform(flags, action, { signals, watchdog });
+  const guards = { signals, watchdog };
+  const program = createProgram(argv, OUTPUTS, {
+    perform: async (flags, action) => void (code = await perform(flags, action, guards)),
+    examine: async (flags, examination) => void (code = await examine(flags, examination, guards)),
   });
   try {
     await program.parseAsync(argv, { from: 'user' });
@@ -143,7 +145,7 @@ function beginning(
 /** Runs one command and reports its results. @returns the exit code */
 async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }: Guards): Promise<number> {
   const environment = readEnvironment();
-  const terminal = stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
+  const terminal = terminalOf(environment);
   let log = createLog({
     verbose: false,
     debug: parseBoolean(environment['CACHE_DEBUG'] ?? '') === true,
@@ -181,11 +183,62 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
       session.close();
     }
   } catch (error) {
-    const known = error instanceof CacheError ? error : unexpected(error);
-    log.error(known);
-    if (flags.json === true) printJson({ exitCode: codeOf(known), error: errorJson(known) });
-    return codeOf(known);
+    return tellFailure(error, { flags, log, signals });
   }
+}
+
+/**
+ * Runs a command that looks at the configuration itself. No warning is told apart: the document has them all.
+ * @returns the exit code
+ */
+async function examine(flags: GlobalFlags, examination: Examination, guards: Guards): Promise<number> {
+  const { signals } = guards;
+  const environment = readEnvironment();
+  const log = createLog({
+    verbose: flags.verbose === true,
+    debug: parseBoolean(environment['CACHE_DEBUG'] ?? '') === true,
+    terminal: terminalOf(environment),
+  });
+  try {
+    const { surveyConfig } = await import('./config/survey.ts');
+    const survey = surveyConfig(flags);
+    const { config } = survey;
+    const session =
+      config &&
+      createSession(config, {
+        emit: (event) => log.event(event),
+        signal: signals.aborted,
+        begin: beginning(guards, config),
+      });
+    try {
+      const document = await examination({ survey, session, signal: signals.aborted });
+      printDocument(flags, document);
+      return document.exitCode ?? 0;
+    } finally {
+      session?.close();
+    }
+  } catch (error) {
+    return tellFailure(error, { flags, log, signals });
+  }
+}
+
+interface Failing {
+  flags: GlobalFlags;
+  log: Log;
+  signals: Signals;
+}
+
+/** Says what ended the run. @returns the exit code */
+function tellFailure(error: unknown, { flags, log, signals }: Failing): number {
+  const known = error instanceof CacheError ? error : unexpected(error);
+  const code = errorCode(known, signals.first);
+  log.error(known);
+  if (flags.json === true) printJson({ exitCode: code, error: errorJson(known) });
+  return code;
+}
+
+function terminalOf(environment: Readonly<Record<string, string>>): Terminal {
+  return stderrTerminal(OUTPUTS.stderr, () => process.stderr, environment);
 }
 
 interface Telling {

@@ -10,7 +10,7 @@ import { CacheError } from '../errors.ts';
 import { keyPrefix } from '../key.ts';
 import { decodeTicket, type Ticket } from '../ticket.ts';
 import { childEnvironment, fileVariables } from './child-environment.ts';
-import { ENV_FILE, type EnvFile, readEnvFile } from './env-file.ts';
+import { ENV_FILE, type EnvFile, readEnvFile, requirePlain } from './env-file.ts';
 import { pem } from './key-pem.ts';
 import { type S3Config, s3Choices, s3Config, ticketConfig } from './s3.ts';
 import { misspelt } from './setting-names.ts';
@@ -86,13 +86,26 @@ const MOST_WORKERS = 64;
  * @throws CacheError CONFIG_INVALID, naming the variable and what it takes.
  */
 export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = process.env): Config {
-  const real = withoutEmpty(environment);
   const projectDir = projectDirectory(flags);
+  const file = readEnvFile(resolve(projectDir, ENV_FILE));
+  return configFrom({ flags, projectDir, sources: { real: withoutEmpty(environment), file } });
+}
+
+/** What a configuration is made of. */
+export interface Origins {
+  flags: Flags;
+  /** Absolute path. */
+  projectDir: string;
+  sources: Sources;
+}
+
+/** @throws CacheError CONFIG_INVALID, as `loadConfig` */
+export function configFrom({ flags, projectDir, sources }: Origins): Config {
+  const { real, file } = sources;
+  requirePlain(file);
   const path = resolve(projectDir, ENV_FILE);
-  const file = readEnvFile(path);
-  const sources = { real, file };
   const env: Variables = { ...file.values, ...real };
-  const ticket = env['CACHE_TICKET'] === undefined ? undefined : decodeTicket(env['CACHE_TICKET']);
+  const ticket = readTicket(env);
   const store = storeConfig(env, sources, { projectDir, ticket });
   const signingKey = pem(env, 'CACHE_SIGNING_KEY', projectDir);
   requireTrust({ sources, projectDir, s3: 's3' in store ? store.s3 : undefined, on: store.type !== 'off' });
@@ -101,7 +114,7 @@ export function loadConfig(flags: Flags = {}, environment: NodeJS.ProcessEnv = p
   return {
     projectDir,
     store,
-    prefix: ticket?.prefix ?? keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'),
+    prefix: ticket?.prefix ?? prefix(env),
     ...compression(env),
     verbose: boolean(env, 'CACHE_VERBOSE', false) || flags.verbose === true,
     debug: boolean(env, 'CACHE_DEBUG', false),
@@ -149,7 +162,8 @@ function warnings(sources: Sources, path: string): Config['warnings'] {
   return found.filter((warning) => warning !== undefined);
 }
 
-function projectDirectory({ project = '.' }: Flags): string {
+/** @throws CacheError USAGE for what is no directory */
+export function projectDirectory({ project = '.' }: Flags): string {
   const dir = absolute(project);
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
   throw new CacheError('USAGE', `${dir} is not a directory`, {
@@ -196,6 +210,26 @@ function storeConfig(
   return local === undefined ? { type: 's3', s3 } : { type: 'tiered', local, s3 };
 }
 
+function readTicket(env: Variables): Ticket | undefined {
+  const text = env['CACHE_TICKET'];
+  return text === undefined ? undefined : naming('CACHE_TICKET', () => decodeTicket(text));
+}
+
+function prefix(env: Variables): string {
+  return naming('CACHE_S3_PREFIX', () => keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'));
+}
+
+/** What a room below says of a value, with the variable that holds it. */
+function naming<T>(setting: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof CacheError) || error.hint === undefined || error.code !== 'CONFIG_INVALID')
+      throw error;
+    throw invalid(setting, error.message, { hint: error.hint, cause: error });
+  }
+}
+
 function compression(env: Variables): { compression: Compression; level: number | undefined } {
   const text = env['CACHE_COMPRESSION']?.toLowerCase();
   const named = { gzip: 'gzip', zstd: 'zstd', none: 'none' } as const;
@@ -203,10 +237,9 @@ function compression(env: Variables): { compression: Compression; level: number 
     return { compression: named[text], level: level(env, named[text]) };
   const value = text === undefined ? true : parseBoolean(text);
   if (value === undefined) {
-    throw invalid(
-      `CACHE_COMPRESSION is "${env['CACHE_COMPRESSION']}"`,
-      'It takes true (gzip), false (no compression) or zstd.',
-    );
+    throw invalid('CACHE_COMPRESSION', `CACHE_COMPRESSION is "${env['CACHE_COMPRESSION']}"`, {
+      hint: 'It takes true (gzip), false (no compression) or zstd.',
+    });
   }
   const gzipLevel = level(env, 'gzip');
   return value ? { compression: 'gzip', level: gzipLevel } : { compression: 'none', level: undefined };
@@ -223,7 +256,9 @@ function level(env: Variables, kind: Compression): number | undefined {
 function salt(env: Variables): string | undefined {
   const text = env['CACHE_KEY_SALT'];
   if (text?.includes('\n')) {
-    throw invalid('CACHE_KEY_SALT holds a line break', 'It takes any text of one line.');
+    throw invalid('CACHE_KEY_SALT', 'CACHE_KEY_SALT holds a line break', {
+      hint: 'It takes any text of one line.',
+    });
   }
   return text;
 }

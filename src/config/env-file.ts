@@ -22,7 +22,7 @@ export interface EnvFile {
 }
 
 const MAX_BYTES = 256 * 1024;
-const NO_FILE: EnvFile = { values: {}, lines: {}, references: [], exposed: false };
+export const NO_FILE: EnvFile = { values: {}, lines: {}, references: [], exposed: false };
 
 /** @throws CacheError CONFIG_INVALID for a file that cannot be read or that Compose would not take */
 export function readEnvFile(path: string): EnvFile {
@@ -37,7 +37,7 @@ export function readEnvFile(path: string): EnvFile {
     if (code === 'ENOENT' || code === 'ENOTDIR') return NO_FILE;
     if (code === 'ENOTREG' && isNullDevice(path)) return NO_FILE;
     const hint = isOutOfFiles(error) ? MORE_FILES_HINT : 'Make it a readable text file, or remove it.';
-    throw invalid(`${path} ${readError(error)}`, hint, error);
+    throw invalid(undefined, `${path} ${readError(error)}`, { hint, cause: error });
   }
   const values: Record<string, string> = {};
   const lines: Record<string, number> = {};
@@ -50,20 +50,27 @@ export function readEnvFile(path: string): EnvFile {
     else references.delete(name);
   }
   const file = { values: withoutEmpty(values), lines, references: [...references] };
-  for (const name of references) if (IS_OURS.test(name)) requireNoReference(file, name);
-  const holdsSecret = Object.keys(file.values).some((name) => /SECRET|TOKEN|PASSWORD|SIGNING_KEY/.test(name));
+  const holdsSecret = Object.keys(file.values).some((name) =>
+    /SECRET|TOKEN|PASSWORD|SIGNING_KEY|TICKET/.test(name),
+  );
   return { ...file, exposed: holdsSecret && (mode & 0o077) !== 0 };
 }
 
 /** What other names hold is nobody's business here, unless a recipe asks for them. */
 const IS_OURS = /^(CACHE|AWS)_|_PROXY$/i;
 
+/** @throws CacheError CONFIG_INVALID for a setting of ours that refers to another variable */
+export function requirePlain(file: EnvFile): void {
+  for (const name of file.references) if (IS_OURS.test(name)) requireNoReference(file, name);
+}
+
 /** @throws CacheError CONFIG_INVALID for a value that Compose would put together from other variables */
 export function requireNoReference(file: Pick<EnvFile, 'lines' | 'references'>, name: string): void {
   if (!file.references.includes(name)) return;
   throw invalid(
+    name,
     `${ENV_FILE} line ${file.lines[name]}: ${name} refers to another variable, and these are not replaced here`,
-    'Write the value out. A $ that is meant as it is goes into single quotes.',
+    { hint: 'Write the value out. A $ that is meant as it is goes into single quotes.' },
   );
 }
 
@@ -72,9 +79,8 @@ function parse(text: string): EnvLine[] {
     return parseEnv(text);
   } catch (error) {
     if (!(error instanceof EnvSyntaxError)) throw error;
-    throw invalid(
-      `${ENV_FILE} line ${error.line} ${error.message}`,
-      'Write NAME=value, as for Docker Compose.',
-    );
+    throw invalid(undefined, `${ENV_FILE} line ${error.line} ${error.message}`, {
+      hint: 'Write NAME=value, as for Docker Compose.',
+    });
   }
 }

@@ -20,8 +20,9 @@ export function pem(env: Variables, name: string, projectDir: string): string | 
     key = readSmallText(path, { maxBytes: MAX_KEY_BYTES });
   } catch (error) {
     // Without the cause: it repeats the value, which may be a key.
-    if (IS_THERE.includes(systemCode(error))) throw invalid(`${name}: ${path} ${readError(error)}`, hint);
+    if (IS_THERE.includes(systemCode(error)))
+      throw invalid(name, `${name}: ${path} ${readError(error)}`, { hint });
   }
   if (key?.includes('-----BEGIN') === true) return key;
-  throw invalid(`${name} is neither a PEM key nor a readable file that holds one`, hint);
+  throw invalid(name, `${name} is neither a PEM key nor a readable file that holds one`, { hint });
 }

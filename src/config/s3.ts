@@ -77,12 +77,11 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
   const { real, file } = sources;
   const bucket = env['CACHE_S3_BUCKET']!;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
-    throw invalid(
-      `CACHE_S3_BUCKET is "${bucket}", which is no bucket name`,
-      bucket.startsWith('s3://')
+    throw invalid('CACHE_S3_BUCKET', `CACHE_S3_BUCKET is "${bucket}", which is no bucket name`, {
+      hint: bucket.startsWith('s3://')
         ? 'Give the name alone, without s3://; a path goes into CACHE_S3_PREFIX.'
         : 'It takes a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens.',
-    );
+    });
   }
   // Credentials are one set: a key id from one place with a secret from another never makes a valid
   // signature.
@@ -146,7 +145,9 @@ function network(env: Variables, sources: Sources): Pick<S3Config, 'proxy' | 'ca
 function region(sources: Sources): string | undefined {
   const { name, value } = firstSet(sources, ...ALIASES.region) ?? {};
   if (value === undefined || /^[a-z0-9-]+$/i.test(value)) return value;
-  throw invalid(`${name} is "${value}", which is no region`, 'It takes a name such as eu-central-1.');
+  throw invalid(name, `${name} is "${value}", which is no region`, {
+    hint: 'It takes a name such as eu-central-1.',
+  });
 }
 
 function halfSet(real: Variables): S3Config['halfSet'] {
@@ -165,10 +166,10 @@ function fileCredentials(file: Variables): S3Config['credentials'] {
   if (accessKeyId === undefined && secretAccessKey === undefined) return undefined;
   if (accessKeyId === undefined || secretAccessKey === undefined) {
     const missing = accessKeyId === undefined ? 'AWS_ACCESS_KEY_ID' : 'AWS_SECRET_ACCESS_KEY';
-    throw invalid(
-      `${ENV_FILE} has half a set of credentials: ${missing} is missing`,
-      `Set ${missing} in ${ENV_FILE}, or take both out of it.`,
-    );
+    const given = accessKeyId === undefined ? 'AWS_SECRET_ACCESS_KEY' : 'AWS_ACCESS_KEY_ID';
+    throw invalid(given, `${ENV_FILE} has half a set of credentials: ${missing} is missing`, {
+      hint: `Set ${missing} in ${ENV_FILE}, or take both out of it.`,
+    });
   }
   return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
@@ -182,10 +183,9 @@ export function endpoint(sources: Sources): Setting | undefined {
   const { name, value } = found;
   if (/^https?:\/\//i.test(value) && URL.canParse(value)) return found;
   const shown = value.replace(/^.*@/, '[redacted]@');
-  throw invalid(
-    `${name} is "${shown}", which is no URL`,
-    `It takes a whole URL, e.g. ${name}=https://${shown.replace(/^.*(:\/\/|@)/, '')}`,
-  );
+  throw invalid(name, `${name} is "${shown}", which is no URL`, {
+    hint: `It takes a whole URL, e.g. ${name}=https://${shown.replace(/^.*(:\/\/|@)/, '')}`,
+  });
 }
 
 function ignoresEndpoints(variables: Variables): boolean {

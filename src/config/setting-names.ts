@@ -36,26 +36,40 @@ const NEAR = 2;
 /** `CAHCE_`, `CASHE_`, `cache_`; ccache's own variables are near to ours by chance. */
 const LOOKS_LIKE_OURS = /^(?!CCACHE_)C[ACEHS]{2,6}_/i;
 
+/** A name that has no effect and probably should. */
+export interface UnknownName {
+  readonly name: string;
+  readonly from: 'environment' | 'file';
+  /** The setting that was meant, where one is near. */
+  readonly meant: string | undefined;
+}
+
 /**
- * Names that have no effect and probably should: every unknown one of the file, and near misses in the
- * environment, where other programs have names that begin with CACHE_ too.
- * @returns one warning about all of them
+ * Every unknown name of the file that looks like ours, and near misses in the environment, where other
+ * programs have names that begin with CACHE_ too.
  */
+export function unknownNames({ real, file }: Sources): UnknownName[] {
+  const unknown = (names: readonly string[], from: UnknownName['from']): UnknownName[] =>
+    names
+      .filter((name) => LOOKS_LIKE_OURS.test(name) && !SETTINGS.includes(name))
+      .map((name) => ({ name, from, meant: nearest(name) }));
+  return [
+    ...unknown(Object.keys(file.lines), 'file'),
+    ...unknown(Object.keys(real), 'environment').filter(({ meant }) => meant !== undefined),
+  ];
+}
+
+/** @returns one warning about all unknown names */
 export function misspelt(sources: Sources): { message: string; hint: string } | undefined {
-  const inFile = Object.keys(sources.file.lines)
-    .filter((name) => LOOKS_LIKE_OURS.test(name) && !SETTINGS.includes(name))
-    .map((name) => `${name} (${placeInFile(sources, name)}) is no setting${meant(name)}`);
-  const inEnvironment = Object.keys(sources.real)
-    .filter((name) => LOOKS_LIKE_OURS.test(name) && !SETTINGS.includes(name) && nearest(name) !== undefined)
-    .map((name) => `${name} is no setting${meant(name)}`);
-  const all = [...inFile, ...inEnvironment];
+  const all = unknownNames(sources).map((unknown) => describeUnknown(sources, unknown));
   if (all.length === 0) return undefined;
   return { message: all.join('; '), hint: 'It has no effect; .env.claude-sandbox.example lists every name.' };
 }
 
-function meant(name: string): string {
-  const found = nearest(name);
-  return found === undefined ? '' : `, did you mean ${found}?`;
+/** `CACHE_REDONLY (.env.claude-sandbox line 3) is no setting, did you mean CACHE_READONLY?` */
+export function describeUnknown(sources: Sources, { name, from, meant }: UnknownName): string {
+  const where = from === 'file' ? ` (${placeInFile(sources, name)})` : '';
+  return `${name}${where} is no setting${meant === undefined ? '' : `, did you mean ${meant}?`}`;
 }
 
 function nearest(name: string): string | undefined {

@@ -54,10 +54,9 @@ function refuseFrom(
 ): void {
   const found = settings.find((setting) => setting?.from === 'file');
   if (found === undefined) return;
-  throw invalid(
-    `${placeInFile(sources, found.name)} sets ${found.name}, but ${because}`,
-    `Set ${found.name} in the environment, or CACHE_TRUST_ENV_FILE=true there if you trust the file.`,
-  );
+  throw invalid(found.name, `${placeInFile(sources, found.name)} sets ${found.name}, but ${because}`, {
+    hint: `Set ${found.name} in the environment, or CACHE_TRUST_ENV_FILE=true there if you trust the file.`,
+  });
 }
 
 /**

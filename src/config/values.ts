@@ -15,7 +15,7 @@ export function boolean(env: Variables, name: string, fallback: boolean): boolea
   const text = env[name];
   if (text === undefined) return fallback;
   const value = parseBoolean(text);
-  if (value === undefined) throw invalid(`${name} is "${text}"`, 'It takes true or false.');
+  if (value === undefined) throw invalid(name, `${name} is "${text}"`, { hint: 'It takes true or false.' });
   return value;
 }
 
@@ -35,7 +35,9 @@ export function integer(
   if (text === undefined) return undefined;
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= range.least && value <= range.most)) {
-    throw invalid(`${name} is "${text}"`, `It takes a whole number from ${range.least} to ${range.most}.`);
+    throw invalid(name, `${name} is "${text}"`, {
+      hint: `It takes a whole number from ${range.least} to ${range.most}.`,
+    });
   }
   return value;
 }
@@ -46,7 +48,9 @@ export function seconds(env: Variables, name: string, fallback: number): number 
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
   // setTimeout fires at once beyond 2^31 ms.
   if (!(value > 0 && value <= 86_400)) {
-    throw invalid(`${name} is "${text}"`, 'It takes seconds: a number above 0, at most 86400 (a day).');
+    throw invalid(name, `${name} is "${text}"`, {
+      hint: 'It takes seconds: a number above 0, at most 86400 (a day).',
+    });
   }
   return Math.ceil(value * 1000);
 }
@@ -56,7 +60,7 @@ export function size(env: Variables, name: string, fallback: number): number {
   if (text === undefined) return fallback;
   const value = parseSize(text);
   if (value === undefined || value <= 0 || value > Number.MAX_SAFE_INTEGER)
-    throw invalid(`${name} is "${text}"`, 'It takes a size, e.g. 500MB or 10GB.');
+    throw invalid(name, `${name} is "${text}"`, { hint: 'It takes a size, e.g. 500MB or 10GB.' });
   return value;
 }
 
@@ -64,12 +68,29 @@ export function oneOf<T extends string>(env: Variables, name: string, values: re
   const text = env[name];
   if (text === undefined) return undefined;
   const value = values.find((candidate) => candidate === text);
-  if (value === undefined) throw invalid(`${name} is "${text}"`, `It takes one of: ${values.join(', ')}.`);
+  if (value === undefined)
+    throw invalid(name, `${name} is "${text}"`, { hint: `It takes one of: ${values.join(', ')}.` });
   return value;
 }
 
-export function invalid(message: string, hint: string, cause?: unknown): CacheError {
-  return new CacheError('CONFIG_INVALID', message, { hint, cause });
+/** A setting that cannot be used. */
+export class SettingError extends CacheError {
+  /** The variable at fault. Undefined where it is the file as a whole. */
+  readonly setting: string | undefined;
+
+  constructor(setting: string | undefined, message: string, options: { hint: string; cause?: unknown }) {
+    super('CONFIG_INVALID', message, options);
+    this.setting = setting;
+  }
+}
+
+/** @param setting the variable at fault; undefined where it is the file as a whole */
+export function invalid(
+  setting: string | undefined,
+  message: string,
+  { hint, cause }: { hint: string; cause?: unknown },
+): SettingError {
+  return new SettingError(setting, message, { hint, cause });
 }
 
 /** `500MB`, `10GB`, `1GiB`, `1048576` → bytes; undefined when it is none of these. */

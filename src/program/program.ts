@@ -3,21 +3,31 @@
  * large (the SDK, the archive, the staging) when they need it.
  */
 import { Command } from 'commander';
-import { addDoctor } from './doctor-command.ts';
 import { addEntries } from './entry-commands.ts';
 import { examples, HELP_LAYOUT } from './help-text.ts';
 import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
+import { addConfig, addDoctor } from './doctor-commands.ts';
 import { addCompletion, addHelp, addKeygen, addProjectRecipes } from './other-commands.ts';
 import { addPolicy } from './policy-command.ts';
 import { addSetup } from './setup-command.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import { addTicket } from './ticket-command.ts';
-import type { Action, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
+import type { Examine, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
 
 declare const SANDBOX_CACHE_VERSION: string;
 
+/** How a command is run, once it is known which one, and with which flags. */
+export interface Runners {
+  perform: Perform;
+  examine: Examine;
+}
+
 /** @param argv the arguments: they decide which commands are needed */
-export function createProgram(argv: readonly string[], outputs: Outputs, perform: Perform): Command {
+export function createProgram(
+  argv: readonly string[],
+  outputs: Outputs,
+  { perform, examine }: Runners,
+): Command {
   const { stdout, stderr } = outputs;
   const program = new Command('sandbox-cache')
     .configureOutput({
@@ -50,11 +60,18 @@ export function createProgram(argv: readonly string[], outputs: Outputs, perform
         '\nSettings come from the environment and from .env.claude-sandbox:\nCACHE_S3_BUCKET first of all.\n',
     );
 
-  const run = (command: Command, action: Action): Promise<void> =>
-    perform({ ...command.optsWithGlobals<GlobalFlags>(), command: command.name() }, action);
-
-  const whole = (): Command => createProgram(['help'], outputs, async () => {});
-  for (const { add } of commandsFor(argv)) add(program, run, { argv, outputs, whole });
+  const flagsOf = (command: Command): GlobalFlags => ({
+    ...command.optsWithGlobals<GlobalFlags>(),
+    command: command.name(),
+  });
+  const run: Run = (command, action) => perform(flagsOf(command), action);
+  const given: Given = {
+    argv,
+    outputs,
+    examine: (command, examination) => examine(flagsOf(command), examination),
+    whole: () => createProgram(['help'], outputs, { perform, examine }),
+  };
+  for (const { add } of commandsFor(argv)) add(program, run, given);
   return program;
 }
 
@@ -72,6 +89,7 @@ const COMMANDS: readonly {
   { names: ['policy'], add: addPolicy },
   { names: ['ticket'], add: addTicket },
   { names: ['doctor'], add: addDoctor },
+  { names: ['config'], add: addConfig },
   { names: ['keygen'], add: addKeygen },
   { names: ['completion'], add: addCompletion },
   { names: [RECIPES_COMMAND], add: addProjectRecipes },

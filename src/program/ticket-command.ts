@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MadeTicket } from '../commands/ticket.ts';
 import { choose, type RecipeFlags } from '../session/choose.ts';
 import type { Document } from '../report/documents.ts';
-import { formatBytes } from '../report/format.ts';
+import { formatBytes } from '../text/format-bytes.ts';
 import { examples } from './help-text.ts';
 import { collect, recipeOptions } from './recipe-options.ts';
 import type { Run } from './types.ts';

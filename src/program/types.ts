@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import type { Outcome } from '../session/outcome.ts';
 import type { Session } from '../session/session.ts';
+import type { Patient } from '../doctor/patient.ts';
 import type { Document } from '../report/documents.ts';
 import type { Output } from '../report/output.ts';
 
@@ -18,6 +19,11 @@ export interface GlobalFlags {
 }
 
 export type Action = (session: Session, tell: (outcome: Outcome) => void) => Promise<Document | undefined>;
+
+/** What looks at the configuration itself, even at one that no session can be made of. */
+export type Examination = (patient: Patient) => Promise<Document>;
+
+export type Examine = (flags: GlobalFlags, examination: Examination) => Promise<void>;
 
 export type Perform = (flags: GlobalFlags, action: Action) => Promise<void>;
 
@@ -33,6 +39,8 @@ export type Run = (command: Command, action: Action) => Promise<void>;
 export interface Given {
   argv: readonly string[];
   outputs: Outputs;
+  /** As `run`, for a command that needs no configuration to be whole. */
+  examine: (command: Command, examination: Examination) => Promise<void>;
   /** The program with all of its commands. */
   whole: () => Command;
 }

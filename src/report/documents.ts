@@ -1,6 +1,7 @@
 import type { Inspection } from '../commands/inspect.ts';
 import type { StoredEntry } from '../session/stored-entries.ts';
-import { counted, formatAge, formatBytes, formatTable } from './format.ts';
+import { counted, formatAge, formatTable } from './format.ts';
+import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 
 /** What a command prints when it is not about the outcomes of recipes. */

@@ -1,6 +1,7 @@
 import type { StoredEntry } from '../session/stored-entries.ts';
 import type { Outcome, Standing } from '../session/outcome.ts';
-import { formatAge, formatBytes } from './format.ts';
+import { formatAge } from './format.ts';
+import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 
 const NAME_WIDTH = 9;

@@ -26,6 +26,14 @@ export function stderrTerminal(
   };
 }
 
+/** Whether a terminal shows more than ASCII. Where nothing says so, as in most containers, it does. */
+export function showsUnicode(env: Readonly<Record<string, string>>): boolean {
+  // Of the Linux console, and of terminals that know nothing.
+  if (env['TERM'] === 'linux' || env['TERM'] === 'dumb') return false;
+  const locale = env['LC_ALL'] ?? env['LC_CTYPE'] ?? env['LANG'];
+  return locale === undefined || /utf-?8/i.test(locale);
+}
+
 function wantsColour(env: Readonly<Record<string, string>>): boolean | undefined {
   if (env['NO_COLOR'] !== undefined) return false;
   if (env['FORCE_COLOR'] !== undefined) return env['FORCE_COLOR'] !== '0' && env['FORCE_COLOR'] !== 'false';

@@ -68,6 +68,9 @@ it('would notice a command or an option that does not exist', () => {
 
 function commandLine(): CommandLine {
   const nowhere = { write: () => true } as unknown as NodeJS.WritableStream;
-  const program = createProgram(['help'], { stdout: nowhere, stderr: nowhere } as never, async () => {});
+  const program = createProgram(['help'], { stdout: nowhere, stderr: nowhere } as never, {
+    perform: async () => {},
+    examine: async () => {},
+  });
   return commandLineOf(program, []);
 }

@@ -9,10 +9,17 @@ async function refusal(argv: readonly string[]): Promise<CacheError | undefined>
   vi.stubGlobal('SANDBOX_CACHE_VERSION', '0.0.0');
   let refused: CacheError | undefined;
   const nowhere = { write: () => {} };
-  const program = createProgram(argv, { stdout: nowhere, stderr: nowhere }, async (_flags, action) => {
-    // No session: a command line that is right fails when it asks for one.
-    await action(undefined as never, () => {}).catch((error: CacheError) => (refused = error));
-  });
+  const program = createProgram(
+    argv,
+    { stdout: nowhere, stderr: nowhere },
+    {
+      async perform(_flags, action) {
+        // No session: a command line that is right fails when it asks for one.
+        await action(undefined as never, () => {}).catch((error: CacheError) => (refused = error));
+      },
+      examine: async () => {},
+    },
+  );
   await program.parseAsync(argv, { from: 'user' });
   return refused;
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CacheError } from '../../src/errors.ts';
-import { formatAge, formatBytes, formatSeconds, formatTable } from '../../src/report/format.ts';
+import { formatAge, formatSeconds, formatTable } from '../../src/report/format.ts';
+import { formatBytes } from '../../src/text/format-bytes.ts';
 import { createLog } from '../../src/report/log.ts';
 import { createProgress, progressLine, type Terminal } from '../../src/report/progress.ts';
 import { resultText } from '../../src/report/result.ts';

@@ -1,0 +1,40 @@
+import { CacheError } from '../errors.ts';
+import type { Finding, Section } from './finding.ts';
+import type { Check, Patient } from './patient.ts';
+
+/** The parts of the examination, in the order in which they are told. Each is loaded when its turn comes. */
+const CHECKS: readonly { section: Section; load: () => Promise<Check> }[] = [
+  { section: 'settings', load: async () => (await import('./settings.ts')).checkSettings },
+  { section: 'files', load: async () => (await import('./files.ts')).checkFiles },
+  { section: 'machine', load: async () => (await import('./machine.ts')).checkMachine },
+];
+
+/**
+ * Examines everything. A part that fails becomes a finding, so that it does not hide the others.
+ * @throws the signal's reason
+ */
+export async function examine(patient: Patient): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { section, load } of CHECKS) {
+    const check = await load();
+    try {
+      findings.push(...(await check(patient)));
+    } catch (error) {
+      patient.signal.throwIfAborted();
+      if (!(error instanceof CacheError)) throw error;
+      findings.push(failed(section, error));
+    }
+  }
+  return findings;
+}
+
+/** What an error says, as a finding. Its hint is a sentence, so it belongs to the fact. */
+export function failed(section: Section, error: CacheError): Finding {
+  const hint = error.hint === undefined ? '' : `. ${error.hint}`;
+  return {
+    id: `${section}-${error.code.toLowerCase().replaceAll('_', '-')}`,
+    section,
+    mark: 'failure',
+    fact: `${error.message.replace(/\.$/, '')}${hint} [${error.code}]`,
+  };
+}

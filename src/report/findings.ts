@@ -1,0 +1,54 @@
+import type { Diagnosis } from '../commands/doctor.ts';
+import type { Finding, Section } from '../doctor/finding.ts';
+import type { Document } from './documents.ts';
+import { counted } from './format.ts';
+import { printable, printableMessage } from './printable.ts';
+import { showsUnicode } from './terminal.ts';
+
+const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
+const PLAIN_SIGNS = { ok: '+', warning: '!', failure: 'x' } as const;
+
+const TITLES = {
+  settings: 'Settings',
+  files: 'Files',
+  credentials: 'Credentials',
+  connection: 'Connection',
+  store: 'Store',
+  project: 'Project',
+  machine: 'Machine',
+} as const satisfies Record<Section, string>;
+
+/**
+ * What `doctor` found: a line each, below it what mends it. The last line counts.
+ * @param env says what the terminal can show
+ */
+export function doctorDocument(
+  { findings, exitCode }: Diagnosis,
+  env: Readonly<Record<string, string>>,
+): Document {
+  const signs = showsUnicode(env) ? SIGNS : PLAIN_SIGNS;
+  const sections = [...new Set(findings.map(({ section }) => section))];
+  const blocks = sections.map((section) => {
+    const own = findings.filter((finding) => finding.section === section);
+    return [TITLES[section], ...own.flatMap((finding) => lines(finding, signs))].join('\n');
+  });
+  return { json: { exitCode, findings }, text: [...blocks, summary(findings)].join('\n\n'), exitCode };
+}
+
+function lines({ mark, fact, mend }: Finding, signs: Readonly<Record<Finding['mark'], string>>): string[] {
+  return [
+    `  ${signs[mark]} ${printableMessage(fact)}`,
+    ...(mend === undefined ? [] : [`      ${printable(mend)}`]),
+  ];
+}
+
+function summary(findings: readonly Finding[]): string {
+  const count = (mark: Finding['mark']): number => findings.filter((finding) => finding.mark === mark).length;
+  const [failures, warnings] = [count('failure'), count('warning')];
+  if (failures + warnings === 0) return 'Nothing wrong was found.';
+  const found = [
+    ...(failures === 0 ? [] : [counted(failures, 'failure')]),
+    ...(warnings === 0 ? [] : [counted(warnings, 'warning')]),
+  ];
+  return `${found.join(', ')}.${failures === 0 ? ' None of it makes caching fail.' : ' Caching fails until the failures are mended.'}`;
+}

@@ -1,0 +1,144 @@
+/** Broken set-ups: the doctor names each, its mend is typed, and then it is content. */
+import { describe, expect, it } from 'vitest';
+import { expectExit, tool, useSandbox, writeFiles } from './support.ts';
+
+const sandbox = useSandbox();
+const SECRET = 'canary/secret+0123456789';
+
+interface Found {
+  id: string;
+  mark: 'ok' | 'warning' | 'failure';
+  fact: string;
+  mend?: string;
+}
+
+interface Broken {
+  env?: Record<string, string | undefined>;
+  file?: string;
+  mode?: string;
+  git?: boolean;
+  /** Typed before. */
+  typed?: string;
+  /** For a mend that asks. */
+  input?: string;
+}
+
+const NO_KEYS = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
+
+const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] = [
+  ['a bad value in the environment', { env: { CACHE_TIMEOUT: '5m' } }, 'setting-cache-timeout', 'failure'],
+  ['a bad value in the file', { file: '# x\nCACHE_TIMEOUT=5m\n' }, 'setting-cache-timeout', 'failure'],
+  ['s3:// in the name', { env: { CACHE_S3_BUCKET: 's3://b-1/p/q/' } }, 'setting-cache-s3-bucket', 'failure'],
+  [
+    's3:// in the name in the file',
+    { env: { CACHE_S3_BUCKET: undefined }, file: 'CACHE_S3_BUCKET=s3://b-1/p\n' },
+    'setting-cache-s3-bucket',
+    'failure',
+  ],
+  [
+    'half a pair in the file',
+    { env: NO_KEYS, file: 'AWS_ACCESS_KEY_ID=AKIACANARY0123456789\n', mode: '600', input: `${SECRET}\n` },
+    'setting-aws-access-key-id',
+    'failure',
+  ],
+  ['a misspelt name', { env: { CAHCE_READONLY: 'true' } }, 'unknown-cahce-readonly', 'warning'],
+  ['a misspelt name in the file', { file: '\nCACHE_REDONLY=1\n' }, 'unknown-cache-redonly', 'warning'],
+  ['no store', { env: { CACHE_S3_BUCKET: undefined }, input: 'b-1\n' }, 'store-missing', 'failure'],
+  [
+    'a file that others may read',
+    { file: `AWS_SECRET_ACCESS_KEY=${SECRET}\nAWS_ACCESS_KEY_ID=x\n`, mode: '644' },
+    'env-file-mode',
+    'warning',
+  ],
+  ['a file that git does not ignore', { file: 'CACHE_DEBUG=0\n', git: true }, 'env-file-git', 'warning'],
+  ['zstd on a Node without it', { env: { CACHE_COMPRESSION: 'zstd' } }, 'zstd', 'failure'],
+  ['a umask of nothing', { typed: 'umask 0700' }, 'user', 'failure'],
+];
+
+const cases = BROKEN.filter(([, , id]) => id !== 'zstd' || !('zstd' in process.versions));
+
+it.each(cases)('%s: named, and the mend works', async (_, broken, id, mark) => {
+  const { env, file, mode = '644', git = false, typed = ':', input } = broken;
+  if (git) await tool('git', ['init', '-q', sandbox.project]);
+  if (file !== undefined) writeFiles(sandbox.project, { '.env.claude-sandbox': file });
+  const script = `
+    [ ! -f .env.claude-sandbox ] || chmod ${mode} .env.claude-sandbox
+    ${typed}
+    BEFORE=$(sandbox-cache doctor --json </dev/null); CODE=$?
+    MEND=$("${process.execPath}" -p 'JSON.parse(process.argv[1]).findings.find(({ id }) => id === "${id}").mend' "$BEFORE")
+    eval "$MEND"
+    AFTER=$(sandbox-cache doctor --json </dev/null)
+    printf '%s\\0%s\\0%s' "$CODE" "$BEFORE" "$AFTER"`;
+  const result = expectExit(
+    await sandbox.script(script, {
+      ...(env === undefined ? {} : { env }),
+      ...(input === undefined ? {} : { input }),
+    }),
+    0,
+  );
+  const [code, before, after] = result.stdout.split('\0');
+  const [named] = found(before!, id);
+  expect(named).toMatchObject({ mark });
+  expect(Number(code)).toBe(mark === 'failure' ? 3 : 0);
+  expect(found(after!, id).filter((finding) => finding.mark !== 'ok')).toEqual([]);
+  expect(JSON.parse(after!)).toMatchObject({ exitCode: 0 });
+  expect(result.stdout + result.stderr).not.toContain(SECRET);
+});
+
+function found(document: string, id: string): Found[] {
+  return (JSON.parse(document) as { findings: Found[] }).findings.filter((finding) => finding.id === id);
+}
+
+it('one bad value does not hide the others', async () => {
+  writeFiles(sandbox.project, { '.env.claude-sandbox': 'CACHE_WORKERS=many\nCACHE_NONSENSE=1\n' });
+  const env = { CACHE_TIMEOUT: '5m', AWS_REGION: 'us east' };
+  const result = expectExit(await sandbox.run(['doctor'], { env }), 3);
+  for (const text of ['CACHE_TIMEOUT is "5m"', 'AWS_REGION is "us east"', 'CACHE_WORKERS is "many"'])
+    expect(result.stdout).toContain(`  ✗ ${text}`);
+  expect(result.stdout).toContain('  ! CACHE_NONSENSE (.env.claude-sandbox line 2) is no setting');
+  expect(result.stdout).toMatch(/\nMachine\n {2}✓ Node /);
+});
+
+it('a file that is no env file hides nothing else, and signs are ASCII where a locale says so', async () => {
+  writeFiles(sandbox.project, { '.env.claude-sandbox': 'a b c\n' });
+  const result = expectExit(await sandbox.run(['doctor'], { env: { LC_ALL: 'C' } }), 3);
+  expect(result.stdout).toMatch(/ {2}x \.env\.claude-sandbox line 1 .*\n {6}\$\{EDITOR:-vi\} /);
+  expect(result.stdout).toContain(`  + CACHE_S3_BUCKET is ${sandbox.bucket} (environment)`);
+  expect(result.stdout).toMatch(/\n {2}\+ Node /);
+});
+
+describe('config', () => {
+  it('shows each setting with its source, and no secret', async () => {
+    writeFiles(sandbox.folder, { aws: '[default]\nregion = eu-west-3\n' });
+    writeFiles(sandbox.project, { '.env.claude-sandbox': '#\nCACHE_TIMEOUT=60\nCACHE_REDONLY=1\n' });
+    const env = {
+      AWS_SECRET_ACCESS_KEY: SECRET,
+      AWS_REGION: undefined,
+      AWS_CONFIG_FILE: `${sandbox.folder}/aws`,
+      CACHE_SIGNING_KEY: undefined,
+    };
+    const result = expectExit(await sandbox.run(['config', '--json', '-v'], { env }), 0);
+    const { settings, unknown } = JSON.parse(result.stdout) as {
+      settings: Record<string, unknown>[];
+      unknown: unknown[];
+    };
+    for (const row of [
+      { name: 'CACHE_TIMEOUT', value: '60', source: 'file', line: 2 },
+      { name: 'CACHE_STALL_TIMEOUT', value: '30', source: 'default' },
+      { name: 'CACHE_S3_BUCKET', value: sandbox.bucket, source: 'environment' },
+      { name: 'CACHE_VERBOSE', value: 'true', source: 'flag' },
+      { name: 'AWS_REGION', value: 'eu-west-3', source: 'profile' },
+      { name: 'AWS_SECRET_ACCESS_KEY', value: '****', source: 'environment' },
+    ])
+      expect(settings).toContainEqual(row);
+    expect(unknown).toEqual([{ name: 'CACHE_REDONLY', from: 'file', meant: 'CACHE_READONLY' }]);
+    expect(result.stdout).not.toContain(SECRET);
+    expect(sandbox.server.requests).toHaveLength(0);
+  });
+
+  it('shows the others where one cannot be used: exit 2, as every command', async () => {
+    const result = expectExit(await sandbox.run(['config'], { env: { CACHE_TIMEOUT: '5m' } }), 2);
+    expect(result.stdout).toMatch(/^CACHE_TIMEOUT +5m +environment \(cannot be used\)$/m);
+    expect(result.stdout).toMatch(/^CACHE_READONLY +false +default$/m);
+  });
+});
