@@ -7,7 +7,7 @@ import { type ErrorKind, classify } from './classify.ts';
  * Attempts in a row, the first included. A stall costs the whole stall limit each time, so it gets the
  * fewest.
  */
-const ATTEMPTS: Record<ErrorKind, number> = {
+export const ATTEMPTS: Record<ErrorKind, number> = {
   throttled: 8,
   server: 5,
   reset: 6,
@@ -20,6 +20,8 @@ const ATTEMPTS: Record<ErrorKind, number> = {
 };
 
 const MAX_DELAY_MS = 4000;
+/** Where the service asks for patience. With 4 s, most of 10,000 machines gave up: see docs/scale.md. */
+const MAX_PATIENCE_MS = 16_000;
 
 /** Counts the errors of one transfer in a row, and waits between attempts. */
 export class Retry {
@@ -57,11 +59,24 @@ export class Retry {
 
   /** Waits as before the `attempt`-th repetition, and at least as long as the service asked for. */
   async pause(kind: ErrorKind, attempt: number, askedMs = 0): Promise<void> {
-    const base = this.#baseDelayMs * (kind === 'throttled' ? 3 : 1);
-    // Half of it random: savers that were refused together should not come back together.
-    const own = base * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
-    await pause(Math.min(MAX_DELAY_MS, Math.max(own, askedMs)), this.#signal);
+    const own = retryDelayMs(kind, attempt, { baseDelayMs: this.#baseDelayMs, random: Math.random() });
+    await pause(Math.max(own, Math.min(MAX_DELAY_MS, askedMs)), this.#signal);
   }
+}
+
+/**
+ * The wait before the `attempt`-th repetition, milliseconds. Half of it is random: those that were refused
+ * together should not come back together.
+ * @param random from 0 to 1
+ */
+export function retryDelayMs(
+  kind: ErrorKind,
+  attempt: number,
+  { baseDelayMs, random }: { baseDelayMs: number; random: number },
+): number {
+  const base = baseDelayMs * (kind === 'throttled' ? 3 : 1);
+  const most = kind === 'throttled' ? MAX_PATIENCE_MS : MAX_DELAY_MS;
+  return Math.min(most, base * 2 ** (attempt - 1)) * (0.5 + random / 2);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
