@@ -77,10 +77,12 @@ describe('requests', () => {
     const store = await openStore();
     const data = randomBytes(30_000_000);
     await store.write(KEY, pieces(data, 1_000_000), keep);
-    expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(data));
+    for (let reads = 0; reads < 3; reads += 1)
+      expect(sha256(await readAll(await present(store, KEY)))).toBe(sha256(data));
     expect(new Set(proxy.targets)).toEqual(new Set(['near.s3.us-east-1.amazonaws.com:443']));
-    expect(proxy.targets.length).toBeLessThanOrEqual(5);
-    expect(server.requests.length).toBeGreaterThan(8);
+    // As many as there are ranges on their way at a time, however many requests follow.
+    expect(proxy.targets.length).toBeLessThanOrEqual(16);
+    expect(server.requests.length).toBeGreaterThan(1.5 * proxy.targets.length);
     store.close();
   });
 
@@ -160,7 +162,7 @@ describe('a bucket in another region', () => {
           break;
       }
       await store.stat(KEY, { signal });
-      expect(events).toEqual([
+      expect(events.filter(({ type }) => type === 'warning')).toEqual([
         expect.objectContaining({ type: 'warning', hint: 'Set AWS_REGION=eu-west-1' }),
       ]);
       expect(server.requests.filter(({ status }) => status === 301)).toHaveLength(1);
