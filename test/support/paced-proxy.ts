@@ -37,12 +37,13 @@ export async function startPacedProxy(port: number, pace: Pace = {}): Promise<Pa
   let connections = 0;
   let open = 0;
   let most = 0;
-  const server = createServer({ noDelay: true }, (client) => {
+  // Half open: a side that has said everything stays until the other has got it.
+  const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     const rate = pace.rateOf?.(connections) ?? pace.rate;
     connections += 1;
     open += 1;
     most = Math.max(most, open);
-    const upstream = connect({ port, host: '127.0.0.1', noDelay: true });
+    const upstream = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on('error', () => {});
