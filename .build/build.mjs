@@ -33,7 +33,7 @@ const withoutChildProcess = {
 
 /**
  * Each file that a start loads costs it 0.7 ms. So what packing and unpacking import when they begin is one file, and whatever is
- * loaded later takes along all that the command line shares with any of it: esbuild makes a file for each different set of sharers.
+ * loaded later takes along all that a start has loaded: esbuild makes a file for each different set of sharers.
  */
 const together = [
   ...['format/containers', 'pack/pack', 'read/list', 'signature', 'unpack/unpack', 'workers/cpus'].map(
@@ -41,29 +41,32 @@ const together = [
   ),
   ...['empty', 'hold', 'notes/receipt', 'notes/rejected', 'staging'].map((name) => `workspace/${name}.ts`),
 ];
-const shared = [
-  'errors.ts',
-  'compiled/elf-header.ts',
-  'config/config.ts',
-  'completion/project-recipes.ts',
-  'files/home.ts',
-  'files/read-errors.ts',
-  'files/read-small-file.ts',
-  'recipes/npm/lockfile.ts',
-  'recipes/npm/settings.ts',
-  'recipes/custom/project-file.ts',
-  'recipes/support/which.ts',
-  'report/format.ts',
-  'report/terminal.ts',
-  'session/older-entries.ts',
-  'session/session.ts',
-  'session/stored-entries.ts',
-  'text/format-bytes.ts',
-  'workspace/places/bays.ts',
-  'workspace/notes/receipt.ts',
-  'workspace/notes/rejected.ts',
-];
-const fewFiles = {
+/** What every start loads, below src/. */
+async function loadedAtStart() {
+  const { metafile } = await build({
+    ...common,
+    entryPoints: { cli: 'src/cli.ts' },
+    define,
+    metafile: true,
+    write: false,
+    plugins: [
+      {
+        name: 'nothing-later',
+        setup: ({ onResolve }) =>
+          onResolve({ filter: /^\.\.?\// }, ({ kind, path }) =>
+            kind === 'dynamic-import' ? { path, external: true } : undefined,
+          ),
+      },
+    ],
+  });
+  const paths = Object.keys(metafile.inputs).filter(
+    (path) => path.startsWith('src/') && path !== 'src/cli.ts',
+  );
+  return paths.map((path) => path.slice('src/'.length));
+}
+
+/** @param {readonly string[]} shared below src/ */
+const fewFiles = (shared) => ({
   name: 'few-files',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^\.\.?\// }, ({ kind, path, resolveDir }) => {
@@ -79,7 +82,7 @@ const fewFiles = {
       resolveDir: join(root.pathname, 'src'),
     }));
   },
-};
+});
 
 /**
  * The SDK describes every operation of S3 in constants that esbuild keeps, because their keys are computed, although we call a dozen of
@@ -97,6 +100,7 @@ const fewSchemas = {
   },
 };
 
+const define = { SANDBOX_CACHE_VERSION: JSON.stringify(version) };
 const common = {
   absWorkingDir: root.pathname,
   outdir: 'dist',
@@ -116,10 +120,10 @@ await build({
   ...common,
   entryPoints: { cli: 'src/cli.ts' },
   splitting: true,
-  define: { SANDBOX_CACHE_VERSION: JSON.stringify(version) },
+  define,
   // CommonJS dependencies call require() for built-ins, and nothing else; an ES module does not have it.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [withoutChildProcess, fewFiles, fewSchemas],
+  plugins: [withoutChildProcess, fewFiles(await loadedAtStart()), fewSchemas],
 });
 await build({
   ...common,
