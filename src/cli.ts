@@ -156,11 +156,7 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
     const config = loadConfig(flags);
     log = createLog({ verbose: config.verbose, debug: config.debug, terminal });
     for (const warning of config.warnings) log.event({ type: 'warning', ...warning });
-    const session = createSession(config, {
-      emit: (event) => log.event(event),
-      signal: signals.aborted,
-      begin: beginning({ signals, watchdog }, config),
-    });
+    const session = sessionOf(config, log, { signals, watchdog });
     try {
       const outcomes: Outcome[] = [];
       const document = await action(session, (outcome) => {
@@ -203,13 +199,7 @@ async function examine(flags: GlobalFlags, examination: Examination, guards: Gua
     const { surveyConfig } = await import('./config/survey.ts');
     const survey = surveyConfig(flags);
     const { config } = survey;
-    const session =
-      config &&
-      createSession(config, {
-        emit: (event) => log.event(event),
-        signal: signals.aborted,
-        begin: beginning(guards, config),
-      });
+    const session = config && sessionOf(config, log, guards);
     try {
       const document = await examination({ survey, session, signal: signals.aborted });
       printDocument(flags, document);
@@ -220,6 +210,14 @@ async function examine(flags: GlobalFlags, examination: Examination, guards: Gua
   } catch (error) {
     return tellFailure(error, { flags, log, signals });
   }
+}
+
+function sessionOf(config: Config, log: Log, guards: Guards): Session {
+  return createSession(config, {
+    emit: (event) => log.event(event),
+    signal: guards.signals.aborted,
+    begin: beginning(guards, config),
+  });
 }
 
 interface Failing {

@@ -1,4 +1,4 @@
-import type { Finding } from '../doctor/finding.ts';
+import { exitCodeOf, type Finding } from '../doctor/finding.ts';
 import { storeFindings } from '../doctor/store/findings.ts';
 import { storeMatrix } from '../doctor/store/matrix.ts';
 import { CacheError } from '../errors.ts';
@@ -40,8 +40,7 @@ export async function doctorStore(session: Session, options: { write: boolean })
       noWrite: options.write ? whyOff(session.config, 'write') : '--no-write is given',
     });
     const findings = storeFindings(facts, s3);
-    const exitCode = findings.some(({ mark }) => mark === 'failure') ? 3 : 0;
-    return { findings, matrix: storeMatrix(facts), exitCode };
+    return { findings, matrix: storeMatrix(facts), exitCode: exitCodeOf(findings) };
   } finally {
     end();
   }

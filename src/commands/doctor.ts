@@ -1,5 +1,5 @@
 import { examine } from '../doctor/examine.ts';
-import type { Finding } from '../doctor/finding.ts';
+import { exitCodeOf, type Finding } from '../doctor/finding.ts';
 import type { Patient } from '../doctor/patient.ts';
 
 export interface Diagnosis {
@@ -11,5 +11,5 @@ export interface Diagnosis {
 /** Says what is well and what is not, from the settings to the machine. Changes nothing. */
 export async function doctor(patient: Patient): Promise<Diagnosis> {
   const findings = await examine(patient);
-  return { findings, exitCode: findings.some(({ mark }) => mark === 'failure') ? 3 : 0 };
+  return { findings, exitCode: exitCodeOf(findings) };
 }

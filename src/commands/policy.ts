@@ -1,3 +1,4 @@
+import { isBucketName } from '../config/s3.ts';
 import { CacheError } from '../errors.ts';
 import { keyPrefix } from '../key.ts';
 import { documentOf, type Format, type Policy, render } from '../policy/formats.ts';
@@ -5,8 +6,7 @@ import { type Access, accessPolicy, bucketPolicy, partition, type Role } from '.
 import { irsaTrust, podIdentityTrust, type ServiceAccount } from '../policy/trust.ts';
 import type { Session } from '../session/session.ts';
 
-export const KINDS = ['access', 'bucket', 'irsa', 'pod-identity'] as const;
-export type Kind = (typeof KINDS)[number];
+export type Kind = 'access' | 'bucket' | 'irsa' | 'pod-identity';
 
 export interface PolicyFlags {
   /** @default writer */
@@ -37,10 +37,8 @@ export function policy(session: Session, kind: Kind, flags: PolicyFlags): { json
   const made = policyOf(kind, { access, name, flags });
   const format = flags.format ?? 'json';
   const { roles, bucket, prefixes } = access;
-  return {
-    json: { kind, roles, bucket, prefixes, format, document: documentOf(made), text: render(made, format) },
-    text: render(made, format),
-  };
+  const text = render(made, format);
+  return { json: { kind, roles, bucket, prefixes, format, document: documentOf(made), text }, text };
 }
 
 function accessOf({ config }: Session, flags: PolicyFlags): Access {
@@ -48,7 +46,7 @@ function accessOf({ config }: Session, flags: PolicyFlags): Access {
   const bucket = flags.bucket ?? s3?.bucket;
   if (bucket === undefined)
     throw usage('no bucket is given', 'Set CACHE_S3_BUCKET, or name one with --bucket.');
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket))
+  if (!isBucketName(bucket))
     throw usage(
       `--bucket is "${bucket}"`,
       'It takes the name alone: 3 to 63 letters, digits, dots and hyphens.',

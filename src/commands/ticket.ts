@@ -8,6 +8,7 @@ import { identify, type Subject } from '../session/identify.ts';
 import { olderEntries } from '../session/older-entries.ts';
 import type { Session } from '../session/session.ts';
 import { fullKey } from '../session/stored-entries.ts';
+import type { EntryInfo } from '../store/store.ts';
 import { encodeTicket, type TicketEntry } from '../ticket.ts';
 
 export interface TicketOptions {
@@ -110,15 +111,7 @@ async function keysOf({ session, subject, signal }: Looking, { bases }: TicketOp
   }
 }
 
-function foundOf({
-  size,
-  etag,
-  modified,
-}: {
-  size: number;
-  etag: string;
-  modified: Date | undefined;
-}): NonNullable<TicketEntry['found']> {
+function foundOf({ size, etag, modified }: EntryInfo): NonNullable<TicketEntry['found']> {
   return { size, etag, modifiedMs: modified?.getTime() };
 }
 

@@ -76,7 +76,7 @@ export function s3Choices(env: Variables): S3Choices {
 export function s3Config(env: Variables, sources: Sources, choices: S3Choices): S3Config {
   const { real, file } = sources;
   const bucket = env['CACHE_S3_BUCKET']!;
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(bucket)) {
+  if (!isBucketName(bucket)) {
     throw invalid('CACHE_S3_BUCKET', `CACHE_S3_BUCKET is "${bucket}", which is no bucket name`, {
       hint: bucket.startsWith('s3://')
         ? 'Give the name alone, without s3://; a path goes into CACHE_S3_PREFIX.'
@@ -103,6 +103,11 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
       proxy: firstSet(sources, ...ALIASES.proxy)?.name,
     },
   };
+}
+
+/** More than S3 allows today: old buckets have capitals and up to 255 characters. */
+export function isBucketName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(text);
 }
 
 /** The bucket is reached as the ticket says. Of the AWS settings only those of the network count. */

@@ -13,4 +13,9 @@ export interface Finding {
 /** `failure`: caching fails with it. `warning`: it works, but not as well or as safely as it could. */
 export type Mark = 'ok' | 'warning' | 'failure';
 
+/** 3 when caching would fail, else 0. */
+export function exitCodeOf(findings: readonly Finding[]): 0 | 3 {
+  return findings.some(({ mark }) => mark === 'failure') ? 3 : 0;
+}
+
 export type Section = 'settings' | 'files' | 'credentials' | 'connection' | 'store' | 'project' | 'machine';

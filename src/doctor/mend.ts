@@ -1,18 +1,14 @@
 /** Lines that mend, to be typed into a POSIX shell. */
 import { relative } from 'node:path';
 import type { Survey } from '../config/survey.ts';
-
-/** One word of a shell: quoted where it has to be. */
-export function word(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
+import { shellWord } from '../text/shell-word.ts';
 
 /** A path as a word: short where it lies below the current directory. */
 export function pathWord(path: string): string {
   const short = relative(process.cwd(), path);
   const isBelow = short !== '' && !short.startsWith('..');
   // A leading dash would be taken for an option.
-  return word(isBelow ? (short.startsWith('-') ? `./${short}` : short) : path);
+  return shellWord(isBelow ? (short.startsWith('-') ? `./${short}` : short) : path);
 }
 
 /** Takes a variable out of where it stands. */
@@ -24,16 +20,15 @@ export function unset({ sources, envPath }: Survey, name: string, from: 'environ
 /** Gives a variable another value where it stands; without it there, in the file. */
 export function set(survey: Survey, name: string, value: string): string {
   const { sources, envPath } = survey;
-  if (name in sources.real) return `export ${name}=${word(value)}`;
-  const assignment = word(`${name}=${value}`);
+  if (name in sources.real) return `export ${name}=${shellWord(value)}`;
+  const assignment = shellWord(`${name}=${value}`);
   const append = `echo ${assignment} >> ${pathWord(envPath)}`;
   if (!(name in sources.file.values)) return append;
   return `${unset(survey, name, 'file')} && ${append}`;
 }
 
-/** Asks for a value, which is not shown, and puts it where the others of its kind stand. */
-export function ask({ envPath }: Survey, name: string, to: 'environment' | 'file'): string {
-  if (to === 'environment') return `read -rs ${name} && export ${name}`;
+/** Asks for a value, which is not shown, and adds it to the file. */
+export function askIntoFile({ envPath }: Survey, name: string): string {
   return `read -rs VALUE && echo "${name}=$VALUE" >> ${pathWord(envPath)}`;
 }
 

@@ -3,7 +3,7 @@ import { effectiveSettings } from '../config/effective.ts';
 import { describeUnknown, unknownNames } from '../config/setting-names.ts';
 import type { ConfigProblem, Survey } from '../config/survey.ts';
 import type { Finding, Mark } from './finding.ts';
-import { ask, pathWord, rename, set, unset } from './mend.ts';
+import { askIntoFile, pathWord, rename, set, unset } from './mend.ts';
 import type { Patient } from './patient.ts';
 
 export function checkSettings({ survey }: Patient): Finding[] {
@@ -50,7 +50,7 @@ function mendOf(survey: Survey, { setting, from }: ConfigProblem): string | unde
   }
   const missing = PAIR.find((name) => name !== setting);
   if (from === 'file' && PAIR.includes(setting) && missing !== undefined && !(missing in values))
-    return ask(survey, missing, 'file');
+    return askIntoFile(survey, missing);
   return unset(survey, setting, from);
 }
 

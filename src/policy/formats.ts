@@ -2,8 +2,7 @@
 import { shellWord } from '../text/shell-word.ts';
 import type { PolicyDocument } from './statements.ts';
 
-export const FORMATS = ['json', 'aws', 'terraform', 'cloudformation'] as const;
-export type Format = (typeof FORMATS)[number];
+export type Format = 'json' | 'aws' | 'terraform' | 'cloudformation';
 
 export type Policy =
   | { kind: 'access'; name: string; access: PolicyDocument }

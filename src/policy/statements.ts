@@ -3,9 +3,8 @@
  * documents: nothing here knows the SDK, and nothing is sent.
  */
 
-export const ROLES = ['reader', 'writer', 'pruner'] as const;
 /** `reader` restores and lists; `writer` saves as well; `pruner` lists and deletes. */
-export type Role = (typeof ROLES)[number];
+export type Role = 'reader' | 'writer' | 'pruner';
 
 export interface Statement {
   Sid?: string;

@@ -2,10 +2,10 @@
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander';
 import type { Kind, PolicyFlags } from '../commands/policy.ts';
 import { examples } from './help-text.ts';
+import { collect } from './recipe-options.ts';
 import type { Run } from './types.ts';
 
 export function addPolicy(program: Command, run: Run): void {
-  const collect = (value: string, before: string[] = []): string[] => [...before, value];
   program
     .command('policy')
     .description('Print least-privilege IAM policies for the bucket')

@@ -5,7 +5,7 @@ import { counted } from './format.ts';
 import { printable, printableMessage } from './printable.ts';
 import { showsUnicode } from './terminal.ts';
 
-const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
+export const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
 const PLAIN_SIGNS = { ok: '+', warning: '!', failure: 'x' } as const;
 
 const TITLES = {

@@ -1,13 +1,12 @@
 import type { StoreDiagnosis } from '../commands/doctor-store.ts';
 import type { Document } from './documents.ts';
+import { SIGNS } from './findings.ts';
 import { printable } from './printable.ts';
-
-const MARKS = { ok: '✓', warning: '!', failure: '✗' } as const;
 
 /** A line for each finding and its mend, then the table in Markdown. */
 export function storeDiagnosisDocument({ findings, matrix, exitCode }: StoreDiagnosis): Document {
   const lines = findings.flatMap(({ mark, fact, mend }) => [
-    `${MARKS[mark]} ${printable(fact)}`,
+    `${SIGNS[mark]} ${printable(fact)}`,
     ...(mend === undefined ? [] : [`    ${printable(mend)}`]),
   ]);
   const rows = [['', 'here', 'sandbox-cache'], ['---', '---', '---'], ...matrix];

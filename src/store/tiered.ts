@@ -74,19 +74,18 @@ class TieredStore implements Store {
   async open(key: string, options: StoreOptions): Promise<OpenEntry | undefined> {
     const copy = await this.#openCopy(key, options);
     if (copy !== undefined) return copy;
-    const flight = await this.#join(key, options.signal);
+    const joined = await this.#join(key, options.signal);
+    const flight = joined === 'landed' ? undefined : joined;
+    let isHandedOn = false;
     try {
       // Whoever led may have made one, or been done before we looked.
-      const late = flight === undefined ? undefined : await this.#openCopy(key, options);
-      const entry = late ?? (await this.#remote.open(key, options));
-      if (late !== undefined || entry === undefined || typeof flight !== 'object') {
-        if (typeof flight === 'object') await flight.land();
-        return late ?? (entry && { ...entry, body: this.#copying(entry, options) });
-      }
-      return { ...entry, body: this.#copying(entry, { ...options, flight }) };
-    } catch (error) {
-      if (typeof flight === 'object') await flight.land();
-      throw error;
+      const late = joined === undefined ? undefined : await this.#openCopy(key, options);
+      if (late !== undefined) return late;
+      const entry = await this.#remote.open(key, options);
+      isHandedOn = entry !== undefined;
+      return entry && { ...entry, body: this.#copying(entry, { ...options, flight }) };
+    } finally {
+      if (!isHandedOn) await flight?.land();
     }
   }
 
@@ -244,7 +243,7 @@ class TieredStore implements Store {
 
 interface CopyOptions extends StoreOptions {
   /** Others wait for this copy. */
-  flight?: Flight;
+  flight: Flight | undefined;
 }
 
 /** Ends a copy that is not wanted any more. */

@@ -1,5 +1,6 @@
 /** Asks a service one thing, and turns what it throws into an answer. */
-import type { S3Client } from '@aws-sdk/client-s3';
+import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import type { Readable } from 'node:stream';
 import type { Connection } from '../connection/connection.ts';
 import { inspect } from '../errors/inspect.ts';
 import { type Answer, known } from './facts.ts';
@@ -35,6 +36,15 @@ export function send<T>(
   request: (client: S3Client, options: { abortSignal: AbortSignal }) => Promise<T>,
 ): Promise<T> {
   return connection.send((client) => request(client, { abortSignal: signal }), signal);
+}
+
+/** The bytes of a small object. @throws what the SDK threw */
+export async function readWhole(asking: Asking, key: string): Promise<Buffer> {
+  const command = new GetObjectCommand({ Bucket: asking.connection.bucket, Key: key });
+  const answer = await send(asking, (client, options) => client.send(command, options));
+  const chunks: Buffer[] = [];
+  for await (const chunk of answer.Body as unknown as Readable) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
 }
 
 /** Whether the credentials are good and do not allow it. */

@@ -1,16 +1,10 @@
 /** What the service makes of conditions, and which of the requests it knows that not every service does. */
-import {
-  CompleteMultipartUploadCommand,
-  GetObjectCommand,
-  UploadPartCommand,
-  UploadPartCopyCommand,
-} from '@aws-sdk/client-s3';
-import type { Readable } from 'node:stream';
+import { CompleteMultipartUploadCommand, UploadPartCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import { inspect } from '../errors/inspect.ts';
 import { getRange } from '../objects/objects.ts';
-import { ask, type Asking, isDenied, send } from './asking.ts';
+import { ask, type Asking, isDenied, readWhole } from './asking.ts';
 import { type Answer, type Conditions, isKnown, known, untried } from './facts.ts';
-import type { Scratch } from './scratch.ts';
+import { type Scratch, SMALL } from './scratch.ts';
 
 const RACERS = 8;
 
@@ -24,10 +18,9 @@ export async function askPutCondition(
     verdict(asking, 'accepted', () => scratch.put('condition', SMALL, IF_ABSENT)),
   );
   if (!isKnown(free, 'accepted')) return free as Answer<Conditions>;
-  return ask(asking, 's3:PutObject', async () => {
-    const second = await verdict(asking, 'ignored' as const, () => scratch.put(taken, SMALL, IF_ABSENT));
-    return second;
-  });
+  return ask(asking, 's3:PutObject', () =>
+    verdict(asking, 'ignored' as const, () => scratch.put(taken, SMALL, IF_ABSENT)),
+  );
 }
 
 /** Eight writers at once. @returns how many were told that the object is theirs */
@@ -50,11 +43,11 @@ export interface MultipartAnswers {
   partCopy: Answer<boolean>;
 }
 
-/** Needs an object that is there: its name, and what it holds. */
+/** @param name of a small object that is there */
 export async function askMultipart(
   asking: Asking,
   scratch: Scratch,
-  { name: taken, body, mayAbort }: { name: string; body: Buffer; mayAbort: boolean },
+  { name: taken, mayAbort }: { name: string; mayAbort: boolean },
 ): Promise<MultipartAnswers> {
   const multipart = await ask(asking, 's3:PutObject', async () => {
     await completeNew(asking, scratch, { name: 'parts' });
@@ -80,7 +73,7 @@ export async function askMultipart(
         ),
       )
     : (free as Answer<Conditions>);
-  return { multipart, completeIfAbsent, partCopy: await askPartCopy(asking, scratch, { taken, body }) };
+  return { multipart, completeIfAbsent, partCopy: await askPartCopy(asking, scratch, taken) };
 }
 
 /** Whether the service sends one part of an object when asked for it. */
@@ -93,20 +86,12 @@ export async function askRange(asking: Asking, key: string, size: number): Promi
   });
 }
 
-async function askPartCopy(
-  asking: Asking,
-  scratch: Scratch,
-  { taken, body }: { taken: string; body: Buffer },
-): Promise<Answer<boolean>> {
+async function askPartCopy(asking: Asking, scratch: Scratch, taken: string): Promise<Answer<boolean>> {
   const { bucket } = asking.connection;
   const source = encodeURI(`${bucket}/${scratch.key(taken)}`);
   const copied = await ask(asking, 's3:PutObject', async () => {
     await completeNew(asking, scratch, { name: 'copied', source });
-    const command = new GetObjectCommand({ Bucket: bucket, Key: scratch.key('copied') });
-    const answer = await send(asking, (client, options) => client.send(command, options));
-    const chunks: Buffer[] = [];
-    for await (const chunk of answer.Body as unknown as Readable) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).equals(body);
+    return (await readWhole(asking, scratch.key('copied'))).equals(SMALL);
   });
   return copied.type === 'failed' ? known(false) : copied;
 }
@@ -191,5 +176,4 @@ function isRefusal(error: unknown): boolean {
   );
 }
 
-const SMALL = Buffer.from('sandbox-cache doctor was here: this object may be deleted.\n');
 const IF_ABSENT = { IfNoneMatch: '*' } as const;

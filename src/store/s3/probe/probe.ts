@@ -16,10 +16,10 @@ import type { ConnectionOptions } from '../connection/settings.ts';
 import { where } from '../errors/context.ts';
 import { inspect } from '../errors/inspect.ts';
 import { isMissing } from '../objects/objects.ts';
-import { ask, type Asking, send } from './asking.ts';
+import { ask, type Asking, readWhole, send } from './asking.ts';
 import { askMultipart, askPutCondition, askRace, askRange } from './conditions.ts';
 import { type Answer, isKnown, known, type Right, type StoreFacts, untried } from './facts.ts';
-import { Scratch } from './scratch.ts';
+import { Scratch, SMALL } from './scratch.ts';
 import { askSettings } from './settings.ts';
 import { askDownload, askLatency, askUpload, LARGE } from './speed.ts';
 
@@ -115,10 +115,9 @@ async function writeNothingThatStays(facts: StoreFacts, { asking, scratch }: Wri
 }
 
 async function writeObjects(facts: StoreFacts, { asking, scratch }: Writing): Promise<void> {
-  const body = Buffer.from('sandbox-cache doctor was here: this object may be deleted.\n');
   const first = 'first';
   const put = await ask(asking, 's3:PutObject', async () => {
-    await scratch.put(first, body);
+    await scratch.put(first, SMALL);
     return true as const;
   });
   facts.rights.put = put;
@@ -127,7 +126,7 @@ async function writeObjects(facts: StoreFacts, { asking, scratch }: Writing): Pr
     facts.rights.multipart = put;
     return;
   }
-  facts.rights.get = await askGet(asking, scratch.key(first), body);
+  facts.rights.get = await askGet(asking, scratch.key(first));
   facts.rights.delete = await ask(asking, 's3:DeleteObject', async () => {
     await scratch.delete(first);
     return true as const;
@@ -137,15 +136,15 @@ async function writeObjects(facts: StoreFacts, { asking, scratch }: Writing): Pr
     return markUnwritten(facts, 'what was written could not be removed again');
 
   const canRead = isKnown(facts.rights.get, true);
-  await scratch.put('taken', body);
+  await scratch.put('taken', SMALL);
   facts.putIfAbsent = await askPutCondition(asking, scratch, 'taken');
   facts.raceWinners = isKnown(facts.putIfAbsent, 'refused')
     ? untried('the service knows no such condition')
     : await askRace(asking, scratch);
-  await scratch.put('source', body);
-  Object.assign(facts, await askUploads(facts, { asking, scratch, body }));
+  await scratch.put('source', SMALL);
+  Object.assign(facts, await askUploads(facts, { asking, scratch }));
   const unread = 's3:GetObject is not allowed';
-  facts.ranges = canRead ? await askRange(asking, scratch.key('source'), body.length) : untried(unread);
+  facts.ranges = canRead ? await askRange(asking, scratch.key('source'), SMALL.length) : untried(unread);
   const { upload, bytes } = await askUpload(asking, scratch);
   facts.upload = upload;
   facts.download =
@@ -154,10 +153,10 @@ async function writeObjects(facts: StoreFacts, { asking, scratch }: Writing): Pr
 
 async function askUploads(
   { rights }: StoreFacts,
-  { asking, scratch, body }: Writing & { body: Buffer },
+  { asking, scratch }: Writing,
 ): Promise<Pick<StoreFacts, 'completeIfAbsent' | 'partCopy' | 'rights'>> {
   const mayAbort = rights.abort.type === 'known';
-  const asked = await askMultipart(asking, scratch, { name: 'source', body, mayAbort });
+  const asked = await askMultipart(asking, scratch, { name: 'source', mayAbort });
   const { multipart, ...answers } = asked;
   if (!mayAbort || multipart.type !== 'known') return { ...answers, rights: { ...rights, multipart } };
   const abort = await ask(asking, 's3:AbortMultipartUpload', async () => {
@@ -205,13 +204,28 @@ function askMissing(asking: Asking, key: string): Promise<Answer<true>> {
   });
 }
 
-async function askGet(asking: Asking, key: string, body: Buffer): Promise<Answer<true>> {
-  const command = new GetObjectCommand({ Bucket: asking.connection.bucket, Key: key });
+/** Reads a small object that was written a moment ago. */
+function askGet(asking: Asking, key: string): Promise<Answer<true>> {
   return ask({ ...asking, key }, 's3:GetObject', async () => {
-    const answer = await send(asking, (client, options) => client.send(command, options));
-    const chunks: Buffer[] = [];
-    for await (const chunk of answer.Body as unknown as Readable) chunks.push(chunk as Buffer);
-    if (!Buffer.concat(chunks).equals(body)) throw new Error('what is read is not what was written');
+    if (!(await readWhole(asking, key)).equals(SMALL))
+      throw new Error('what is read is not what was written');
+    return true as const;
+  });
+}
+
+/** A right, asked with a request for what there never was: to be told so is to be allowed. */
+function askInVain(
+  asking: Asking,
+  action: string,
+  request: Parameters<typeof send>[1],
+): Promise<Answer<true>> {
+  return ask(asking, action, async () => {
+    try {
+      await send(asking, request);
+    } catch (error) {
+      const { status } = inspect(error);
+      if (status !== 404 && status !== 400) throw error;
+    }
     return true as const;
   });
 }
@@ -220,15 +234,9 @@ async function askGet(asking: Asking, key: string, body: Buffer): Promise<Answer
 function askAbort(asking: Asking, key: string): Promise<Answer<true>> {
   const { bucket } = asking.connection;
   const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: NO_UPLOAD });
-  return ask({ ...asking, key }, 's3:AbortMultipartUpload', async () => {
-    try {
-      await send(asking, (client, options) => client.send(command, options));
-    } catch (error) {
-      const { status } = inspect(error);
-      if (status !== 404 && status !== 400) throw error;
-    }
-    return true as const;
-  });
+  return askInVain({ ...asking, key }, 's3:AbortMultipartUpload', (client, options) =>
+    client.send(command, options),
+  );
 }
 
 /**
@@ -243,15 +251,7 @@ function askDelete(asking: Asking, { versioned, prefix }: Scratch): Promise<Answ
     ...(versioned ? { VersionId: 'null' } : {}),
   });
   const action = versioned ? 's3:DeleteObjectVersion' : 's3:DeleteObject';
-  return ask({ ...asking, key }, action, async () => {
-    try {
-      await send(asking, (client, options) => client.send(command, options));
-    } catch (error) {
-      const { status } = inspect(error);
-      if (status !== 404 && status !== 400) throw error;
-    }
-    return true as const;
-  });
+  return askInVain({ ...asking, key }, action, (client, options) => client.send(command, options));
 }
 
 const NO_UPLOAD = 'c2FuZGJveC1jYWNoZS1kb2N0b3I';

@@ -19,6 +19,8 @@ import type { Connection } from '../connection/connection.ts';
 import { inspect } from '../errors/inspect.ts';
 import { isMissing } from '../objects/objects.ts';
 
+/** What the small objects of a probe hold. */
+export const SMALL = Buffer.from('sandbox-cache doctor was here: this object may be deleted.\n');
 /** All that one probe may send. */
 const MAX_BYTES = 16 * 1024 * 1024;
 /** How long requests under way may take to end once the probe is interrupted. */
