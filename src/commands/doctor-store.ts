@@ -2,7 +2,7 @@ import { exitCodeOf, type Finding } from '../doctor/finding.ts';
 import { storeFindings } from '../doctor/store/findings.ts';
 import { storeMatrix } from '../doctor/store/matrix.ts';
 import { CacheError } from '../errors.ts';
-import { whyOff, type Session } from '../session/session.ts';
+import { bucketWithCredentials, whyOff, type Session } from '../session/session.ts';
 
 export interface StoreDiagnosis {
   findings: Finding[];
@@ -22,13 +22,13 @@ const LIMIT_MS = 180_000;
  * removes them.
  */
 export async function doctorStore(session: Session, options: { write: boolean }): Promise<StoreDiagnosis> {
-  const { store, prefix, stallTimeoutMs } = session.config;
-  if (!('s3' in store)) {
+  const { prefix, stallTimeoutMs } = session.config;
+  const s3 = bucketWithCredentials(session.config);
+  if (s3 === undefined) {
     throw new CacheError('CONFIG_INVALID', 'CACHE_S3_BUCKET is not set: there is no bucket to look at', {
       hint: 'Set it in the environment or in .env.claude-sandbox.',
     });
   }
-  const { s3 } = store;
   const end = session.begin(LIMIT_MS);
   try {
     const { probeStore } = await import('../store/s3/probe/probe.ts');

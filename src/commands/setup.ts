@@ -1,6 +1,6 @@
 import { CacheError } from '../errors.ts';
 import { withDeadline } from '../session/deadline.ts';
-import type { Session } from '../session/session.ts';
+import { bucketWithCredentials, type Session } from '../session/session.ts';
 import type { Applied, Step, Wanted } from '../store/s3/setup/wanted.ts';
 import { writeEnvFile } from './setup-files.ts';
 
@@ -29,7 +29,8 @@ export async function setup(
   agree: Agree,
 ): Promise<{ json: unknown; text: string }> {
   const { config } = session;
-  if (!('s3' in config.store)) {
+  const s3 = bucketWithCredentials(config);
+  if (s3 === undefined) {
     throw new CacheError('USAGE', 'No bucket is named', {
       hint: 'For example: CACHE_S3_BUCKET=my-claude-sandbox-cache sandbox-cache setup',
     });
@@ -39,7 +40,6 @@ export async function setup(
       hint: 'Unset it, or look with --dry-run.',
     });
   }
-  const { s3 } = config.store;
   const wanted = wantedOf(session, s3, flags);
   const { openSetup } = await import('../store/s3/setup/setup.ts');
   const { emit } = session;

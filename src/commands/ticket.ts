@@ -6,7 +6,7 @@ import type { Recipe } from '../recipes/support/recipe.ts';
 import { withDeadline } from '../session/deadline.ts';
 import { identify, type Subject } from '../session/identify.ts';
 import { olderEntries } from '../session/older-entries.ts';
-import type { Session } from '../session/session.ts';
+import { bucketWithCredentials, type Session } from '../session/session.ts';
 import { fullKey } from '../session/stored-entries.ts';
 import type { EntryInfo } from '../store/store.ts';
 import { encodeTicket, type TicketEntry } from '../ticket.ts';
@@ -62,15 +62,11 @@ export async function makeTicket(
   });
 }
 
-function requireBucket({ config: { store } }: Session): S3Config {
-  if (!('s3' in store)) {
-    throw new CacheError('CONFIG_INVALID', 'A ticket reads from a bucket, and CACHE_S3_BUCKET is not set', {
-      hint: 'Set it in the environment or in .env.claude-sandbox.',
-    });
-  }
-  if (store.s3.ticket === undefined) return store.s3;
-  throw new CacheError('CONFIG_INVALID', 'CACHE_TICKET is set, and with a ticket no other one can be made', {
-    hint: 'Unset it, and run this where there are credentials for the bucket.',
+function requireBucket({ config }: Session): S3Config {
+  const s3 = bucketWithCredentials(config);
+  if (s3 !== undefined) return s3;
+  throw new CacheError('CONFIG_INVALID', 'A ticket reads from a bucket, and CACHE_S3_BUCKET is not set', {
+    hint: 'Set it in the environment or in .env.claude-sandbox.',
   });
 }
 

@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
+import type { S3Config } from '../config/s3.ts';
+import { CacheError } from '../errors.ts';
 import type { Emit } from '../events.ts';
 import type { Store } from '../store/store.ts';
 import { openStore } from './open-store.ts';
@@ -51,6 +53,20 @@ export function whyOff(config: Config, use: 'read' | 'write'): string | undefine
   // for others.
   const cannotSign = config.verifyKey !== undefined && config.signingKey === undefined;
   return cannotSign ? 'CACHE_VERIFY_KEY is set without the CACHE_SIGNING_KEY for it' : undefined;
+}
+
+/**
+ * The bucket, for work that takes credentials. Under a ticket there is none: its address may come from the
+ * checkout, and must not get what this machine's credentials sign.
+ * @returns undefined where no bucket is set
+ * @throws CacheError CONFIG_INVALID under a ticket
+ */
+export function bucketWithCredentials({ store }: Config): S3Config | undefined {
+  if (!('s3' in store)) return undefined;
+  if (store.s3.ticket === undefined) return store.s3;
+  throw new CacheError('CONFIG_INVALID', 'CACHE_TICKET is set, and a ticket only reads its entries', {
+    hint: 'Unset it, and run this where there are credentials for the bucket.',
+  });
 }
 
 /** An entry's URL without opening the store, which takes time. */

@@ -203,6 +203,24 @@ it('installers do not get it', async () => {
   expect(environment).not.toContain('CACHE_TICKET');
 });
 
+it('of a checkout, does not lead the credentials of the machine to its own address', async () => {
+  const { stdout } = expectExit(await sandbox.run(['ticket', ...DEPS]), 0);
+  writeFiles(sandbox.project, { '.env.claude-sandbox': stdout });
+  sandbox.server.requests.length = 0;
+  // This machine's own credentials, for AWS; the ticket names another address.
+  const env = { ...NOTHING, AWS_ACCESS_KEY_ID: 'AKIACANARY0123456789', AWS_SECRET_ACCESS_KEY: 'secret' };
+  for (const args of [
+    ['doctor', '--store'],
+    ['setup', '--yes'],
+    ['setup', '--dry-run'],
+    ['ticket', ...DEPS],
+  ]) {
+    const { stderr } = expectExit(await sandbox.run(args, { env }), 2);
+    expect(stderr).toContain('CACHE_TICKET is set');
+  }
+  expect(sandbox.server.requests).toEqual([]);
+});
+
 it('a proxy of the file does not get a ticket of the environment', async () => {
   const { stdout } = expectExit(await sandbox.run(['ticket', ...DEPS]), 0);
   const ticket = stdout.trim().slice('CACHE_TICKET='.length);
