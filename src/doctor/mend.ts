@@ -14,6 +14,8 @@ export function pathWord(path: string): string {
 /** Takes a variable out of where it stands. */
 export function unset({ sources, envPath }: Survey, name: string, from: 'environment' | 'file'): string {
   if (from === 'environment') return `unset ${name}`;
+  // A value of several lines is for a person to take out.
+  if (sources.file.values[name]?.includes('\n') === true) return `\${EDITOR:-vi} ${pathWord(envPath)}`;
   return `sed -i '${sources.file.lines[name]}d' ${pathWord(envPath)}`;
 }
 
