@@ -41,7 +41,7 @@ export function encodeTicket({ bucket, prefix, origin, expiresMs, entries }: Tic
   const text = MARK + deflateRawSync(json, { level: 9 }).toString('base64url');
   if (text.length < MOST_TICKET_BYTES) return text;
   throw new CacheError('USAGE', `${entries.length} entries are too many for one ticket`, {
-    hint: 'Name fewer recipes or runtimes: each pair takes some 300 bytes, with temporary credentials 1,500.',
+    hint: 'Name fewer recipes, runtimes and keys, or make several tickets.',
   });
 }
 

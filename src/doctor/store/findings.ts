@@ -129,7 +129,7 @@ function bucket(facts: StoreFacts): Finding[] {
     );
   if (lifecycle.type === 'known') {
     const { expiresAfterDays: days, abortsUploadsAfterDays: uploads, movesTo } = lifecycle.value;
-    const none = 'docs/setup.md has a rule for both';
+    const none = 'sandbox-cache setup';
     if (days === undefined)
       add(
         'lifecycle-entries',
