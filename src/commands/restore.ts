@@ -317,12 +317,13 @@ async function reject(
   entry: EntryInfo,
   fault: Pick<Rejected, 'reason' | 'leftOut'>,
 ): Promise<string> {
-  const { key, etag } = entry;
+  const { key, etag, writeId } = entry;
   const url = store.url(key);
   try {
     const { noteRejected } = await import('../workspace/notes/rejected.ts');
     // An entry that was only meant as a base has a key that no save here writes.
-    if (key === subject.key) noteRejected(subject.project.dir, subject.recipe.name, { key, etag, ...fault });
+    if (key === subject.key)
+      noteRejected(subject.project.dir, subject.recipe.name, { key, etag, writeId, ...fault });
   } catch (error) {
     session.emit({
       type: 'warning',
@@ -341,7 +342,7 @@ async function reject(
   try {
     // The fault may be a key that does not fit.
     await signer(session.config);
-    switch (await store.remove(key, { etag, signal: session.signal })) {
+    switch (await store.remove(key, { etag, writeId, signal: session.signal })) {
       case 'removed':
         return '; the entry was deleted';
       case 'absent':

@@ -158,7 +158,7 @@ function replacing({ project, recipe, key }: Subject, { force }: SaveOptions): W
   // The entry may only lack a group that was left out. Two machines would then replace each other's entries
   // for ever.
   const differs = rejected.leftOut !== undefined && rejected.leftOut !== recipe.leftOut?.(project);
-  return differs ? 'keep' : { etag: rejected.etag };
+  return differs ? 'keep' : { etag: rejected.etag, writeId: rejected.writeId };
 }
 
 async function requireVerified(

@@ -1,4 +1,5 @@
 /** What a copy of an entry says of its original. It travels with the copy, among its metadata. */
+import { isSameObject, type Identity } from './identity.ts';
 import type { EntryInfo } from './store.ts';
 
 export interface Origin {
@@ -9,10 +10,7 @@ export interface Origin {
 const ETAG = 'origin-etag';
 const WRITE_ID = 'origin-write-id';
 
-export function originMetadata({
-  etag,
-  writeId,
-}: Pick<EntryInfo, 'etag' | 'writeId'>): Record<string, string> {
+export function originMetadata({ etag, writeId }: Identity): Record<string, string> {
   return { [ETAG]: etag, ...(writeId === undefined ? {} : { [WRITE_ID]: writeId }) };
 }
 
@@ -27,8 +25,6 @@ export function splitMetadata(all: Record<string, string>): {
 
 /** Whether a copy of this origin and size is one of the object found. */
 export function isCopyOf(found: EntryInfo, { etag, writeId, size }: Origin & { size: number }): boolean {
-  if (found.size !== size) return false;
-  return found.writeId !== undefined && writeId !== undefined
-    ? found.writeId === writeId
-    : found.etag === etag;
+  // No object has an empty ETag.
+  return found.size === size && isSameObject(found, { etag: etag ?? '', writeId });
 }

@@ -1,3 +1,5 @@
+import type { Identity } from './identity.ts';
+
 /**
  * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes. Keys are
  * full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method rejects
@@ -28,7 +30,7 @@ export interface Store {
   list(prefix: string, options: StoreOptions): AsyncIterable<EntryInfo>;
 
   /** Removes one entry; with `etag`, only if it is still that object. */
-  remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome>;
+  remove(key: string, options: RemoveOptions): Promise<RemoveOutcome>;
 
   /**
    * The time by the clock that dates the entries, in milliseconds since 1970: the service's own, as its last
@@ -44,32 +46,27 @@ export interface StoreOptions {
   signal: AbortSignal;
 }
 
+/** Without an ETag, whatever is under the key. */
+export type RemoveOptions = StoreOptions & Partial<Identity>;
+
 export interface WriteOptions extends StoreOptions {
   /**
    * What to do when the key is taken.
    * - `keep`: keep what is there and report `exists` (write-once; the default of `save`)
    * - `replace`: overwrite (`save --force`)
-   * - `{ etag }`: overwrite only that object, else report `exists` (healing a corrupt entry)
+   * - an identity: overwrite only that object, else report `exists` (healing a corrupt entry)
    */
-  ifExists: 'keep' | 'replace' | { etag: string };
+  ifExists: 'keep' | 'replace' | Identity;
   /** Small strings that travel with the entry (S3 user metadata): lower-case keys, ASCII values. */
   metadata: Record<string, string>;
 }
 
-export interface EntryInfo {
+export interface EntryInfo extends Identity {
   key: string;
   /** Bytes as stored. */
   size: number;
   /** Undefined where the store does not say, or says something that is no date. */
   modified: Date | undefined;
-  /** Opaque; equal only for equal objects. */
-  etag: string;
-  /**
-   * A random mark of the save that wrote it. Where two have one, it says whether they are the same object: a
-   * service that copies an object onto itself, to change its storage class for one, gives it another ETag.
-   * Unknown in listings, for entries that other programs wrote, and in a directory, which copies nothing.
-   */
-  writeId?: string | undefined;
 }
 
 export interface EntryDetails extends EntryInfo {

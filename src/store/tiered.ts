@@ -16,6 +16,7 @@ import type {
   EntryDetails,
   EntryInfo,
   OpenEntry,
+  RemoveOptions,
   RemoveOutcome,
   Store,
   StoreOptions,
@@ -126,7 +127,7 @@ class TieredStore implements Store {
     }
   }
 
-  async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
+  async remove(key: string, options: RemoveOptions): Promise<RemoveOutcome> {
     // Even if the original is not deleted: a copy can be made again.
     await this.#locally(() => this.#local.remove(key, { signal: options.signal }), options.signal);
     return this.#remote.remove(key, options);

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from '
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { LoggedRequest } from '../support/s3-server.ts';
 import {
   type CliResult,
   debris,
@@ -69,12 +70,29 @@ describe('an entry whose bytes fail their checks', () => {
     expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(/^deps already cached/);
   });
 
+  it('a bad entry that was copied onto itself meanwhile is the same: replaced, or deleted by --evict', async () => {
+    await fill();
+    sandbox.alter((body) => flip(body, 500));
+    expectExit(await sandbox.run(['restore', ...DEPS]), 3);
+    sandbox.copyOntoItself();
+    expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(/; replaced\)\n$/);
+    sandbox.alter((body) => flip(body, 500));
+    const match = ({ operation, range }: LoggedRequest): boolean =>
+      operation === 'GetObject' && range === 'bytes=0-0';
+    sandbox.server.faults.add({ match, effect: { type: 'before', run: () => sandbox.copyOntoItself() } });
+    wipe(sandbox.project, 'deps');
+    expect(expectExit(await sandbox.run(['restore', ...DEPS, '--evict']), 3).stderr).toContain(
+      'the entry was deleted',
+    );
+    expect(sandbox.keys).toEqual([]);
+  });
+
   it('an entry that somebody has mended meanwhile is left alone', async () => {
     await fill();
     const good = sandbox.server.read(sandbox.bucket, sandbox.key)!;
     sandbox.alter((body) => flip(body, 500));
     expectExit(await sandbox.run(['restore', ...DEPS]), 3);
-    sandbox.alter(() => good);
+    sandbox.saveAgain(good);
     const mended = sandbox.etag;
     expect(expectExit(await sandbox.run(['save', ...DEPS]), 0).stdout).toMatch(/^deps already cached/);
     expect(sandbox.etag).toBe(mended);

@@ -3,7 +3,7 @@
  * manager, and the built command run in it.
  */
 import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -133,15 +133,27 @@ export class Sandbox {
     return this.server.bucket(this.bucket).uploads.size;
   }
 
+  /** Puts these bytes under the key, as another save would. */
+  saveAgain(body: Buffer): void {
+    this.alter(() => body, { 'write-id': randomUUID() });
+  }
+
+  /** What a service does that copies the object onto itself: only its ETag is another. */
+  copyOntoItself(): void {
+    const object = this.server.bucket(this.bucket).objects.get(this.key)!;
+    object.etag = randomBytes(16).toString('hex');
+  }
+
   /** Puts other bytes under the key, as a broken disk or another program would: what travels with the entry stays. */
-  alter(change: (body: Buffer) => Buffer): void {
+  alter(change: (body: Buffer) => Buffer, changed: Record<string, string> = {}): void {
     const { key, bucket, server } = this;
     const object = server.bucket(bucket).objects.get(key);
     const metadata: Record<string, string> = {};
     for (const [name, value] of Object.entries(object?.headers ?? {})) {
       if (name.startsWith('x-amz-meta-')) metadata[name.slice('x-amz-meta-'.length)] = value;
     }
-    server.place(bucket, { key, body: change(Buffer.from(server.read(bucket, key)!)), metadata });
+    const body = change(Buffer.from(server.read(bucket, key)!));
+    server.place(bucket, { key, body, metadata: { ...metadata, ...changed } });
   }
 
   private options(options: RunOptions): CliOptions {

@@ -30,6 +30,7 @@ import type {
   EntryDetails,
   EntryInfo,
   OpenEntry,
+  RemoveOptions,
   RemoveOutcome,
   Store,
   StoreOptions,
@@ -138,7 +139,7 @@ class DirectoryStore implements Store {
     }
   }
 
-  async remove(key: string, { signal, etag }: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
+  async remove(key: string, { signal, etag }: RemoveOptions): Promise<RemoveOutcome> {
     signal.throwIfAborted();
     return this.#explained('remove', key, async () => {
       const expected = etag ?? (await this.#look(key, signal))?.etag;

@@ -7,6 +7,7 @@ import type {
   EntryDetails,
   EntryInfo,
   OpenEntry,
+  RemoveOptions,
   RemoveOutcome,
   Store,
   StoreOptions,
@@ -97,7 +98,7 @@ class S3Store implements Store {
     }
   }
 
-  async remove(key: string, options: StoreOptions & { etag?: string }): Promise<RemoveOutcome> {
+  async remove(key: string, options: RemoveOptions): Promise<RemoveOutcome> {
     const { signal } = options;
     return this.#explained({ action: 's3:DeleteObject', key, signal }, () =>
       removeObject(this.#connection, key, options),

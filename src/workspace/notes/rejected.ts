@@ -15,6 +15,8 @@ export interface Rejected {
   key: string;
   /** Of the object that failed: another one under the same key is not to be replaced. */
   etag: string;
+  /** The mark of the save that wrote it, where it has one. It says more than the ETag. */
+  writeId?: string | undefined;
   reason: string;
   /**
    * What the settings left out of the tree when it failed, where it failed for lack of something (see
@@ -41,9 +43,15 @@ export function readRejected(projectDir: string, recipe: string): Rejected | und
       maxBytes: MAX_NOTE_BYTES,
       followLinks: false,
     });
-    const { key, etag, reason, leftOut } = JSON.parse(text) as Partial<Rejected>;
+    const { key, etag, writeId, reason, leftOut } = JSON.parse(text) as Partial<Rejected>;
     if (typeof key !== 'string' || typeof etag !== 'string' || typeof reason !== 'string') return undefined;
-    return { key, etag, reason, ...(typeof leftOut === 'string' ? { leftOut } : {}) };
+    return {
+      key,
+      etag,
+      ...(typeof writeId === 'string' ? { writeId } : {}),
+      reason,
+      ...(typeof leftOut === 'string' ? { leftOut } : {}),
+    };
   } catch {
     return undefined;
   }

@@ -15,7 +15,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { clearRejected, noteRejected, readRejected } from '../../../src/workspace/notes/rejected.ts';
 
-const NOTE = { key: 'prefix/npm-0123456789abcdef.tar.gz', etag: '"abc"', reason: 'one byte is wrong' };
+const NOTE = {
+  key: 'prefix/npm-0123456789abcdef.tar.gz',
+  etag: '"abc"',
+  writeId: '2f1c',
+  reason: 'one byte is wrong',
+};
 
 let base: string;
 let project: string;

@@ -2,7 +2,8 @@
  * One object as a stream, read by several connections at once. The object is cut into ranges; those ahead of
  * the consumer are fetched in parallel, each into memory, and handed over in order. The first request has no
  * `If-Match` and fixes the ETag; all others carry it, so bytes of two objects never meet. A range that breaks
- * off goes on where it was.
+ * off goes on where it was. An object that is copied onto itself meanwhile is the same object with another
+ * ETag, by its write id and its size, and is read on.
  *
  * The memory bound: a new range begins only if its bytes, and those of all ranges that the consumer has not
  * wholly taken, fit into `budget`. `RangePlan` says how long it is, so shorter ranges are more of them in the
@@ -17,6 +18,7 @@ import { isAbsent } from '../objects/absence.ts';
 import { getRange, isMissing, lookUpEmpty, type RangeAnswer } from '../objects/objects.ts';
 import { inspect } from '../errors/inspect.ts';
 import { Laggards } from './laggards.ts';
+import { Pin } from './pin.ts';
 import { RangePlan, type RangeLimits } from './range-plan.ts';
 import { Range, type RangeSource } from './range.ts';
 
@@ -86,14 +88,24 @@ class Download {
   #mostAtATime = 0;
 
   constructor(connection: Connection, first: RangeAnswer, run: Run) {
-    const { key, etag, size } = first.info;
+    const { key, size } = first.info;
     const { signal } = run.cancel;
     this.#connection = connection;
     this.#first = first;
     this.#run = run;
     this.#plan = new RangePlan(run);
     this.#laggards = new Laggards(connection.stallTimeoutMs);
-    this.#source = { connection, key, etag, signal, onThrottled: () => this.#plan.throttled() };
+    const pin = new Pin(connection, first.info, signal);
+    this.#source = {
+      connection,
+      key,
+      get etag() {
+        return pin.etag;
+      },
+      hasNewEtag: (asked) => pin.hasNewEtag(asked),
+      signal,
+      onThrottled: () => this.#plan.throttled(),
+    };
     // A server that ignores ranges sends everything in its first answer, which is then the only range.
     this.#start(first.partial ? Math.min(run.smallest, size) : size, first);
     this.#fill();

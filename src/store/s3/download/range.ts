@@ -7,13 +7,17 @@ import type { IncomingMessage } from 'node:http';
 import { PartBuffer } from '../../../async/part-buffer.ts';
 import type { Connection } from '../connection/connection.ts';
 import { classify, TransferError } from '../errors/classify.ts';
+import { inspect } from '../errors/inspect.ts';
 import { getRange, type RangeAnswer } from '../objects/objects.ts';
 import { Leg, PROGRESS_BYTES } from './leg.ts';
 
 export interface RangeSource {
   connection: Connection;
   key: string;
-  etag: string;
+  /** Of the object as it was seen last. */
+  readonly etag: string;
+  /** Whether the object under the key is still the same, now with another ETag than the one asked for. */
+  hasNewEtag: (asked: string) => Promise<boolean>;
   /** Ends everything. */
   signal: AbortSignal;
   /** Called where the service asks for patience. */
@@ -132,6 +136,7 @@ export class Range {
     let given = answer;
     for (;;) {
       const before = leg.received;
+      const asked = this.#source.etag;
       try {
         await this.#receive(given ?? (await this.#ask(leg)), leg);
         return;
@@ -139,6 +144,7 @@ export class Range {
         given = undefined;
         if (leg.received - before >= PROGRESS_BYTES) retry.progressed();
         if (classify(error) === 'throttled') this.#source.onThrottled();
+        if (isRefused(error) && (await this.#source.hasNewEtag(asked))) continue;
         await retry.wait(error);
       }
     }
@@ -194,4 +200,8 @@ export class Range {
     this.sample = undefined;
     sample.report(leg.received, performance.now() - leg.answered);
   }
+}
+
+function isRefused(error: unknown): boolean {
+  return inspect(error).name === 'PreconditionFailed';
 }

@@ -4,13 +4,7 @@
  * several parts. Whoever is refused looks again: where the same object is still there, the server cannot use
  * this condition.
  */
-import type { ObjectInfo } from './objects.ts';
 import { inspect } from '../errors/inspect.ts';
-
-/** Whether it is the object that was named. Every decision about "the same object" is made here. */
-export function isSameObject(present: ObjectInfo, etag: string): boolean {
-  return present.info.etag === etag;
-}
 
 /** Whether a conditional request may have failed because of its condition. */
 export function refusesCondition(error: unknown): boolean {

@@ -10,13 +10,16 @@ import {
   type S3Client,
 } from '@aws-sdk/client-s3';
 import { withinTime, type LinkedAbort } from '../../../async/abort.ts';
-import { isSameObject, refusesCondition } from '../objects/conditions.ts';
+import { isSameObject, type Identity } from '../../identity.ts';
+import { refusesCondition } from '../objects/conditions.ts';
 import type { Connection } from '../connection/connection.ts';
 import { isMissing, lookUpIfVisible, plainEtag, ReplacedError, type ObjectInfo } from '../objects/objects.ts';
 import { inspect } from '../errors/inspect.ts';
 
 export interface UploadRequestsOptions {
   signal: AbortSignal;
+  /** The object whose place ours is to take. @default none */
+  replaced?: Identity | undefined;
   /** Called with the first request that failed for good. */
   onFailure: (error: Error) => void;
 }
@@ -108,7 +111,7 @@ export class UploadRequests {
     // first.
     if (this.#connection.custom && (IfNoneMatch !== undefined || IfMatch !== undefined)) {
       const present = await this.#present();
-      if (present !== undefined && !isWanted(present, IfMatch)) throw new ReplacedError();
+      if (present !== undefined && !this.#isReplaced(present)) throw new ReplacedError();
     }
     return this.#publish(command);
   }
@@ -147,14 +150,22 @@ export class UploadRequests {
     // It knows no conditions: the look afterwards tells whose object is there.
     if (status === 501) return withCondition(command, {});
     const present = await this.#present();
-    if (present !== undefined && !isWanted(present, IfMatch)) throw new ReplacedError();
+    if (present !== undefined && !this.#isReplaced(present)) throw new ReplacedError();
     if (IfMatch === undefined) {
       if (name === 'PreconditionFailed') throw error;
       return withCondition(command, {});
     }
     if (present === undefined) return withCondition(command, { IfNoneMatch: '*' });
+    // It was copied onto itself meanwhile.
+    if (present.info.etag !== plainEtag(IfMatch))
+      return withCondition(command, { IfMatch: `"${present.info.etag}"` });
     // Ceph RGW 16 compares the header as it is, quotes included.
     return withCondition(command, IfMatch.startsWith('"') ? { IfMatch: plainEtag(IfMatch) } : {});
+  }
+
+  #isReplaced({ info }: ObjectInfo): boolean {
+    const { replaced } = this.#options;
+    return replaced !== undefined && isSameObject(info, replaced);
   }
 
   /** What is under the key, as far as it may be seen. */
@@ -190,10 +201,6 @@ export class UploadRequests {
     const known = command as PutObjectCommand;
     return this.#connection.send((client: S3Client) => client.send(known, { abortSignal: signal }), signal);
   }
-}
-
-function isWanted(present: ObjectInfo, ifMatch: string | undefined): boolean {
-  return ifMatch !== undefined && isSameObject(present, plainEtag(ifMatch));
 }
 
 function withCondition(command: Publish, condition: { IfNoneMatch?: '*'; IfMatch?: string }): Publish {

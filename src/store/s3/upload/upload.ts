@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { CacheError } from '../../../errors.ts';
 import { withinTime } from '../../../async/abort.ts';
 import type { WriteOptions, WriteOutcome } from '../../store.ts';
-import { isSameObject } from '../objects/conditions.ts';
+import { isSameObject } from '../../identity.ts';
 import type { Connection } from '../connection/connection.ts';
 import { classify } from '../errors/classify.ts';
 import { lookUp, lookUpIfVisible, plainEtag, WRITE_ID, type ObjectInfo } from '../objects/objects.ts';
@@ -50,6 +50,7 @@ export async function uploadObject(
   const source = new UploadSource(options.body, partSize * MAX_PARTS);
   const requests = new UploadRequests(connection, key, {
     signal,
+    replaced: typeof options.ifExists === 'object' ? options.ifExists : undefined,
     onFailure: (error) => source.destroy(error),
   });
   const writeId = randomUUID();
@@ -104,7 +105,7 @@ async function conditionOf(
     throw connection.explain(error, { action: 's3:GetObject', key });
   }
   if (present === undefined) return { IfNoneMatch: '*' };
-  return isSameObject(present, ifExists.etag) ? { IfMatch: `"${ifExists.etag}"` } : 'taken';
+  return isSameObject(present.info, ifExists) ? { IfMatch: `"${present.info.etag}"` } : 'taken';
 }
 
 /** Resolves when nothing of the upload goes on any more, with the first thing that went wrong. */
