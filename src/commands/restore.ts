@@ -16,6 +16,7 @@ import { type Older, olderEntries } from '../session/older-entries.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { place, type Placed, type Preparation, prepare, recoverLeftovers } from '../session/place.ts';
 import { isEntryError, readEntry } from '../session/reading.ts';
+import { beginRenewing, patienceAfter, type Renewal } from '../session/renewing.ts';
 import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { signer } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
@@ -157,6 +158,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
   const { recipe, project, key } = subject;
   const where = { key, url: store.url(key) };
   const began = performance.now();
+  let renewal: Renewal | undefined;
   const accept = async (placed: Placed, { info, from }: OpenEntry): Promise<OutcomeDetail> => {
     session.emit({ type: 'step', text: `Verifying ${recipe.name}` });
     const verified = await verify(subject, restoring.signal);
@@ -165,6 +167,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
       const evicted = await rejectUnverified(restoring, info, verified);
       return { type: 'unverified', reason: `${reason}${evicted}`, blame, ...where };
     }
+    renewal = beginRenewing(restoring, info);
     // An installer has started us, and will change the tree.
     if (restoring.hold?.marked !== 'under way')
       confirm(subject, { ...placed, origin: await restoredOrigin(session.config) });
@@ -176,6 +179,7 @@ async function restoreEntry(restoring: Restoring, entry: OpenEntry): Promise<Out
     return { type: 'restored', from, ...work(placed, began), installSeconds, ...where };
   };
   const outcome = await placeEntry({ ...restoring, digest: subject.digest }, entry, accept);
+  await renewal?.end(patienceAfter(performance.now() - began));
   return outcome === 'deleted' ? missAfterAll(restoring) : outcome;
 }
 

@@ -14,6 +14,7 @@ import { identify, readIngredients, type Subject } from '../session/identify.ts'
 import { confirm, isDistrusted, savedOrigin } from '../session/in-place.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
+import { renewInUse } from '../session/renewing.ts';
 import { type Session, whyOff } from '../session/session.ts';
 import { savingMetadata } from '../session/saving-time.ts';
 import { signer } from '../session/signing.ts';
@@ -66,6 +67,7 @@ async function saveInstalled(
     const ifExists = replacing(subject, options);
     if (ifExists === 'keep' && (entry ?? misfit) !== undefined) {
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
+      await renewInUse({ session, subject, store, signal }, entry);
       return { type: 'exists', ...where };
     }
     if (options.verify !== false) await requireVerified({ session, hold }, subject, signal);

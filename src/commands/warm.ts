@@ -7,6 +7,7 @@ import { isUseless } from '../session/in-place.ts';
 import { install, type InstallOptions } from '../session/install.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
+import { renewInUse } from '../session/renewing.ts';
 import { save } from './save.ts';
 import { type Session, whyOff } from '../session/session.ts';
 import { withDeadline } from '../session/deadline.ts';
@@ -52,9 +53,11 @@ async function lookUp(
 ): Promise<(OutcomeDetail & { type: 'exists' }) | undefined> {
   const { recipe } = subject;
   const store = await session.store();
-  const found = await withDeadline(session, `Looking up ${recipe.name}`, (signal) =>
-    findFitting(session, subject, { look: (at) => store.stat(at, { signal }) }),
-  );
+  const found = await withDeadline(session, `Looking up ${recipe.name}`, async (signal) => {
+    const fitting = await findFitting(session, subject, { look: (at) => store.stat(at, { signal }) });
+    await renewInUse({ session, subject, store, signal }, fitting.entry);
+    return fitting;
+  });
   if ((found.entry ?? found.misfit) === undefined) return undefined;
   const { key } = found.subject;
   session.emit({ type: 'step', text: `Cache already exists: ${store.url(key)}` });

@@ -33,6 +33,13 @@ export interface Store {
   remove(key: string, options: RemoveOptions): Promise<RemoveOutcome>;
 
   /**
+   * Writes an entry anew, as it is, if it is old: whoever deletes by age then keeps what is used. It stays the
+   * same object by its write id; its ETag may change. Only stores that others delete from have it.
+   * @returns whether it was; never rejects because it could not be
+   */
+  renew?(entry: EntryInfo, options: RenewOptions): Promise<boolean>;
+
+  /**
    * The time by the clock that dates the entries, in milliseconds since 1970: the service's own, as its last
    * answer told it. This machine's where no answer has come yet.
    */
@@ -48,6 +55,11 @@ export interface StoreOptions {
 
 /** Without an ETag, whatever is under the key. */
 export type RemoveOptions = StoreOptions & Partial<Identity>;
+
+export interface RenewOptions extends StoreOptions {
+  /** Asked once the entry turns out to be old. */
+  mayTry: () => Promise<boolean>;
+}
 
 export interface WriteOptions extends StoreOptions {
   /**
@@ -67,6 +79,8 @@ export interface EntryInfo extends Identity {
   size: number;
   /** Undefined where the store does not say, or says something that is no date. */
   modified: Date | undefined;
+  /** When a lifecycle rule will delete it, as far as the store says. */
+  expires?: Date | undefined;
 }
 
 export interface EntryDetails extends EntryInfo {

@@ -18,6 +18,7 @@ import type {
   OpenEntry,
   RemoveOptions,
   RemoveOutcome,
+  RenewOptions,
   Store,
   StoreOptions,
   WriteOptions,
@@ -133,6 +134,10 @@ class TieredStore implements Store {
     return this.#remote.remove(key, options);
   }
 
+  async renew(entry: EntryInfo, options: RenewOptions): Promise<boolean> {
+    return (await this.#remote.renew?.(entry, options)) ?? false;
+  }
+
   now(): number {
     return this.#remote.now();
   }
@@ -158,7 +163,7 @@ class TieredStore implements Store {
       origin: { ...origin, size },
       original: { url: this.#remote.url(key), stat: (options) => this.#remote.stat(key, options) },
       signal,
-      onSame: ({ etag }) => (info.etag = etag),
+      onSame: ({ etag, modified, expires }) => Object.assign(info, { etag, modified, expires }),
       onStale: drop,
       onUnknown: (reason) => this.#warnUnchecked(path, reason),
     });

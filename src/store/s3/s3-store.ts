@@ -9,6 +9,7 @@ import type {
   OpenEntry,
   RemoveOptions,
   RemoveOutcome,
+  RenewOptions,
   Store,
   StoreOptions,
   WriteOptions,
@@ -19,6 +20,7 @@ import { removeObject } from './deletion.ts';
 import { openObject } from './download/download.ts';
 import { listObjects } from './listing.ts';
 import { HiddenError } from './objects/absence.ts';
+import { isDue } from './objects/due.ts';
 import { lookUp } from './objects/objects.ts';
 import type { ConnectionOptions } from './connection/settings.ts';
 import { uploadObject } from './upload/upload.ts';
@@ -103,6 +105,12 @@ class S3Store implements Store {
     return this.#explained({ action: 's3:DeleteObject', key, signal }, () =>
       removeObject(this.#connection, key, options),
     );
+  }
+
+  async renew(entry: EntryInfo, { signal, mayTry }: RenewOptions): Promise<boolean> {
+    if (!isDue(entry, this.now()) || !(await mayTry())) return false;
+    const { renewObject } = await import('./objects/renew.ts');
+    return renewObject(this.#connection, entry, { signal, sse: this.#options.sse });
   }
 
   now(): number {

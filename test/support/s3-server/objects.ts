@@ -222,7 +222,7 @@ function parseRange(value: string | undefined, size: number): { start: number; e
   return { start, end };
 }
 
-function matches(condition: string, object: StoredObject): boolean {
+export function matches(condition: string, object: StoredObject): boolean {
   return condition
     .split(',')
     .map((tag) => tag.trim())

@@ -10,6 +10,7 @@ import {
   listObjectsV2,
   putSetting,
 } from './buckets.ts';
+import { copyObject } from './copy.ts';
 import { s3Error } from './errors.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import {
@@ -33,6 +34,8 @@ export interface Target {
   bucket: string;
   key: string;
   query: URLSearchParams;
+  /** Whether it names an object to copy. */
+  isCopy: boolean;
 }
 
 const VERBS: Readonly<Record<string, 'Get' | 'Put' | 'Delete' | undefined>> = {
@@ -95,7 +98,8 @@ function settingOperation(method: string, setting: string): Operation {
   return { name, run: (exchange) => handlers[verb](exchange, setting) };
 }
 
-function objectOperation({ method, query }: Target): Operation {
+function objectOperation({ method, query, isCopy }: Target): Operation {
+  if (query.has('tagging')) return unknown;
   if (query.has('uploadId')) {
     if (method === 'PUT') return { name: 'UploadPart', run: uploadPart };
     if (method === 'POST') return { name: 'CompleteMultipartUpload', run: completeMultipartUpload };
@@ -111,7 +115,7 @@ function objectOperation({ method, query }: Target): Operation {
     case 'HEAD':
       return { name: 'HeadObject', run: headObject };
     case 'PUT':
-      return { name: 'PutObject', run: putObject };
+      return isCopy ? { name: 'CopyObject', run: copyObject } : { name: 'PutObject', run: putObject };
     case 'DELETE':
       return { name: 'DeleteObject', run: deleteObject };
     default:

@@ -41,7 +41,8 @@ export async function serve(
   const query = new URLSearchParams(rawQuery.replace(/\+/g, '%2B'));
   const method = request.method ?? '';
   const address = parseAddress(request.headers.host ?? '', rawPath);
-  const operation = findOperation({ method, bucket: address.bucket, key: address.key, query });
+  const isCopy = request.headers['x-amz-copy-source'] !== undefined;
+  const operation = findOperation({ method, bucket: address.bucket, key: address.key, query, isCopy });
   const logged = logEntry(request, { index, address, query, operation });
   state.requests.push(logged);
   const effect = state.faults.take(logged);
@@ -197,6 +198,7 @@ function withoutIgnored(
   if (effect?.type === 'ignore-conditions') {
     delete kept['if-match'];
     delete kept['if-none-match'];
+    delete kept['x-amz-copy-source-if-match'];
   }
   return kept;
 }

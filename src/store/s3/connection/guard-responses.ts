@@ -102,6 +102,7 @@ const OBJECT_HEADERS = new Set([
   'content-range',
   'content-type',
   'etag',
+  'x-amz-expiration',
 ]);
 
 /** @throws TransferError, or what the connection ended with */

@@ -8,6 +8,7 @@ import { notS3 } from '../errors/context.ts';
 import { TransferError } from '../errors/classify.ts';
 import { inspect } from '../errors/inspect.ts';
 import { HiddenError, isAbsent } from './absence.ts';
+import { expiryDate } from './due.ts';
 
 /** Metadata that holds an entry's `writeId`; not among what callers see as metadata. */
 export const WRITE_ID = 'write-id';
@@ -130,7 +131,14 @@ function describe(connection: Connection, key: string, answer: GetObjectCommandO
     throw new TransferError('nonsense', `the answer does not say how long the object is`);
   const { [WRITE_ID]: writeId, ...metadata } = answer.Metadata ?? {};
   return {
-    info: { key, size, etag: plainEtag(etag), writeId, modified: answer.LastModified },
+    info: {
+      key,
+      size,
+      etag: plainEtag(etag),
+      writeId,
+      modified: answer.LastModified,
+      expires: expiryDate(answer.Expiration),
+    },
     metadata,
   };
 }

@@ -1,0 +1,47 @@
+import { s3Error } from './errors.ts';
+import { header, xmlAnswer } from './exchange.ts';
+import type { Answer, Exchange } from './exchange.ts';
+import { checkWriteCondition, encryptionHeaders, keptHeaders, matches } from './objects.ts';
+import { bucketNamed, md5Hex, wholeSeconds } from './storage.ts';
+import type { StoredObject } from './storage.ts';
+import { xmlDocument } from './xml.ts';
+
+const MAX_COPY = 5 * 1024 ** 3;
+
+/** Within one server, between its buckets. As in S3, a copy of several parts becomes an object of one. */
+export function copyObject(exchange: Exchange): Answer {
+  const { headers, key } = exchange;
+  const source = sourceOf(exchange);
+  if (source.size > MAX_COPY) throw s3Error('InvalidRequest');
+  const wanted = header(headers, 'x-amz-copy-source-if-match');
+  if (wanted !== undefined && !matches(wanted, source)) throw s3Error('PreconditionFailed');
+  const bucket = exchange.bucket();
+  const present = bucket.objects.get(key);
+  const replaces = header(headers, 'x-amz-metadata-directive') === 'REPLACE';
+  if (present === source && !replaces)
+    throw s3Error('InvalidRequest', {
+      message:
+        "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+    });
+  checkWriteCondition(exchange, present);
+  const object: StoredObject = {
+    ...source,
+    key,
+    etag: md5Hex(source.chunks),
+    modified: wholeSeconds(exchange.now),
+    headers: replaces ? keptHeaders(headers) : source.headers,
+  };
+  bucket.objects.set(key, object);
+  const result = { ETag: `"${object.etag}"`, LastModified: object.modified.toISOString() };
+  return xmlAnswer(xmlDocument('CopyObjectResult', result), encryptionHeaders(object.headers));
+}
+
+/** Sample value: `bucket/path/of%20the/key`, with or without a slash in front. */
+function sourceOf({ headers, storage }: Exchange): StoredObject {
+  const [bucket = '', ...path] = decodeURIComponent(header(headers, 'x-amz-copy-source') ?? '')
+    .replace(/^\//, '')
+    .split('/');
+  const object = bucketNamed(storage, bucket).objects.get(path.join('/'));
+  if (object === undefined) throw s3Error('NoSuchKey', { elements: { Key: path.join('/') } });
+  return object;
+}
