@@ -58,8 +58,31 @@ describe('credential_process', () => {
     expect(isAlive(Number(readFileSync(join(sandbox.folder, 'pid'), 'utf8')))).toBe(false);
   });
 
-  it('that hangs is told about, and ends with us', async () => {
-    const script = `echo $$ >${sandbox.folder}/pid\nsleep 1000`;
+  it('that does nothing is ended soon, and named with what it said', async () => {
+    const script = `echo $$ >${sandbox.folder}/pid\necho "waiting for the vault" >&2\nsleep 1000`;
+    const result = expectExit(await sandbox.run(['restore', ...DEPS], { env: processEnv(script) }), 3);
+    expect(result.stderr).toMatch(/give\.sh hung: it did nothing for 2\.5 s: waiting for the vault/);
+    // One that is busy has 15 s.
+    expect(result.ms).toBeLessThan(8000);
+    expect(isAlive(Number(readFileSync(join(sandbox.folder, 'pid'), 'utf8')))).toBe(false);
+  });
+
+  it.each([
+    ['works', 'i=0; while [ $i -lt 3000000 ]; do i=$((i+1)); done'],
+    [
+      'waits for the network',
+      `${process.execPath} -e "setTimeout(process.exit, 4000); require('net').connect(process.env.PORT)"`,
+    ],
+  ])('that %s for longer is waited for', async (_, script) => {
+    const given = `${script}\necho '${credentials()}'`;
+    const env = { ...processEnv(given), PORT: String(sandbox.server.port) };
+    const result = expectExit(await sandbox.run(['restore', ...DEPS], { env }), 1);
+    expect(result.stderr).toMatch(/^(\[cache\] warning: Waiting for the credential_process \S+\n)?$/);
+  });
+
+  it('that waits for the network is told about, and ends with us', async () => {
+    const wait = `require('net').connect(${sandbox.server.port}); setTimeout(() => {}, 1e6)`;
+    const script = `echo $$ >${sandbox.folder}/pid\nexec ${process.execPath} -e "${wait}"`;
     const running = await sandbox.start(['restore', ...DEPS], { env: processEnv(script) });
     await running.printed('Waiting for the credential_process');
     const pid = Number(readFileSync(join(sandbox.folder, 'pid'), 'utf8'));

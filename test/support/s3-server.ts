@@ -135,6 +135,16 @@ export class S3Server {
     this.users.push(user);
   }
 
+  get knownUsers(): readonly S3User[] {
+    return this.users;
+  }
+
+  /** Its requests are refused from now on, as those of credentials that are over. */
+  expire(accessKeyId: string): void {
+    const user = this.users.find((known) => known.accessKeyId === accessKeyId);
+    if (user !== undefined) user.expired = true;
+  }
+
   /** The bytes under a key; undefined when there are none. */
   read(bucket: string, key: string): Buffer | undefined {
     const object = this.bucket(bucket).objects.get(key);

@@ -11,6 +11,8 @@ export interface S3User {
   secretAccessKey: string;
   /** Temporary credentials: requests must carry exactly this token. */
   sessionToken?: string;
+  /** Every request is refused with ExpiredToken. @default false */
+  expired?: boolean;
   /** Operations that answer 403 AccessDenied; all the others are allowed. @default none */
   deny?: (operation: string) => boolean;
 }
@@ -21,6 +23,8 @@ export interface SignedRequest {
   rawPath: string;
   query: URLSearchParams;
   headers: IncomingHttpHeaders;
+  /** Whose API it is of. @default 's3' */
+  service?: string;
 }
 
 /** A request whose signature held, and what its chunks' signatures are derived from. */
@@ -55,8 +59,9 @@ export function authenticate(request: SignedRequest, users: readonly S3User[], n
   }
   const token = headers['x-amz-security-token'];
   if (user.sessionToken !== token) throw s3Error('InvalidToken');
-  if (service !== 's3') throw s3Error('AuthorizationHeaderMalformed');
+  if (service !== (request.service ?? 's3')) throw s3Error('AuthorizationHeaderMalformed');
 
+  if (user.expired === true) throw s3Error('ExpiredToken');
   const timestamp = String(headers['x-amz-date'] ?? '');
   checkClock(timestamp, day, now);
 
@@ -67,11 +72,11 @@ export function authenticate(request: SignedRequest, users: readonly S3User[], n
     });
   }
   const signedNames = names.split(';');
-  requireSigned(headers, signedNames);
+  if (service === 's3') requireSigned(headers, signedNames);
 
   const scope = `${day}/${region}/${service}/aws4_request`;
   const canonical = canonicalRequest(request, signedNames, payloadHash);
-  const key = signingKey(user.secretAccessKey, day, region);
+  const key = signingKey(user.secretAccessKey, scope);
   const sign = (text: string): string => createHmac('sha256', key).update(text).digest('hex');
   const expected = sign(`AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${sha256(canonical)}`);
   if (!sameText(expected, signature)) {
@@ -100,7 +105,7 @@ function authenticateUrl(request: SignedRequest, users: readonly S3User[], now: 
   const scope = `${day}/${region}/${service}/aws4_request`;
   const payloadHash = 'UNSIGNED-PAYLOAD';
   const canonical = canonicalRequest({ ...request, query }, signedNames, payloadHash);
-  const key = signingKey(user.secretAccessKey, day, region);
+  const key = signingKey(user.secretAccessKey, scope);
   const sign = (text: string): string => createHmac('sha256', key).update(text).digest('hex');
   const signature = parameter('Signature');
   if (!sameText(sign(`AWS4-HMAC-SHA256\n${timestamp}\n${scope}\n${sha256(canonical)}`), signature))
@@ -171,12 +176,14 @@ function encode(text: string): string {
   );
 }
 
-function signingKey(secret: string, day: string, region: string): Buffer {
-  const steps = [day, region, 's3', 'aws4_request'];
-  return steps.reduce<Buffer>(
-    (key, step) => createHmac('sha256', key).update(step).digest(),
-    Buffer.from(`AWS4${secret}`),
-  );
+/** @param scope `20250101/us-east-1/s3/aws4_request` */
+function signingKey(secret: string, scope: string): Buffer {
+  return scope
+    .split('/')
+    .reduce<Buffer>(
+      (key, step) => createHmac('sha256', key).update(step).digest(),
+      Buffer.from(`AWS4${secret}`),
+    );
 }
 
 export function sha256(data: string | Uint8Array): string {

@@ -3,11 +3,13 @@
  * up, which region it speaks to, where its credentials come from, when a request is tried again.
  */
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import type { CacheError } from '../../../errors.ts';
 import type { Emit } from '../../../events.ts';
 import { homeOf } from '../../../files/home.ts';
 import { linkAbort, raceAbort, withinTime, type LinkedAbort } from '../../../async/abort.ts';
 import { guardAnswers } from './guard-responses.ts';
+import { containerFailure } from './container-credentials.ts';
 import { CredentialProcesses } from './credential-process.ts';
 import { describeError, isRedirect, noCredentials } from '../errors/describe-error.ts';
 import { notS3, where, type ErrorContext } from '../errors/context.ts';
@@ -174,6 +176,11 @@ export class Connection {
   #createClient(credentials: S3ClientConfig['credentials'] = this.#options.credentials): S3Client {
     const { endpoint, forcePathStyle, accelerate, profile, presigned, stallTimeoutMs } = this.#options;
     const integrity = this.custom ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED';
+    const requestHandler = {
+      ...this.#transport,
+      connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, stallTimeoutMs),
+      socketTimeout: stallTimeoutMs,
+    };
     const config: S3ClientConfig = {
       region: this.#region,
       forcePathStyle: forcePathStyle ?? this.custom,
@@ -186,11 +193,10 @@ export class Connection {
       expectContinueHeader: false,
       followRegionRedirects: false,
       logger: SILENT,
-      requestHandler: {
-        ...this.#transport,
-        connectionTimeout: Math.min(CONNECT_TIMEOUT_MS, stallTimeoutMs),
-        socketTimeout: stallTimeoutMs,
-      },
+      requestHandler,
+      // Single sign-on would connect by itself, past the proxy and without AWS_CA_BUNDLE.
+      credentialDefaultProvider: (init: object) =>
+        defaultProvider({ ...init, clientConfig: { requestHandler } }),
       ...(endpoint === undefined ? {} : { endpoint }),
       ...(credentials === undefined ? {} : { credentials }),
       ...(presigned === undefined ? {} : this.#signedInAdvance(presigned)),
@@ -223,7 +229,8 @@ export class Connection {
       }
     } catch (error) {
       signal.throwIfAborted();
-      throw noCredentials(error, this.context({ action: '', key: '' }), this.#processes.failure);
+      const failure = this.#processes.failure ?? (await containerFailure());
+      throw noCredentials(error, this.context({ action: '', key: '' }), failure);
     }
     const late = `gave nothing within ${CREDENTIALS_TIMEOUT_MS / 1000} s`;
     this.#processes.stop(late);

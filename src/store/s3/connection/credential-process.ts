@@ -9,6 +9,8 @@ import { isatty } from 'node:tty';
 import { redact } from '../../../errors.ts';
 import type { Emit } from '../../../events.ts';
 import { oneLine } from '../errors/context.ts';
+import type { SourceFailure } from '../errors/describe-error.ts';
+import { watchIdleness } from './process-activity.ts';
 
 /** After this long a line says what is waited for. */
 const NOTICE_MS = 3000;
@@ -38,8 +40,11 @@ export class CredentialProcesses {
   }
 
   /** What went wrong with the last one: `the credential_process x ended with status 3`. */
-  get failure(): string | undefined {
-    return [...this.#failures.values()].at(-1);
+  get failure(): SourceFailure | undefined {
+    const message = [...this.#failures.values()].at(-1);
+    const hint =
+      'Run it by itself to see what it needs, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.';
+    return message === undefined ? undefined : { message, hint };
   }
 
   /** Credentials are asked for anew: what failed may work now. */
@@ -80,12 +85,17 @@ export class CredentialProcesses {
       isFinished = true;
       clearTimeout(notice);
       clearTimeout(drain);
+      stopWatching();
       for (const stream of [child.stdout, child.stderr]) stream?.removeAllListeners('data').destroy();
       if (reason === undefined) return done(null, { stdout, stderr });
       const failure = `the credential_process ${program} ${reason}${told(stderr)}`;
       if (!this.#failures.has(command)) this.#failures.set(command, failure);
       done(new Error(failure));
     };
+    const stopWatching = watchIdleness(isatty(0) ? undefined : child.pid, (seconds) => {
+      end(child);
+      finish(`hung: it did nothing for ${seconds} s`);
+    });
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
       if (stdout.length <= MAX_OUTPUT_BYTES) return;

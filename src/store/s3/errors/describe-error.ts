@@ -8,6 +8,12 @@ import { oneLine, sanitized, type ErrorContext } from './context.ts';
 import { networkError } from './network-errors.ts';
 import { inspect, type Inspected } from './inspect.ts';
 
+/** What went wrong with a source of credentials that the SDK's chain tells nothing about. */
+export interface SourceFailure {
+  message: string;
+  hint: string;
+}
+
 /** Turns whatever a request threw into a `CacheError`; a `CacheError` passes through. */
 export function describeError(error: unknown, context: ErrorContext): CacheError {
   if (error instanceof CacheError) return error;
@@ -25,18 +31,14 @@ export function describeError(error: unknown, context: ErrorContext): CacheError
 /**
  * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT`
  * or a timeout came from there.
- * @param processFailure what went wrong with the profile's `credential_process`, the one source that must
- *   have worked
+ * @param failure of the one source that is configured, and must have worked
  */
-export function noCredentials(error: unknown, context: ErrorContext, processFailure?: string): CacheError {
-  if (processFailure !== undefined) {
+export function noCredentials(error: unknown, context: ErrorContext, failure?: SourceFailure): CacheError {
+  if (failure !== undefined) {
     return new CacheError(
       'STORE_NO_CREDENTIALS',
-      `No AWS credentials for s3://${context.bucket}: ${processFailure}`,
-      {
-        hint: 'Run it by itself to see what it needs, or give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
-        cause: sanitized(error),
-      },
+      `No AWS credentials for s3://${context.bucket}: ${failure.message}`,
+      { hint: failure.hint, cause: sanitized(error) },
     );
   }
   const profile =
