@@ -19,6 +19,8 @@ export interface PackOptions {
   roots: readonly string[];
   /** Paths left out, see `Recipe.excludes`. */
   excludes: readonly string[];
+  /** Which directories are packages, see `Recipe.packages`. @default none: each directory counts as one */
+  packages?: readonly string[] | undefined;
   compression: Compression;
   /** @default the measured best of the compression */
   level?: number | undefined;

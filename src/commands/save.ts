@@ -221,6 +221,7 @@ async function upload(
       ...recipe.excludes(present),
       ...present.flatMap((target) => [`${target}/.sandbox-cache-*`, `${target}/.installed`]),
     ],
+    packages: recipe.packages,
     compression: config.compression,
     level: config.level,
     workers: config.workers ?? availableCpus(),

@@ -20,10 +20,11 @@ import { createPackLimits } from './limits.ts';
 import { createPool, type Pool } from '../workers/pool.ts';
 import { recheck } from './recheck.ts';
 import { statement } from '../signature.ts';
-import { inSections } from './order-entries.ts';
-import { readSourceTree, sourceEntries } from './source-tree.ts';
+import { arranged } from './order-entries.ts';
+import { inSections } from './sections.ts';
+import { readSourceTree, sourceEntries, type SourceTree } from './source-tree.ts';
 import type { ArchiveSummary, Packing, PackOptions } from '../types.ts';
-import type { MemberPlan, PackReply } from '../workers/protocol.ts';
+import type { MemberPlan, PackReply, SourceEntry } from '../workers/protocol.ts';
 import { containerFor } from '../format/containers.ts';
 
 /** Bytes of tar in a member. Measured, see docs/archive-format.md. */
@@ -96,10 +97,9 @@ async function* archive(
   let packedBytes = 0;
 
   const { compression, level } = options;
-  const members = inOrder(
-    planMembers(inSections(sourceEntries(tree)), MEMBER_LENGTH),
-    pool.capacity,
-    (plan) => pool.run({ type: 'pack', base, compression, level, plan }),
+  const plans = planMembers(arrangedSections(tree, options), MEMBER_LENGTH);
+  const members = inOrder(plans, pool.capacity, (plan) =>
+    pool.run({ type: 'pack', base, compression, level, plan }),
   );
   for await (const { plan, reply } of members) {
     const member = indexedMember(plan, reply);
@@ -122,6 +122,10 @@ async function* archive(
     yield bytes;
   }
   return total;
+}
+
+function* arrangedSections(tree: SourceTree, { packages = [] }: PackOptions): Generator<SourceEntry[]> {
+  for (const section of inSections(sourceEntries(tree), packages)) yield arranged(section);
 }
 
 /** Keeps `limit` plans under way and hands out what came of them in their order. */

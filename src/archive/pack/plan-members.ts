@@ -1,12 +1,20 @@
 /**
- * Cuts a tree's entries into members: about `memberLength` bytes of tar each, cut between entries, so that
- * any worker can pack or unpack any of them alone. A file larger than a member begins at the end of one and
- * goes on in pieces of its own. The cut depends on nothing but the tree.
+ * Cuts a tree's sections into members: at most `memberLength` bytes of tar each, cut between entries, so that
+ * any worker can pack or unpack any of them alone. None holds entries of two sections. A file larger than a
+ * member begins at the end of one and goes on in pieces of its own. The cut depends on nothing but the tree.
  */
 import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from '../format/tar-header.ts';
 import type { SourceEntry, MemberPlan, DataPlan, PiecePlan } from '../workers/protocol.ts';
 
-export function* planMembers(entries: Iterable<SourceEntry>, memberLength: number): Generator<MemberPlan> {
+export function* planMembers(
+  sections: Iterable<readonly SourceEntry[]>,
+  memberLength: number,
+): Generator<MemberPlan> {
+  for (const section of sections) yield* planSection(section, memberLength);
+  yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, fileBytes: 0, entries: 0, firstPath: '' };
+}
+
+function* planSection(entries: readonly SourceEntry[], memberLength: number): Generator<MemberPlan> {
   let member = newMember();
   for (const entry of entries) {
     const header = headerLength(entry);
@@ -32,7 +40,6 @@ export function* planMembers(entries: Iterable<SourceEntry>, memberLength: numbe
     yield* pieces(entry, first, memberLength);
   }
   if (member.tarLength > 0) yield finished(member);
-  yield { kind: 'end', tarLength: END_OF_TAR_LENGTH, fileBytes: 0, entries: 0, firstPath: '' };
 }
 
 function* pieces(file: SourceEntry, from: number, pieceLength: number): Generator<PiecePlan> {

@@ -65,6 +65,9 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
       return [`${target}/*/*/cache/*.gem`];
     },
 
+    // Gems, those of git sources too; their extensions, under platform and ABI; and all specifications together.
+    packages: ['gems/*', 'extensions/*/*/*', 'specifications'],
+
     async abi(project, signal) {
       const { status, stdout, stderr } = await runCommand(
         {

@@ -36,6 +36,8 @@ export const npmRecipe: Recipe = {
     return targets.flatMap((target) => BUILD_CACHES.map((name) => `${target}/.cache/${name}`));
   },
 
+  packages: ['node_modules/*', 'node_modules/@*/*'],
+
   async abi(project, signal) {
     const node = requireProgram('node', project);
     return `node${isThisNode(node) ? process.versions.modules : await askNode(project, signal)}`;

@@ -62,6 +62,14 @@ export interface Recipe {
   excludes(targets: readonly string[]): string[];
 
   /**
+   * Which directories hold one package each: what their paths end in, segments with `*` for any run of
+   * characters but `/` (none that begins with a dot, where it comes first). An archive is cut between them, so
+   * that what has not changed is stored as it was. The innermost counts.
+   * @default none is known: each directory counts as one
+   */
+  readonly packages?: readonly string[];
+
+  /**
    * The ABI part of the runtime, e.g. `ruby3.1.0`, `node115`; empty for none.
    * @throws CacheError RUNTIME_MISSING when the program is not on PATH or cannot tell.
    */

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { headerLength, paddedLength } from '../../../src/archive/format/tar-header.ts';
 import { planMembers } from '../../../src/archive/pack/plan-members.ts';
-import { inSections } from '../../../src/archive/pack/order-entries.ts';
 import { type SourceEntry, ENTRY_FIELDS, type MemberPlan } from '../../../src/archive/workers/protocol.ts';
 
 const LENGTH = 64 * 1024;
@@ -12,12 +11,7 @@ function file(path: string, size: number): SourceEntry {
 }
 
 function plan(sizes: readonly number[]): MemberPlan[] {
-  return [
-    ...planMembers(
-      sizes.map((size, n) => file(`${n}`, size)),
-      LENGTH,
-    ),
-  ];
+  return [...planMembers([sizes.map((size, n) => file(`${n}`, size))], LENGTH)];
 }
 
 describe('members', () => {
@@ -47,11 +41,24 @@ describe('members', () => {
     expect(plan([]).map((member) => member.kind)).toEqual(['end']);
   });
 
+  it('end where a section ends, however little is in them', () => {
+    const sections = [[file('a', 100)], [file('b', 100), file('c', 2 * LENGTH)], [], [file('d', 1)]];
+    const plans = [...planMembers(sections, LENGTH)];
+    expect(plans.map(({ kind, firstPath }) => `${kind} ${firstPath}`)).toEqual([
+      'data a',
+      'data b',
+      'piece c',
+      'piece c',
+      'data d',
+      'end ',
+    ]);
+  });
+
   it('know the offset of every piece of a file beyond 8 GiB', () => {
     const size = 2 ** 33 + 5;
     let next: number | undefined;
     let last: MemberPlan | undefined;
-    for (const member of planMembers([file('huge', size)], 2 ** 26)) {
+    for (const member of planMembers([[file('huge', size)]], 2 ** 26)) {
       if (member.kind === 'data') next = member.open!.offset;
       if (member.kind !== 'piece') continue;
       expect(member.offset).toBe(next);
@@ -60,38 +67,6 @@ describe('members', () => {
     }
     expect(next).toBe(size);
     expect(last!.tarLength).toBe(paddedLength(size) - (last as { offset: number }).offset);
-  });
-});
-
-describe('sections', () => {
-  it('bring similar files together, links after files, directories after what is in them', () => {
-    const directory = (path: string): SourceEntry => ({ ...file(path, 0), type: '5' });
-    const link = (path: string): SourceEntry => ({ ...file(path, 0), type: '1', linkPath: 'a/esm/add.js' });
-    const entries = [
-      file('a/esm/add.js', 1),
-      file('a/esm/sub.js', 1),
-      directory('a/esm/'),
-      directory('a/'),
-      link('b/aaa'),
-      file('b/esm/add.js', 1),
-      directory('b/esm/'),
-      directory('b/'),
-    ];
-    expect([...inSections(entries)].map((entry) => entry.path)).toEqual([
-      'a/esm/add.js',
-      'b/esm/add.js',
-      'a/esm/sub.js',
-      'b/aaa',
-      'a/esm/',
-      'a/',
-      'b/esm/',
-      'b/',
-    ]);
-  });
-
-  it('end after 8 MiB of tar, so that no file moves far', () => {
-    const entries = Array.from({ length: 10 }, (_, n) => file(`${9 - n}`, 3 * 1024 * 1024));
-    expect([...inSections(entries)].map((entry) => entry.path).join('')).toBe('7894561230');
   });
 });
 
