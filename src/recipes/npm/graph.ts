@@ -90,11 +90,14 @@ function* dependenciesOf(entry: Package): Generator<[name: string, type: Edge['t
   for (const name of Object.keys(entry.devDependencies ?? {})) yield [name, 'dev'];
 }
 
-/** The first `node_modules/<name>` on the way up from a package. Nothing is above one outside the project. */
+/**
+ * The first `node_modules/<name>` on the way up from a package. Nothing is above one outside the project. npm
+ * removes what it calls extraneous before anything leads there.
+ */
 function findModule(packages: Packages, location: string, name: string): string | undefined {
   for (let folder = location; ; folder = folder.slice(0, Math.max(folder.lastIndexOf('/'), 0))) {
     const place = folder === '' ? `node_modules/${name}` : `${folder}/node_modules/${name}`;
-    if (packages.has(place)) return place;
+    if (packages.has(place) && packages.get(place)?.extraneous !== true) return place;
     if (folder === '' || folder === '..' || folder.endsWith('/..')) return undefined;
   }
 }

@@ -45,7 +45,7 @@ interface Lockfile {
 }
 
 /** An entry of a version 1 lockfile (npm ≤ 6): nested as the folders are, `version` may be a URL. */
-interface OldPackage extends Pick<Package, 'resolved' | 'integrity' | 'dev' | 'optional'> {
+interface OldPackage extends Pick<Package, 'resolved' | 'integrity' | 'dev' | 'optional' | 'extraneous'> {
   version?: string;
   bundled?: boolean;
   dependencies?: Record<string, OldPackage>;
@@ -140,8 +140,13 @@ function packagesOf({ packages, dependencies }: Lockfile): Packages {
 function addOld(found: Map<string, Package>, parent: string, dependencies: Record<string, OldPackage>): void {
   for (const [name, old] of Object.entries(dependencies)) {
     const location = posix.join(parent, 'node_modules', name);
-    const { version = '', integrity, dev, optional, bundled } = old;
-    const flags = { ...(dev && { dev }), ...(optional && { optional }), ...(bundled && { inBundle: true }) };
+    const { version = '', integrity, dev, optional, extraneous, bundled } = old;
+    const flags = {
+      ...(dev && { dev }),
+      ...(optional && { optional }),
+      ...(extraneous && { extraneous }),
+      ...(bundled && { inBundle: true }),
+    };
     const folder = /^file:(.*)$/.exec(version)?.[1];
     if (folder !== undefined && integrity === undefined && !/\.(tgz|tar|tar\.gz)$/i.test(folder)) {
       found.set(location, { ...flags, link: true, resolved: posix.normalize(folder) });

@@ -43,31 +43,33 @@ function mayFail(
 }
 
 /**
- * As arborist's `optionalSet`: what needs the failed packages, up to where they are optional, and what
- * nothing else needs then.
+ * As arborist's `optionalSet`: what cannot do without the failed packages, and what nothing else needs then.
+ * Optional edges count on neither side: a package that others only ask for as optional is left out with them.
+ * All failed packages are looked at together, as npm 11 does; npm 10 looks at each, and leaves out less.
  */
 function optionalSet({ scope, settings }: Evidence, failed: readonly string[]): Set<string> {
   const { graph } = scope;
   const isLive = ({ from, type }: Edge): boolean =>
     from === '' ? type !== 'dev' || !settings.omit.has('dev') : scope.includes(from);
-  const askers = (location: string): Edge[] => graph.edgesTo(location).filter(isLive);
-  const needing = new Set(failed);
-  for (const location of needing) {
-    for (const { type, from } of askers(location)) {
-      if (type !== 'optional' && type !== 'peerOptional' && from !== '') needing.add(from);
-    }
-  }
-  const all = new Set(needing);
-  for (const location of all) for (const { to } of graph.edgesFrom(location)) all.add(to);
+  const neededBy = (location: string): Edge[] =>
+    graph.edgesTo(location).filter((edge) => isFirm(edge) && isLive(edge));
+  const set = new Set(failed);
+  for (const location of set) for (const { from } of neededBy(location)) if (from !== '') set.add(from);
+  for (const location of set)
+    for (const edge of graph.edgesFrom(location)) if (isFirm(edge)) set.add(edge.to);
   for (let changed = true; changed;) {
     changed = false;
-    for (const location of all) {
-      if (needing.has(location) || askers(location).every(({ from }) => all.has(from))) continue;
-      all.delete(location);
+    for (const location of set) {
+      if (neededBy(location).every(({ from }) => set.has(from))) continue;
+      set.delete(location);
       changed = true;
     }
   }
-  return all;
+  return set;
+}
+
+function isFirm({ type }: Edge): boolean {
+  return type !== 'optional' && type !== 'peerOptional';
 }
 
 function isForPlatform({ os, cpu, libc }: Package, platform: Platform): boolean {

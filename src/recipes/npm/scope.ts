@@ -34,9 +34,14 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
     // dependencies.
     return type !== 'peerOptional' || statOf(join(dir, to)) !== undefined;
   };
-  const here = lost.size === 0 ? undefined : reach(graph, [''], isKnown);
+  const owners = ownersOf(packages, graph);
+  // The lockfile's flags are those of the whole project. With a workspace away, npm finds anew what is only
+  // there for what is left out.
+  const isInstalled = (edge: Edge): boolean =>
+    isKnown(edge) && !(owners.has(projectFolder(edge.from)) && isLeftOut(edge, settings));
+  const here = lost.size === 0 ? undefined : reach(graph, [''], isInstalled);
   const chosen = filtered({ dir, packages, graph, settings, lost });
-  const isOmitted = omission(packages, graph, settings);
+  const isOmitted = omission(packages, owners, settings);
   return {
     graph,
     includes: (location) => (chosen === undefined || chosen.has(location)) && !isOmitted(location),
@@ -103,19 +108,27 @@ function reach(graph: Graph, starts: readonly string[], isFollowed: (edge: Edge)
   return found;
 }
 
+/** The project and its workspaces: what `omit` is about. */
+function ownersOf(packages: Packages, graph: Graph): ReadonlySet<string> {
+  const links = [...packages].filter(([location]) => graph.isWorkspaceLink(location));
+  return new Set(['', ...links.map(([, { resolved = '' }]) => resolved)]);
+}
+
+function isLeftOut({ type }: Edge, { omit }: Settings): boolean {
+  if (type === 'peerOptional') return omit.has('peer') || omit.has('optional');
+  return omit.has(type);
+}
+
 /**
  * As arborist's `Node.shouldOmit`: what lies below a linked folder that is no workspace is never left out.
  * With `legacy-peer-deps` peers are nobody's business.
  */
 function omission(
   packages: Packages,
-  graph: Graph,
+  owners: ReadonlySet<string>,
   { omit, legacyPeerDeps }: Settings,
 ): (location: string) => boolean {
   if (omit.size === 0 && !legacyPeerDeps) return () => false;
-  const owners = new Set(['']);
-  for (const [location, { resolved = '' }] of packages)
-    if (graph.isWorkspaceLink(location)) owners.add(resolved);
   return (location) => {
     const { dev, optional, devOptional, peer } = flagsOf(packages, packages.get(location) ?? {});
     if (peer === true && legacyPeerDeps) return true;
