@@ -16,12 +16,13 @@ import { withDeadline } from './deadline.ts';
  */
 export async function isInPlace(session: Session, subject: Subject): Promise<boolean> {
   if (!(await isConfirmed(session.config, subject))) return false;
-  const { recipe } = subject;
-  if (recipe.verifiesQuickly !== true) return true;
-  const verdict = await withDeadline(session, `Verifying ${recipe.name}`, (signal) =>
-    verify(subject, signal),
-  );
-  if (verdict.ok) return true;
+  const { recipe, project } = subject;
+  const verdict = await withDeadline(session, `Verifying ${recipe.name}`, async (signal) => {
+    const isAsked =
+      recipe.verifiesQuickly === true || (await recipe.looksDamaged?.(project, signal)) === true;
+    return isAsked ? verify(subject, signal) : undefined;
+  });
+  if (verdict?.ok !== false) return true;
   session.emit({ type: 'warning', message: `What was restored is not whole any more: ${verdict.reason}` });
   return false;
 }

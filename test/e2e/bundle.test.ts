@@ -88,6 +88,23 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
     expect(expectExit(await run(['restore', 'bundle'], local()), 0).stdout).toMatch(/^Ruby gems restored/);
   });
 
+  it('is not in place any more once something of it is gone, receipt or not', async () => {
+    await copyTree(fixture.folder, dir());
+    expectExit(await run(['save', 'bundle'], local()), 0);
+    const ruby = join(dir(), 'vendor/bundle/ruby', readdirSync(join(dir(), 'vendor/bundle/ruby'))[0]!);
+    for (const path of [
+      'gems/fixture-extra-0.1.0',
+      `extensions/${readdirSync(join(ruby, 'extensions'))[0]}`,
+    ]) {
+      expect(expectExit(await run(['restore', 'bundle'], local()), 0).stdout).toMatch(/already in place/);
+      wipe(ruby, path);
+      const restored = expectExit(await run(['restore', 'bundle'], local()), 0);
+      expect(restored.stdout).toMatch(/^Ruby gems restored/);
+      expect(restored.stderr).toMatch(/What was restored is not whole any more: /);
+      await expectGems(dir());
+    }
+  });
+
   /** The application's own next step, in the environment of whoever called us. */
   const exec = (env: Record<string, string> = {}): Promise<string> =>
     tool('bundle', ['exec', 'fixture-greet'], { cwd: dir(), env: { ...plain(), ...env } });

@@ -4,10 +4,11 @@
  * On Debian: `apt-get install -y ruby ruby-dev ruby-bundler gcc make`.
  */
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from './daemon.ts';
+import { buildGemSource, writeFiles, type Gem } from './gem-source.ts';
 
 const run = promisify(execFile);
 
@@ -37,10 +38,7 @@ export async function buildGemProject(root: string): Promise<GemProject> {
   const folder = join(root, 'gem-project');
   const source = join(root, 'gem-source');
   await Promise.all([folder, source].map((path) => rm(path, { recursive: true, force: true })));
-  await mkdir(join(source, 'gems'), { recursive: true });
-  for (const gem of GEMS) await buildGem(join(root, 'gem-work', gem.name), join(source, 'gems'), gem);
-  await rm(join(root, 'gem-work'), { recursive: true });
-  await run('gem', ['generate_index', '--directory', source], { timeout: 60_000 });
+  await buildGemSource(source, GEMS);
 
   await writeFiles(folder, {
     Gemfile: `source "file://${source}"\n\ngem "fixture-greeter", "~> 1.0"\n\ngroup :development do\n  gem "fixture-extra"\nend\n`,
@@ -58,14 +56,6 @@ export function bundleEnvironment(folder: string): NodeJS.ProcessEnv {
     BUNDLE_PATH: join(folder, 'vendor/bundle'),
     BUNDLE_APP_CONFIG: join(folder, '.bundle'),
   };
-}
-
-interface Gem {
-  name: string;
-  version: string;
-  /** Lines of its gemspec. */
-  spec: readonly string[];
-  files: Readonly<Record<string, string>>;
 }
 
 const GEMS: readonly Gem[] = [
@@ -107,34 +97,3 @@ void Init_fixture_native(void) {
     files: { 'lib/fixture_extra.rb': 'FIXTURE_EXTRA = true\n' },
   },
 ];
-
-async function buildGem(folder: string, target: string, gem: Gem): Promise<void> {
-  const names = Object.keys(gem.files);
-  const spec = [
-    `s.name = "${gem.name}"`,
-    `s.version = "${gem.version}"`,
-    's.summary = "A gem for tests"',
-    's.authors = ["tests"]',
-    's.homepage = "https://example.com"',
-    's.license = "MIT"',
-    's.required_ruby_version = ">= 3.0"',
-    `s.files = ${JSON.stringify(names)}`,
-    ...gem.spec,
-  ];
-  const file = `${gem.name}-${gem.version}.gem`;
-  await writeFiles(folder, {
-    ...gem.files,
-    [`${gem.name}.gemspec`]: `Gem::Specification.new do |s|\n  ${spec.join('\n  ')}\nend\n`,
-  });
-  for (const name of names.filter((path) => path.startsWith('exe/'))) await chmod(join(folder, name), 0o755);
-  await run('gem', ['build', `${gem.name}.gemspec`], { cwd: folder, timeout: 60_000 });
-  await rename(join(folder, file), join(target, file));
-}
-
-async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(folder, name);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, text);
-  }
-}

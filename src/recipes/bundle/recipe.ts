@@ -1,23 +1,15 @@
 import { join, relative, sep } from 'node:path';
-import { CacheError } from '../../errors.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import { bundler } from './command.ts';
 import { installations } from './installation.ts';
 import { coversPlatform, gemPlatform } from './platforms.ts';
+import { rubyFacts } from './ruby-facts.ts';
 import { readBundlerSettings } from './settings.ts';
 import { bundleTarget, DEFAULT_TARGET, lookElsewhere } from './target.ts';
-import { verifyBundle } from './verify.ts';
+import { looksDamaged, verifyBundle } from './verify.ts';
 import type { Project, Recipe } from '../support/recipe.ts';
-import { runCommand } from '../support/run.ts';
 import { platformOf } from '../support/runtime.ts';
 import { which } from '../support/which.ts';
-
-/**
- * The engine and `Gem.extension_api_version`, worked out as RubyGems does (rubygems.rb) but without loading
- * RubyGems: 6 ms in place of 30. The suffix `-static` tells a Ruby whose extensions link against no libruby.
- */
-const ABI_SCRIPT =
-  'c = RbConfig::CONFIG; print RUBY_ENGINE, c["ruby_version"], ("-static" if c["ENABLE_SHARED"] == "no")';
 
 /** Of a project without a Gemfile either may be meant: a Docker layer may bring the lockfile alone. */
 const LOCKFILES = ['Gemfile.lock', 'gems.locked'];
@@ -69,21 +61,7 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     packages: ['gems/*', 'extensions/*/*/*', 'specifications'],
 
     async abi(project, signal) {
-      const { status, stdout, stderr } = await runCommand(
-        {
-          argv: ['ruby', '--disable=gems', '-rrbconfig', '-e', ABI_SCRIPT],
-          env: { RUBYOPT: '', RUBYLIB: '' },
-        },
-        { project, output: 'capture', signal },
-      );
-      if (status === 0 && /^[a-z]+\d/.test(stdout)) return stdout;
-      throw new CacheError(
-        'RUNTIME_MISSING',
-        `ruby cannot tell its version: ${lastLine(stderr) || `status ${status}`}`,
-        {
-          hint: 'Check that `ruby -v` works in the project directory.',
-        },
-      );
+      return (await rubyFacts(project, signal)).abi;
     },
 
     witnesses({ dir }) {
@@ -120,6 +98,10 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     verify(project, signal) {
       return verifyBundle(project, target, signal);
     },
+
+    looksDamaged(project, signal) {
+      return looksDamaged(project, target, signal);
+    },
   };
 }
 
@@ -135,8 +117,4 @@ function missingPlatform(project: Project): string | undefined {
     return undefined;
   }
   return coversPlatform(text, platform) ? undefined : gemPlatform(platform);
-}
-
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1) ?? '';
 }

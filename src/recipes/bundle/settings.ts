@@ -5,6 +5,7 @@
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { systemCode } from '../../errors.ts';
 import { homeOf } from '../../files/home.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../support/recipe.ts';
@@ -22,6 +23,8 @@ export interface BundlerSettings {
   path: GemPath | undefined;
   /** The value that counts, e.g. of `BUNDLE_WITHOUT`. */
   value(name: string): string | undefined;
+  /** All that are set somewhere; undefined where a configuration file holds more than lines of one value. */
+  names: readonly string[] | undefined;
 }
 
 export interface GemPath {
@@ -40,6 +43,8 @@ interface Level {
   source: string;
   isLocal: boolean;
   values: Readonly<Record<string, string>>;
+  /** Whether nothing else stands there. */
+  isPlain: boolean;
 }
 
 /** Bundler's own order when a project has both. */
@@ -64,6 +69,9 @@ export function readBundlerSettings(place: Place): BundlerSettings {
     root,
     path: gemPath(levels, { root, home: homeOf(env) }),
     value: (name) => valueIn(levels, name),
+    names: levels.every(({ isPlain }) => isPlain)
+      ? levels.flatMap(({ values }) => Object.keys(values).filter((key) => key.startsWith('BUNDLE_')))
+      : undefined,
   };
 }
 
@@ -76,13 +84,13 @@ function lockfileOf(gemfile: string): string {
  * @param root the folder of the Gemfile, to which Bundler's paths are relative
  */
 function levelsOf({ env }: Place, root: string): Level[] {
-  const environment: Level = { source: 'the environment', isLocal: false, values: env };
+  const environment: Level = { source: 'the environment', isLocal: false, values: env, isPlain: true };
   if ('BUNDLE_IGNORE_CONFIG' in env) return [environment];
   const local = join(env['BUNDLE_APP_CONFIG'] ?? '.bundle', 'config');
   return [
-    { source: local, isLocal: true, values: readConfig(resolve(root, local)) },
+    { source: local, isLocal: true, ...readConfig(resolve(root, local)) },
     environment,
-    { source: 'the configuration of this user', isLocal: false, values: readConfig(userConfig(env)) },
+    { source: 'the configuration of this user', isLocal: false, ...readConfig(userConfig(env)) },
   ];
 }
 
@@ -92,15 +100,19 @@ function userConfig(env: Project['env']): string {
 }
 
 /** Reads lines such as `BUNDLE_PATH: "vendor/bundle"`. The file may not be there. */
-function readConfig(path: string): Record<string, string> {
+function readConfig(path: string): Pick<Level, 'values' | 'isPlain'> {
   let text;
   try {
     text = readSmallText(path, { maxBytes: MAX_CONFIG_BYTES });
-  } catch {
-    return {};
+  } catch (error) {
+    return { values: {}, isPlain: systemCode(error) === 'ENOENT' };
   }
-  const lines = text.matchAll(/^(BUNDLE_[^:\s]+): *(["']?)(.*?)\2 *\r?$/gm);
-  return Object.fromEntries([...lines].map(([, name = '', , value = '']) => [name, value]));
+  const pattern = /^(BUNDLE_[^:\s]+): *(["']?)(.*?)\2 *\r?$/gm;
+  const values = Object.fromEntries(
+    [...text.matchAll(pattern)].map(([, name = '', , value = '']) => [name, value]),
+  );
+  const isPlain = /^(?:---)?\s*$/.test(text.replace(pattern, '')) && !/: *(?:[|>&*!?%@`{[].*)?$/m.test(text);
+  return { values, isPlain };
 }
 
 function valueIn(levels: readonly Level[], name: string): string | undefined {

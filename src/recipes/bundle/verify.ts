@@ -1,9 +1,12 @@
 import { realpathSync } from 'node:fs';
 import { resolve, sep } from 'node:path';
+import { CacheError } from '../../errors.ts';
 import type { Project, Verdict } from '../support/recipe.ts';
 import { runCommand, type RunResult } from '../support/run.ts';
 import { bundler } from './command.ts';
 import { damagedGem, installedGems } from './installation.ts';
+import type { Proof } from './proof.ts';
+import { rubyFacts } from './ruby-facts.ts';
 import { readBundlerSettings } from './settings.ts';
 import { lookElsewhere } from './target.ts';
 
@@ -26,6 +29,7 @@ export async function verifyBundle(project: Project, target: string, signal: Abo
     return { ok: false, reason: elsewhere.reason, blame: 'machine' };
   const damage = damagedGem(project.dir, target);
   if (damage !== undefined) return { ok: false, reason: damage, blame: 'entry' };
+  if ((await proof(project, target, signal)) === 'whole') return { ok: true };
 
   const [check, exec] = await Promise.all(
     [
@@ -51,6 +55,27 @@ export async function verifyBundle(project: Project, target: string, signal: Abo
   const used = exec?.stdout.split('\n').at(-1) ?? '';
   if (!used.startsWith('/') || isInside(used, resolve(project.dir, target))) return { ok: true };
   return { ok: false, reason: `Bundler looks for gems in ${used}, not in ${target}`, blame: 'machine' };
+}
+
+/** Whether the tree lacks what it must hold, as far as that can be seen without Bundler. */
+export async function looksDamaged(project: Project, target: string, signal: AbortSignal): Promise<boolean> {
+  if (damagedGem(project.dir, target) !== undefined) return true;
+  const { value } = readBundlerSettings(project);
+  // A group may be left out, here or where the tree was installed.
+  if (['BUNDLE_WITHOUT', 'BUNDLE_WITH', 'BUNDLE_ONLY'].some((name) => value(name) !== undefined))
+    return false;
+  return (await proof(project, target, signal)) === 'doubtful';
+}
+
+async function proof(project: Project, target: string, signal: AbortSignal): Promise<Proof> {
+  const { proveWhole } = await import('./proof.ts');
+  try {
+    return proveWhole(project, target, await rubyFacts(project, signal));
+  } catch (error) {
+    if (signal.aborted || !(error instanceof CacheError)) throw error;
+    // No Ruby, no Bundler either: starting it will say so.
+    return 'unknown';
+  }
 }
 
 /** Whether nothing is there of the gems that Bundler misses. Their groups may have been left out, then. */

@@ -117,6 +117,13 @@ export interface Recipe {
    */
   readonly verifiesQuickly?: boolean;
 
+  /**
+   * For a recipe whose `verify` is slow: a look of some milliseconds where a receipt is in place. Whether
+   * something seems to be missing, so that `verify` ought to be asked.
+   * @default never
+   */
+  looksDamaged?(project: Project, signal: AbortSignal): Promise<boolean>;
+
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
   readonly verifiesLockfile: boolean;
 
