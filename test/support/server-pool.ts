@@ -4,12 +4,13 @@ import { dockerMissing, startLocalStack, startMinio } from './containers.ts';
 import { isCi } from './ci.ts';
 import { motoMissing, startMoto } from './moto.ts';
 import type { S3Access } from './s3-client.ts';
+import { startSwift, swiftMissing } from './swift.ts';
 
 export interface ServerState {
   name: string;
   /** Why it cannot run here. */
   skipped?: string;
-  /** Its absence is a failure: Ceph RGW in CI, and whatever somebody named by hand. */
+  /** Its absence is a failure: Ceph RGW and Swift in CI, and whatever somebody named by hand. */
   required: boolean;
 }
 
@@ -24,6 +25,7 @@ interface Running extends S3Access {
 }
 
 export const IN_PROCESS = 'in-process';
+export const SWIFT = 'Swift s3api';
 const REGION = 'us-east-1';
 
 export interface ServerPool {
@@ -64,7 +66,12 @@ export async function openServerPool(env: NodeJS.ProcessEnv): Promise<ServerPool
 }
 
 async function knownServers(env: NodeJS.ProcessEnv): Promise<PooledServer[]> {
-  const [ceph, moto, docker] = await Promise.all([cephMissing(), motoMissing(), dockerMissing(env)]);
+  const [ceph, swift, moto, docker] = await Promise.all([
+    cephMissing(),
+    swiftMissing(),
+    motoMissing(),
+    dockerMissing(env),
+  ]);
   const inRegion = async <T>(server: Promise<T>): Promise<T & { region: string }> => ({
     ...(await server),
     region: REGION,
@@ -73,6 +80,7 @@ async function knownServers(env: NodeJS.ProcessEnv): Promise<PooledServer[]> {
     // Started by the test file itself; listed for the summary.
     server(IN_PROCESS, undefined, () => Promise.reject(new Error('not in the pool'))),
     { ...server('Ceph RGW', ceph, () => inRegion(startCeph())), required: isCi(env) },
+    { ...server(SWIFT, swift, () => inRegion(startSwift())), required: isCi(env) },
     server('moto', moto, async () => ({
       ...(await inRegion(startMoto())),
       credentials: { accessKeyId: 'AKIATESTMOTO00000000', secretAccessKey: 'any' },

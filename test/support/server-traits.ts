@@ -33,10 +33,10 @@ export async function probeTraits(
   const Key = `${place.prefix}probe`;
   try {
     await client.send(new PutObjectCommand({ Bucket, Key, Body: 'first' }));
-    const conditionalPut = !(await accepted(
+    const conditionalPut = await refusedByCondition(
       client.send(new PutObjectCommand({ Bucket, Key, Body: 'second', IfNoneMatch: '*' })),
-    ));
-    const conditionalComplete = !(await accepted(completeOver(client, Bucket, Key)));
+    );
+    const conditionalComplete = await refusedByCondition(completeOver(client, Bucket, Key));
     const deletion = new DeleteObjectCommand({ Bucket, Key, IfMatch: '"00000000000000000000000000000000"' });
     await client.send(deletion).catch(() => undefined);
     const conditionalDelete = await accepted(client.send(new HeadObjectCommand({ Bucket, Key })));
@@ -80,6 +80,14 @@ async function verifies(access: S3Access, Bucket: string): Promise<boolean> {
   } finally {
     stranger.destroy();
   }
+}
+
+/** A 501 says nothing about the object. */
+function refusedByCondition(call: Promise<unknown>): Promise<boolean> {
+  return call.then(
+    () => false,
+    (error: Error) => ['PreconditionFailed', 'InvalidRequest'].includes(error.name),
+  );
 }
 
 function accepted(call: Promise<unknown>): Promise<boolean> {

@@ -16,7 +16,7 @@ import { createClient } from './s3-client.ts';
 import type { S3Access } from './s3-client.ts';
 import { startS3Server } from './s3-server.ts';
 import type { S3Server } from './s3-server.ts';
-import { IN_PROCESS } from './server-pool.ts';
+import { IN_PROCESS, SWIFT } from './server-pool.ts';
 import type { ServerState } from './server-pool.ts';
 import { probeTraits } from './server-traits.ts';
 import type { ServerTraits } from './server-traits.ts';
@@ -32,6 +32,10 @@ export interface S3Target extends S3Access {
   traits: ServerTraits & {
     /** Of many conditional writers at the same moment, one wins. */
     atomicConditions: boolean;
+    /** Conditions of writes are answered with 501; those of copies and deletions are refused for objects of several parts. */
+    refusesConditions: boolean;
+    /** Buckets have versions, lifecycle rules, public access blocks. */
+    bucketSettings: boolean;
   };
   /** The server itself where it is ours: its log of requests, its faults, what it stores. */
   inProcess: S3Server | undefined;
@@ -124,7 +128,10 @@ async function createTarget(
     traits: {
       ...(await probeTraits(access, await place())),
       // moto looks first and stores later, in threads: several of many writers can win. No probe shows that for sure.
-      atomicConditions: identity.name !== 'moto',
+      // Swift decides by the time of each write, some of them at once.
+      atomicConditions: identity.name !== 'moto' && identity.name !== SWIFT,
+      refusesConditions: identity.name === SWIFT,
+      bucketSettings: identity.name !== SWIFT,
     },
     environment: {
       AWS_ENDPOINT_URL_S3: access.endpoint,

@@ -161,7 +161,9 @@ async function verdict<T>(
   } catch (error) {
     signal.throwIfAborted();
     const { name, status } = inspect(error);
-    if (name === 'PreconditionFailed' || name === 'ConditionalRequestConflict') return 'honoured';
+    // Swift answers with this status and calls it `InvalidRequest`.
+    if (status === 412 || name === 'PreconditionFailed' || name === 'ConditionalRequestConflict')
+      return 'honoured';
     if (isDenied(error)) throw error;
     if (status === 501 || status === 400 || status === 405) return 'refused';
     throw error;

@@ -147,10 +147,10 @@ export class UploadRequests {
     if (IfMatch !== undefined && isMissing(error)) return withCondition(command, { IfNoneMatch: '*' });
     if (!refusesCondition(error)) throw error;
     const { name, status } = inspect(error);
-    // It knows no conditions: the look afterwards tells whose object is there.
-    if (status === 501) return withCondition(command, {});
     const present = await this.#present();
     if (present !== undefined && !this.#isReplaced(present)) throw new ReplacedError();
+    // It knows no conditions: the look afterwards tells who was last.
+    if (status === 501) return withCondition(command, {});
     if (IfMatch === undefined) {
       if (name === 'PreconditionFailed') throw error;
       return withCondition(command, {});
