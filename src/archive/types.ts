@@ -21,6 +21,12 @@ export interface PackOptions {
   excludes: readonly string[];
   /** Which directories are packages, see `Recipe.packages`. @default none: each directory counts as one */
   packages?: readonly string[] | undefined;
+  /**
+   * Stores times that follow from what files hold, in place of the tree's own; except for these paths, relative
+   * to `dir`. See pack/made-times.ts.
+   * @default all times are the tree's own
+   */
+  madeTimes?: { except: readonly string[] } | undefined;
   compression: Compression;
   /** @default the measured best of the compression */
   level?: number | undefined;

@@ -222,6 +222,10 @@ async function upload(
       ...present.flatMap((target) => [`${target}/.sandbox-cache-*`, `${target}/.installed`]),
     ],
     packages: recipe.packages,
+    madeTimes:
+      config.keepTimes || recipe.keepsTimes === true
+        ? undefined
+        : { except: recipe.witnesses(subject.project, present) },
     compression: config.compression,
     level: config.level,
     workers: config.workers ?? availableCpus(),

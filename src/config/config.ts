@@ -44,6 +44,8 @@ export interface Config {
   readonly stallTimeoutMs: number;
   /** Whether keys end in the runtime. Without it keys are the old shell library's. */
   readonly keyRuntime: boolean;
+  /** Whether entries of built-in recipes keep the files' own times. */
+  readonly keepTimes: boolean;
   readonly keySalt: string | undefined;
   readonly readonly: boolean;
   /** Ed25519 private key, PEM. */
@@ -121,6 +123,7 @@ export function configFrom({ flags, projectDir, sources }: Origins): Config {
     timeoutMs: seconds(env, 'CACHE_TIMEOUT', 300),
     stallTimeoutMs: seconds(env, 'CACHE_STALL_TIMEOUT', 30),
     keyRuntime: boolean(env, 'CACHE_KEY_RUNTIME', true),
+    keepTimes: boolean(env, 'CACHE_KEEP_TIMES', false),
     keySalt: salt(env),
     readonly: boolean(env, 'CACHE_READONLY', false),
     signingKey,

@@ -15,7 +15,7 @@ import { CLI, runCli, type CliResult } from '../support/cli.ts';
 import { copyTree, describeFixture, sharedFixture } from '../support/fixtures.ts';
 import { bundleEnvironment } from '../support/gem-project.ts';
 import { availableServers, describeEachServer } from '../support/servers.ts';
-import { snapshotTree } from '../support/tree.ts';
+import { snapshotTree, withoutTimes } from '../support/tree.ts';
 import { expectExit, tool, useFolder, wipe, writeFiles } from './support.ts';
 
 const folder = useFolder();
@@ -52,6 +52,9 @@ describeFixture('bundle', await sharedFixture('gems'), (fixture) => {
       expect(restored.stdout).toMatch(/^Ruby gems restored from S3 cache \(.+\)\n$/);
       expect(restored.stderr).toBe('');
       expect(gemTree(dir())).toEqual(before);
+      expect(expectExit(await run(['restore', 'bundle'], env), 0).stdout).toMatch(
+        /^Ruby gems already in place/,
+      );
       await expectGems(dir());
 
       const again = expectExit(await run(['save', 'bundle', '-v'], env), 0);
@@ -292,7 +295,8 @@ function gemTree(dir: string) {
     skip: (path) => /\/cache\/[^/]+\.gem$|\.sandbox-cache-receipt\.json$/.test(path),
   });
   expect(Object.keys(tree).some((path) => path.endsWith('fixture_native.so'))).toBe(true);
-  return tree;
+  // An entry has times of its own.
+  return withoutTimes(tree);
 }
 
 function gemFiles(dir: string): string[] {

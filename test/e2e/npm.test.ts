@@ -1,12 +1,23 @@
 /** A real npm tree to a store and back: what npm installed is what npm finds afterwards. */
 import { createRequire } from 'node:module';
-import { existsSync, readFileSync, realpathSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { indexOf, newMembers } from '../archive/members.ts';
 import { runCli, type CliResult } from '../support/cli.ts';
 import { findProgram } from '../support/daemon.ts';
 import { copyTree, describeFixture, sharedFixture } from '../support/fixtures.ts';
 import { availableServers, describeEachServer } from '../support/servers.ts';
+import { type TreeEntry, withoutTimes } from '../support/tree.ts';
 import { expectExit, tool, treeOf, useFolder, wipe } from './support.ts';
 
 const TARGETS = ['node_modules', 'packages/app/node_modules'];
@@ -24,7 +35,7 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
 
     it('install, save, wipe, restore, verify, save again, change the lockfile', async () => {
       const { dir, run } = await prepare();
-      const before = TARGETS.map((target) => treeOf(join(dir, target)));
+      const before = contentOf(dir);
       wipe(dir, ...TARGETS);
       const miss = expectExit(await run('restore', 'npm', '-v'), 1);
       expect(miss.stderr).toMatch(/^\[cache\] Cache miss for npm \([0-9a-f]{16}\)$/m);
@@ -39,7 +50,7 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
       const restored = expectExit(await run('restore', 'npm'), 0);
       expect(restored.stdout).toMatch(/^Node packages restored from S3 cache \(.+\)\n$/);
       expect(restored.stderr).toBe('');
-      expect(TARGETS.map((target) => treeOf(join(dir, target)))).toEqual(before);
+      expect(contentOf(dir)).toEqual(before);
       await expectNpmContent(dir);
 
       const again = expectExit(await run('save', 'npm', '-v'), 0);
@@ -51,7 +62,7 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
       );
       const changed = expectExit(await run('restore', 'npm'), 1);
       expect(changed.stdout).toMatch(/^Node packages not in the cache \(/);
-      expect(TARGETS.map((target) => treeOf(join(dir, target)))).toEqual(before);
+      expect(contentOf(dir)).toEqual(before);
     });
   });
 
@@ -69,6 +80,48 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
       expect(existsSync(join(dir, gone))).toBe(true);
     }
     expect(expectExit(await run('restore', 'npm'), 0).stdout).toMatch(/^Node packages already in place/);
+  });
+
+  it('times follow from what files hold, and npm trusts its record of the tree; CACHE_KEEP_TIMES keeps them', async () => {
+    const dir = join(folder.path, 'project');
+    const store = join(folder.path, 'store');
+    await copyTree(fixture.folder, dir);
+    const env = { CACHE_LOCAL_DIR: store };
+    const entry = async (extra = {}): Promise<Buffer> => {
+      expectExit(await runCli(['save', 'npm', '--force'], { cwd: dir, env: { ...env, ...extra } }), 0);
+      const found = readdirSync(store, { recursive: true, encoding: 'utf8' }).filter((path) =>
+        path.endsWith('.tar.gz'),
+      );
+      expect(found).toHaveLength(1);
+      return readFileSync(join(store, found[0]!));
+    };
+    const clean = ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
+    const install = () => tool('npm', clean, { cwd: dir, env: { npm_config_cache: fixture.cache } });
+
+    await install();
+    const first = indexOf(await entry(), 'gzip');
+    await install();
+    const second = indexOf(await entry(), 'gzip');
+    // Only what npm wrote for the whole tree.
+    expect(newMembers(first, second).map(({ firstPath }) => Buffer.from(firstPath).toString())).toEqual([
+      'node_modules/.package-lock.json',
+    ]);
+    wipe(dir, ...TARGETS);
+    expectExit(await runCli(['restore', 'npm'], { cwd: dir, env }), 0);
+    expect(statSync(join(dir, 'node_modules/semver/package.json')).mtimeMs).toBeLessThan(Date.UTC(1995, 0));
+    // The workspace itself is the checkout's, and has just lost its node_modules and got it back.
+    utimesSync(join(dir, 'packages/app'), 0, 0);
+    expect(await trustsItsRecord(dir)).toBe(true);
+    expect(expectExit(await runCli(['restore', 'npm'], { cwd: dir, env }), 0).stdout).toMatch(
+      /already in place/,
+    );
+
+    await install();
+    const before = TARGETS.map((target) => treeOf(join(dir, target)));
+    await entry({ CACHE_KEEP_TIMES: 'true' });
+    wipe(dir, ...TARGETS);
+    expectExit(await runCli(['restore', 'npm'], { cwd: dir, env }), 0);
+    expect(TARGETS.map((target) => treeOf(join(dir, target)))).toEqual(before);
   });
 
   it('ensure runs npm ci on a miss, and needs neither npm nor the network on a hit', async () => {
@@ -138,6 +191,20 @@ describeFixture('npm', await sharedFixture('npm'), (fixture) => {
     expect(existsSync(join(dir, 'node_modules/.sandbox-cache-receipt.json'))).toBe(false);
   });
 });
+
+/** Both targets, without the times, which an entry has of its own. */
+function contentOf(dir: string): Record<string, TreeEntry>[] {
+  return TARGETS.map((target) => withoutTimes(treeOf(join(dir, target))));
+}
+
+/** Whether npm goes by its hidden lockfile: it does not where a package's directory is newer. */
+async function trustsItsRecord(path: string): Promise<boolean> {
+  const load = createRequire(realpathSync((await findProgram('npm'))!));
+  const Arborist = load('@npmcli/arborist') as new (options: { path: string }) => {
+    loadActual(): Promise<{ meta: { hiddenLockfile: boolean } }>;
+  };
+  return (await new Arborist({ path }).loadActual()).meta.hiddenLockfile;
+}
 
 /** The suite against each S3 server. */
 function describeStores(suite: (place: () => Promise<Record<string, string>>) => void): void {

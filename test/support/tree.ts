@@ -38,6 +38,11 @@ export interface SnapshotOptions {
   directoryTimes?: boolean;
 }
 
+/** The same tree whenever it was installed. */
+export function withoutTimes(tree: Record<string, TreeEntry>): Record<string, TreeEntry> {
+  return Object.fromEntries(Object.entries(tree).map(([path, entry]) => [path, { ...entry, mtimeUs: '' }]));
+}
+
 /** Every path below `root` in byte order; names that are not UTF-8 stand as their bytes in Latin-1 behind `bytes:`. */
 export function snapshotTree(root: string, options: SnapshotOptions = {}): Record<string, TreeEntry> {
   const paths = listTree(Buffer.from(root), options).sort((a, b) => Buffer.compare(a, b));

@@ -11,7 +11,14 @@ import {
   type WithoutDigest,
   digestIn,
 } from '../format/record.ts';
-import { encodeHeader, paddedLength, type EntryType, type TarEntry } from '../format/tar-header.ts';
+import {
+  encodeHeader,
+  headerLength,
+  paddedLength,
+  TYPE_FILE,
+  type EntryType,
+  type TarEntry,
+} from '../format/tar-header.ts';
 import {
   type Answer,
   type SourceEntry,
@@ -23,6 +30,7 @@ import {
 } from '../workers/protocol.ts';
 import type { Compression } from '../types.ts';
 import { changed, sourceError } from './errors.ts';
+import { madeTime, madeTimeOfLarge, SAMPLE_LENGTH } from './made-times.ts';
 import { isAt } from './stat.ts';
 import { containerFor } from '../format/containers.ts';
 import { fsPath } from '../format/binary-string.ts';
@@ -36,10 +44,12 @@ export function createMemberPacker(): MemberPacker {
     const container = containers.get(compression) ?? containerFor(compression);
     containers.set(compression, container);
     const tar = container.room(plan.tarLength);
-    fill(tar, base, plan);
+    const large = largeFile(plan, base);
+    fill(tar, { base, plan, large });
 
     const body = container.compress(tar, level);
-    const record = withDigest(encodeRecord(describe(plan, body.length, compression)), body);
+    const described = describe(plan, { storedLength: body.length, compression, large });
+    const record = withDigest(encodeRecord(described), body);
     const frame = isBare(plan, compression) ? EMPTY : container.encodeFrame(record);
     const bytes = Buffer.allocUnsafeSlow(frame.length + body.length);
     bytes.set(frame);
@@ -57,18 +67,31 @@ function isBare({ kind }: MemberPlan, compression: Compression): boolean {
   return compression === 'none' && kind !== 'data';
 }
 
+/** The file that is not all in this member, with the time that its header has. */
+function largeFile(plan: MemberPlan, base: string): SourceEntry | undefined {
+  if (plan.kind === 'end' || (plan.kind === 'data' && plan.open === undefined)) return undefined;
+  const file = plan.kind === 'piece' ? plan.file : lastEntry(plan);
+  if (!file.hasMadeTime) return file;
+  const sample = Buffer.allocUnsafe(2 * Math.min(SAMPLE_LENGTH, file.size));
+  readFile(sample.subarray(0, sample.length / 2), base, file, 0);
+  readFile(sample.subarray(sample.length / 2), base, file, file.size - sample.length / 2);
+  return { ...file, mtimeUs: madeTimeOfLarge(sample, file.size) };
+}
+
 function describe(
   plan: MemberPlan,
-  storedLength: number,
-  compression: Compression,
+  {
+    storedLength,
+    compression,
+    large,
+  }: { storedLength: number; compression: Compression; large: SourceEntry | undefined },
 ): WithoutDigest<MemberRecord> {
   const lengths = { storedLength, tarLength: plan.tarLength };
-  if (plan.kind === 'piece')
-    return { kind: 'continuation', ...lengths, piece: pieceOf(plan.file, plan.offset) };
+  if (plan.kind === 'piece') return { kind: 'continuation', ...lengths, piece: pieceOf(large!, plan.offset) };
   if (plan.kind === 'end' || plan.open === undefined || compression !== 'none')
     return { kind: 'data', ...lengths };
   const { offset, pieceLength } = plan.open;
-  return { kind: 'open', ...lengths, pieceLength, piece: pieceOf(lastEntry(plan), offset) };
+  return { kind: 'open', ...lengths, pieceLength, piece: pieceOf(large!, offset) };
 }
 
 function pieceOf(file: TarEntry, offset: number) {
@@ -76,10 +99,16 @@ function pieceOf(file: TarEntry, offset: number) {
   return { path: Buffer.from(file.path, 'latin1'), offset, size, mode, mtimeUs };
 }
 
-function fill(tar: Buffer, base: string, plan: MemberPlan): void {
+interface Filling<Plan extends MemberPlan = MemberPlan> {
+  base: string;
+  plan: Plan;
+  large: SourceEntry | undefined;
+}
+
+function fill(tar: Buffer, { base, plan, large }: Filling): void {
   switch (plan.kind) {
     case 'data':
-      return fillEntries(tar, base, plan);
+      return fillEntries(tar, { base, plan, large });
     case 'piece':
       readFile(tar.subarray(0, plan.length), base, plan.file, plan.offset);
       tar.fill(0, plan.length);
@@ -89,19 +118,25 @@ function fill(tar: Buffer, base: string, plan: MemberPlan): void {
   }
 }
 
-function fillEntries(tar: Buffer, base: string, plan: DataPlan): void {
+function fillEntries(tar: Buffer, { base, plan, large }: Filling<DataPlan>): void {
   let at = 0;
   for (const entry of entriesOf(plan)) {
-    at = encodeHeader(tar, at, entry);
-    if (entry.type !== '0') continue;
+    const headerAt = at;
+    at += headerLength(entry);
     // The last one may go on in pieces.
     const length = Math.min(entry.size, plan.tarLength - at);
-    readFile(tar.subarray(at, at + length), base, entry, 0);
+    const content = tar.subarray(at, at + length);
+    if (entry.type === TYPE_FILE) readFile(content, base, entry, 0);
+    encodeHeader(tar, headerAt, length < entry.size ? large! : dated(entry, content));
     const end = Math.min(at + paddedLength(length), plan.tarLength);
     tar.fill(0, at + length, end);
     at = end;
   }
   if (at !== plan.tarLength) throw new Error(`member of ${at} bytes instead of ${plan.tarLength}`);
+}
+
+function dated(entry: SourceEntry, content: Uint8Array): TarEntry {
+  return entry.hasMadeTime ? { ...entry, mtimeUs: madeTime(content) } : entry;
 }
 
 function* entriesOf(plan: DataPlan): Generator<SourceEntry> {
@@ -119,12 +154,13 @@ function* entriesOf(plan: DataPlan): Generator<SourceEntry> {
       mtimeUs: plan.numbers[n * ENTRY_FIELDS + 3]!,
       ctimeUs: plan.numbers[n * ENTRY_FIELDS + 4]!,
       inode: plan.numbers[n * ENTRY_FIELDS + 5]!,
+      hasMadeTime: plan.numbers[n * ENTRY_FIELDS + 6] === 1,
     };
   }
 }
 
-function lastEntry(plan: DataPlan): TarEntry {
-  let last: TarEntry | undefined;
+function lastEntry(plan: DataPlan): SourceEntry {
+  let last: SourceEntry | undefined;
   for (const entry of entriesOf(plan)) last = entry;
   return last!;
 }
@@ -165,12 +201,12 @@ function readFile(target: Buffer, base: string, file: SourceEntry, offset: numbe
  * Package managers give files one constant time, and a new file may have the old one's size: the ctime tells,
  * which nobody can set.
  */
-function isSame(stat: Stats, { size, mtimeUs, ctimeUs, inode }: SourceEntry): boolean {
+function isSame(stat: Stats, { size, mtimeUs, ctimeUs, inode, hasMadeTime }: SourceEntry): boolean {
   return (
     stat.isFile() &&
     stat.size === size &&
     stat.ino === inode &&
-    isAt(stat.mtimeMs, mtimeUs) &&
+    (hasMadeTime || isAt(stat.mtimeMs, mtimeUs)) &&
     isAt(stat.ctimeMs, ctimeUs)
   );
 }

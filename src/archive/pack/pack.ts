@@ -20,6 +20,7 @@ import { createPackLimits } from './limits.ts';
 import { createPool, type Pool } from '../workers/pool.ts';
 import { recheck } from './recheck.ts';
 import { statement } from '../signature.ts';
+import { withMadeTimes } from './made-times.ts';
 import { arranged } from './order-entries.ts';
 import { inSections } from './sections.ts';
 import { readSourceTree, sourceEntries, type SourceTree } from './source-tree.ts';
@@ -124,28 +125,40 @@ async function* archive(
   return total;
 }
 
-function* arrangedSections(tree: SourceTree, { packages = [] }: PackOptions): Generator<SourceEntry[]> {
-  for (const section of inSections(sourceEntries(tree), packages)) yield arranged(section);
+function* arrangedSections(
+  tree: SourceTree,
+  { packages = [], madeTimes }: PackOptions,
+): Generator<SourceEntry[]> {
+  const found = sourceEntries(tree);
+  const except = madeTimes?.except.map((path) => Buffer.from(path).toString('latin1'));
+  const entries = except === undefined ? found : withMadeTimes(found, except);
+  for (const section of inSections(entries, packages)) yield arranged(section);
 }
 
-/** Keeps `limit` plans under way and hands out what came of them in their order. */
+/**
+ * Keeps plans of so many whole members under way and hands out what came of them in their order. Short members
+ * count for what they are: behind a long one there are always enough of them for the other workers.
+ */
 async function* inOrder(
   plans: Iterator<MemberPlan>,
   limit: number,
   run: (plan: MemberPlan) => Promise<PackReply>,
 ): AsyncGenerator<{ plan: MemberPlan; reply: PackReply }> {
   const underWay: { plan: MemberPlan; reply: Promise<PackReply> }[] = [];
+  let tarLength = 0;
   for (;;) {
-    while (underWay.length < limit) {
+    while (tarLength <= (limit - 1) * MEMBER_LENGTH) {
       const next = plans.next();
       if (next.done === true) break;
       const reply = run(next.value);
       // Thrown when its turn comes; after an earlier failure it never does.
       reply.catch(() => {});
       underWay.push({ plan: next.value, reply });
+      tarLength += next.value.tarLength;
     }
     const first = underWay.shift();
     if (first === undefined) return;
+    tarLength -= first.plan.tarLength;
     yield { plan: first.plan, reply: await first.reply };
   }
 }

@@ -75,8 +75,9 @@ function newMember(): GrowingMember {
 function add(member: GrowingMember, entry: SourceEntry): void {
   member.paths.push(entry.path);
   if (entry.linkPath !== '') member.linkPaths.push(entry.linkPath);
-  const { mode, size, mtimeUs, ctimeUs, inode } = entry;
-  member.numbers.push(entry.type.charCodeAt(0), mode, size, mtimeUs, ctimeUs, inode);
+  const { mode, size, mtimeUs, ctimeUs, inode, hasMadeTime } = entry;
+  const type = entry.type.charCodeAt(0);
+  member.numbers.push(type, mode, size, mtimeUs, ctimeUs, inode, Number(hasMadeTime));
 }
 
 function finished(member: GrowingMember, open?: DataPlan['open']): DataPlan {

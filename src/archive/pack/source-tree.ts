@@ -137,7 +137,7 @@ interface Visit {
 }
 
 function directoryEntry({ path, mode, mtimeUs }: Visit): SourceEntry {
-  const none = { linkPath: '', size: 0, ctimeUs: 0, inode: 0 };
+  const none = { linkPath: '', size: 0, ctimeUs: 0, inode: 0, hasMadeTime: false };
   return { ...none, type: TYPE_DIRECTORY, path: `${path}/`, mode: mode & 0o777, mtimeUs };
 }
 
@@ -151,6 +151,7 @@ function rootFile({ path, stat }: SourceTree['roots'][number]): SourceEntry {
     mtimeUs: mtimeUs(path, stat),
     ctimeUs: ctimeUs(stat),
     inode: Number(stat.ino),
+    hasMadeTime: false,
   };
 }
 
@@ -176,6 +177,7 @@ function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
       mtimeUs: field(MTIME),
       ctimeUs: field(CTIME),
       inode: field(INODE),
+      hasMadeTime: false,
       sharedInode: (mode & SHARED) !== 0 ? listing.inodes[inode++] : undefined,
     };
   });

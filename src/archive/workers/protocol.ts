@@ -110,6 +110,8 @@ export const LOOK_FIELDS = 2;
 export interface SourceEntry extends TarEntry {
   ctimeUs: number;
   inode: number;
+  /** Of a file: its time follows from its content, see pack/made-times.ts, and `mtimeUs` only holds its place. */
+  hasMadeTime: boolean;
 }
 
 /** What one member holds. Lists cross threads, so they are packed into few strings and numbers. */
@@ -126,7 +128,7 @@ export interface DataPlan {
   /** Paths of all entries, then the targets of the links among them, each list joined by `\0`. */
   paths: string;
   linkPaths: string;
-  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime and ctime in µs, inode. */
+  /** `ENTRY_FIELDS` numbers an entry: type's character code, mode, size, mtime and ctime in µs, inode, has a made time. */
   numbers: Float64Array;
   /** The last file goes on in pieces, the first of them from here. */
   open: { offset: number; pieceLength: number } | undefined;
@@ -144,7 +146,7 @@ export interface PiecePlan {
   length: number;
 }
 
-export const ENTRY_FIELDS = 6;
+export const ENTRY_FIELDS = 7;
 
 export interface PackJob {
   type: 'pack';

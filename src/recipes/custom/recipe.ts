@@ -55,6 +55,7 @@ export function customRecipe(options: CustomRecipeOptions): Recipe {
     keyVariables: options.variables ?? [],
     keyFiles: checkKeyFiles(options.files ?? [], projectDir),
     fileTargets: true,
+    keepsTimes: true,
     mainTarget: main,
     marker: `${main}/.installed`,
     verifiesLockfile: verify !== undefined,

@@ -70,6 +70,13 @@ export interface Recipe {
   readonly packages?: readonly string[];
 
   /**
+   * Whether an entry keeps the files' own times, because something compares them: Python does, with what its
+   * `.pyc` files say.
+   * @default false: times are made from what files hold, those of `witnesses` excepted
+   */
+  readonly keepsTimes?: boolean;
+
+  /**
    * The ABI part of the runtime, e.g. `ruby3.1.0`, `node115`; empty for none.
    * @throws CacheError RUNTIME_MISSING when the program is not on PATH or cannot tell.
    */

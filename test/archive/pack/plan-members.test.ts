@@ -7,7 +7,17 @@ import { type SourceEntry, ENTRY_FIELDS, type MemberPlan } from '../../../src/ar
 const LENGTH = 64 * 1024;
 
 function file(path: string, size: number): SourceEntry {
-  return { type: '0', path, linkPath: '', mode: 0o644, size, mtimeUs: 0, ctimeUs: 0, inode: 0 };
+  return {
+    type: '0',
+    path,
+    linkPath: '',
+    mode: 0o644,
+    size,
+    mtimeUs: 0,
+    ctimeUs: 0,
+    inode: 0,
+    hasMadeTime: false,
+  };
 }
 
 function plan(sizes: readonly number[]): MemberPlan[] {

@@ -42,6 +42,7 @@ async function packToFile(job: ArchiveJob): Promise<void> {
     roots: job.roots,
     excludes: [],
     packages: PACKAGES,
+    madeTimes: { except: [] },
     compression: job.compression,
     level: job.level,
     workers: job.workers,
