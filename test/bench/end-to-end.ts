@@ -58,6 +58,8 @@ export function ours(corpus: Corpus, s3: S3Place, workers: number): Way {
       CACHE_S3_BUCKET: s3.bucket,
       CACHE_S3_PREFIX: prefix,
       CACHE_WORKERS: String(workers),
+      // Of no meaning but for V: Bundler must look where its gems are.
+      BUNDLE_PATH: 'vendor/bundle',
     },
   });
   return {

@@ -22,6 +22,8 @@ export function damagedGem(dir: string, target: string): string | undefined {
     for (const gem of specified(join(dir, path))) {
       const found = statSync(join(dir, path, 'gems', gem), { throwIfNoEntry: false });
       if (found?.isDirectory() !== true) return `${path}/gems/${gem} is missing`;
+      const emptied = PRECOMPILED.test(gem) ? emptiedFolder(dir, `${path}/gems/${gem}/lib`) : undefined;
+      if (emptied !== undefined) return `the compiled files of ${emptied} are missing`;
     }
     for (const extension of extensionFolders(join(dir, path))) {
       const library = lostLibrary(join(dir, path), extension);
@@ -29,6 +31,22 @@ export function damagedGem(dir: string, target: string): string | undefined {
     }
   }
   return undefined;
+}
+
+/** `nokogiri-1.16.0-x86_64-linux-gnu`: came compiled, so that no log tells what was installed. */
+const PRECOMPILED = /-(?:x86_64|aarch64|arm64|arm|x86|universal)-(?:linux|darwin)[^/]*$/;
+
+/**
+ * The folder for this Ruby's own library, as in `lib/nokogiri/3.1/nokogiri.so`, if it is there and empty. No
+ * package holds an empty folder. A gem that has its library elsewhere, or none, is not judged.
+ */
+function emptiedFolder(dir: string, lib: string): string | undefined {
+  const [version] = /(?<=\/)\d+\.\d+(?=[^/]*\/gems\/)/.exec(lib) ?? [];
+  const folder = pathsBelow(join(dir, lib)).find((path) => basename(path) === version);
+  if (folder === undefined) return undefined;
+  const path = `${lib}/${folder}`;
+  const isFolder = statSync(join(dir, path), { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder && readdirSync(join(dir, path)).length === 0 ? path : undefined;
 }
 
 /** The gems that something is left of, e.g. `rack-3.0.0`: a specification, or files. */
@@ -79,8 +97,12 @@ function installedLibraries(log: string): string[] {
 }
 
 function filesBelow(path: string): string[] {
+  return pathsBelow(path).map((name) => basename(name));
+}
+
+function pathsBelow(path: string): string[] {
   try {
-    return readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => basename(name));
+    return readdirSync(path, { recursive: true, encoding: 'utf8' });
   } catch {
     return [];
   }

@@ -15,7 +15,7 @@ import type { Project } from '../support/recipe.ts';
 import { canonicalRequirement, satisfies } from './gem-version.ts';
 import { readGemfile, type Gemfile } from './read-gemfile.ts';
 import { readGemspec, type InstalledSpec } from './read-gemspec.ts';
-import { readLockfile, type LockedGem, type Lockfile } from './read-lockfile.ts';
+import { nameOf, readLockfile, type LockedGem, type Lockfile } from './read-lockfile.ts';
 import { isBundlersRuby, localPlatform, type RubyFacts } from './ruby-facts.ts';
 import { hasOnlyKnownSettings } from './known-settings.ts';
 import { readBundlerSettings } from './settings.ts';
@@ -152,10 +152,6 @@ function installedSpecs(folder: string): Map<string, InstalledSpec> | undefined 
     specs.set(nameOf(spec), spec);
   }
   return specs;
-}
-
-function nameOf({ name, version, platform }: Pick<LockedGem, 'name' | 'version' | 'platform'>): string {
-  return platform === 'ruby' ? `${name}-${version}` : `${name}-${version}-${platform}`;
 }
 
 function isSame(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {

@@ -11,6 +11,9 @@ export interface InstalledSpec {
   /** `ruby` for what is built from source. */
   platform: string;
   hasExtensions: boolean;
+  executables: readonly string[];
+  /** The version of RubyGems that installed it. */
+  installedBy: string | undefined;
   /** Canonical requirements of runtime dependencies, by name. */
   dependencies: ReadonlyMap<string, string>;
   requiredRuby: readonly string[];
@@ -20,6 +23,7 @@ export interface InstalledSpec {
 // As `String#dump` writes them.
 const ESCAPE = '\\\\(?:["\\\\#nrtfvabe]|x[01][0-9A-F]|u(?!D[89A-F])[0-9A-F]{4}|u\\{[0-9A-F]{5}\\})';
 const STRING = `"(?:[^"\\\\#\\x00-\\x1f\\x7f]|#(?![{$@])|${ESCAPE})*"(?:\\.freeze)?`;
+const STRINGS = new RegExp(STRING, 'g');
 const LIST = `\\[(?:${STRING}(?:, ${STRING})*)?\\]`;
 const HASH = `\\{ (?:${STRING} => ${STRING}(?:, ${STRING} => ${STRING})*)? ?\\}`;
 const REQUIREMENT = `Gem::Requirement\\.new\\((?:${STRING}|${LIST})\\)`;
@@ -36,20 +40,25 @@ const KINDS = {
 } as const;
 
 const ATTRIBUTES: Readonly<Record<keyof typeof KINDS, string>> = {
-  text: 'name|version|bindir|date|description|homepage|post_install_message|rubygems_version|summary|installed_by_version',
-  list: 'require_paths|authors|cert_chain|executables|extensions|extra_rdoc_files|files|licenses|rdoc_options|requirements|test_files',
+  text: 'name version bindir date description homepage post_install_message rubygems_version summary installed_by_version',
+  list: 'require_paths authors cert_chain executables extensions extra_rdoc_files files licenses rdoc_options requirements test_files',
   either: 'email',
   hash: 'metadata',
-  requirement: 'required_ruby_version|required_rubygems_version',
+  requirement: 'required_ruby_version required_rubygems_version',
   platform: 'platform',
   number: 'specification_version',
 };
 
+const ASSIGNED = /^ {2,6}s\.([a-z_]+) = /;
 const GUARD = '(?: if s\\.respond_to\\? :[a-z_]+=?)?';
-const ASSIGNMENTS = Object.entries(ATTRIBUTES).map(([kind, names]) => {
-  const value = Object.entries(KINDS).find(([name]) => name === kind)?.[1] ?? '';
-  return new RegExp(`^ {2,6}s\\.(${names}) = (${value})${GUARD}$`);
-});
+/** What may stand behind `s.NAME = `. */
+const VALUES = new Map(
+  Object.entries(KINDS).flatMap(([kind, value]) => {
+    const pattern = new RegExp(`^(${value})${GUARD}$`);
+    const names = Object.entries(ATTRIBUTES).find(([name]) => name === kind)?.[1] ?? '';
+    return names.split(' ').map((name) => [name, pattern] as const);
+  }),
+);
 const DEPENDENCY = new RegExp(
   `^ {2,6}s\\.add_(runtime_|development_|)dependency\\(%q<([A-Za-z0-9_.-]+)>(?:\\.freeze)?, (${LIST})\\)$`,
 );
@@ -84,7 +93,17 @@ export function readGemspec(text: string): InstalledSpec | undefined {
   ];
   if ([requiredRuby, requiredRubygems].some((parts) => canonicalRequirement(parts) === undefined))
     return undefined;
-  return { name, version, platform, hasExtensions, dependencies, requiredRuby, requiredRubygems };
+  return {
+    name,
+    version,
+    platform,
+    hasExtensions,
+    executables: value('executables'),
+    installedBy: value('installed_by_version')[0],
+    dependencies,
+    requiredRuby,
+    requiredRubygems,
+  };
 }
 
 interface Body {
@@ -106,15 +125,15 @@ function readBody(lines: readonly string[]): Body | undefined {
     else if (/^ +end$/.test(line) && open.length > 0) open.pop();
     else if (/^ +else$/.test(line) && open.at(-1) === false) open[open.length - 1] = true;
     else {
-      const dependency = DEPENDENCY.exec(line);
-      const assignment = ASSIGNMENTS.map((pattern) => pattern.exec(line)).find((match) => match !== null);
-      if (dependency !== null) {
-        const [, kind = '', name = '', list] = dependency;
-        const requirement = canonicalRequirement(strings(list));
+      const [assigned = '', name = ''] = ASSIGNED.exec(line) ?? [];
+      const value = VALUES.get(name)?.exec(line.slice(assigned.length))?.[1];
+      if (value !== undefined) values.set(name, value);
+      else {
+        const [, kind = '', of = '', list] = DEPENDENCY.exec(line) ?? [];
+        const requirement = list === undefined ? undefined : canonicalRequirement(strings(list));
         if (requirement === undefined) return undefined;
-        found.push({ kind, name, requirement });
-      } else if (assignment != null) values.set(assignment[1] ?? '', assignment[2] ?? '');
-      else return undefined;
+        found.push({ kind, name: of, requirement });
+      }
     }
   }
   return isOver ? { values, dependencies: runtimeOf(found) } : undefined;
@@ -130,7 +149,5 @@ function runtimeOf(
 }
 
 function strings(text = ''): string[] {
-  return [...text.matchAll(new RegExp(STRING, 'g'))].map(([quoted]) =>
-    quoted.replace(/^"|"(?:\.freeze)?$/g, ''),
-  );
+  return [...text.matchAll(STRINGS)].map(([quoted]) => quoted.replace(/^"|"(?:\.freeze)?$/g, ''));
 }

@@ -49,6 +49,15 @@ export function readLockfile(text: string): Lockfile | undefined {
   return { remote, gems, platforms: platforms.map((line) => line.trim()), dependencies, ruby, bundler };
 }
 
+/** The name of its folder: `rack-3.0.0`, `nokogiri-1.16.0-x86_64-linux-gnu`. */
+export function nameOf({
+  name,
+  version,
+  platform,
+}: Pick<LockedGem, 'name' | 'version' | 'platform'>): string {
+  return platform === 'ruby' ? `${name}-${version}` : `${name}-${version}-${platform}`;
+}
+
 type Section = 'GEM' | 'PLATFORMS' | 'DEPENDENCIES' | 'CHECKSUMS' | 'RUBY VERSION' | 'BUNDLED WITH';
 const SECTION = /^(?:GEM|PLATFORMS|DEPENDENCIES|CHECKSUMS|RUBY VERSION|BUNDLED WITH)$/;
 

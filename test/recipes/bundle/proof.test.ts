@@ -32,6 +32,8 @@ const run = promisify(execFile);
 const missing = await rubyMissing();
 const signal = new AbortController().signal;
 
+const ABI = spawnSync('ruby', ['-e', 'print RUBY_VERSION[/\\d+\\.\\d+/]'], { encoding: 'utf8' }).stdout;
+
 const native = {
   'lib/native.rb': 'require "native/native"\n',
   'ext/native/extconf.rb': 'require "mkmf"\ncreate_makefile("native/native")\n',
@@ -59,7 +61,7 @@ const GEMS: readonly Gem[] = [
     version: '1.0.0',
     platform: 'x86_64-linux',
     spec: [],
-    files: { 'lib/plat.rb': '', 'lib/plat.so': '' },
+    files: { 'lib/plat.rb': '', [`lib/plat/${ABI}/plat.so`]: '', 'lib/plat/2.7/plat.so': '' },
   },
   { name: 'tested', version: '0.1.0', spec: [], files: { 'lib/tested.rb': '' } },
 ];
@@ -264,6 +266,23 @@ end
     ['a setting of a later Bundler', { BUNDLE_SOMETHING: 'new' }],
   ])('asks Bundler under %s', (_, env) => {
     expect(prove({ ...whole, env: { ...whole.env, ...env } })).toBe('unknown');
+  });
+
+  it('refuses a precompiled gem without the library for this Ruby, which Bundler does not', async () => {
+    const project = await copy();
+    const lib = join(installation(project), 'gems/plat-1.0.0-x86_64-linux/lib/plat');
+    // Some remove what other Rubies would load.
+    rmSync(join(lib, '2.7/plat.so'));
+    expect(await bundleRecipe.verify(project, signal)).toEqual({ ok: true });
+    rmSync(join(lib, ABI, 'plat.so'));
+    expect(bundlerRefuses(project)).toBe(false);
+    expect(await bundleRecipe.verify(project, signal)).toMatchObject({
+      ok: false,
+      blame: 'entry',
+      reason: expect.stringMatching(
+        /^the compiled files of vendor\/bundle\/.*\/lib\/plat\/\d\.\d are missing$/,
+      ),
+    });
   });
 
   it('says of the tree alone that it is doubtful', async () => {
