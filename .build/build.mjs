@@ -100,6 +100,24 @@ const fewSchemas = {
   },
 };
 
+/**
+ * To import node:http as an ES module reads everything that it exports, and with Node 22 and later that loads all of undici for its
+ * WebSocket: some 10 ms, and a WebAssembly memory of its own, for want of which (ulimit -v) the process ended as on a miss. Nobody here
+ * uses any of it.
+ */
+const httpWithoutUndici = {
+  name: 'http-without-undici',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?http$/ }, () => ({ path: 'http', namespace: 'http-without-undici' }));
+    onLoad({ filter: /.*/, namespace: 'http-without-undici' }, () => ({
+      contents: `const http = process.getBuiltinModule('node:http');
+        export const { Agent, ClientRequest, IncomingMessage, Server, ServerResponse, createServer, get, request } = http;
+        export default http;`,
+      loader: 'js',
+    }));
+  },
+};
+
 const define = { SANDBOX_CACHE_VERSION: JSON.stringify(version) };
 const common = {
   absWorkingDir: root.pathname,
@@ -123,7 +141,7 @@ await build({
   define,
   // CommonJS dependencies call require() for built-ins, and nothing else; an ES module does not have it.
   banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [withoutChildProcess, fewFiles(await loadedAtStart()), fewSchemas],
+  plugins: [withoutChildProcess, fewFiles(await loadedAtStart()), fewSchemas, httpWithoutUndici],
 });
 await build({
   ...common,

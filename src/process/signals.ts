@@ -6,7 +6,7 @@
  * none before work begins that needs cleaning up: until then a signal ends the process as it ends any other.
  * From then on the watchdog looks after it.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { CacheError } from '../errors.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -59,12 +59,14 @@ export function createSignals(watchdog: Watchdog, end: (signal: StopSignal) => v
 /**
  * Whether we were started to outlive the terminal: by `nohup`, or by a script that ignores SIGHUP. Node gives
  * ignored signals their default effect back when it starts, so that its own state tells nothing. A shell's
- * does, and so does the name under which bash and zsh have started us.
+ * does, and so do the name under which bash and zsh have started us, and the file that `nohup` makes of a
+ * terminal. From dash, with the output sent elsewhere, nothing tells.
  */
 function ignoresHangup(): boolean {
   const { env, ppid } = process;
   if (/(^|\/)nohup$/.test(env['_'] ?? '')) return true;
   try {
+    if (readlinkSync('/proc/self/fd/1').endsWith('/nohup.out')) return true;
     const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${ppid}/status`, 'latin1'))?.[1];
     return ignored !== undefined && (BigInt(`0x${ignored}`) & 1n) === 1n;
   } catch {

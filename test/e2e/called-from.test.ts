@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { CLI, startProcess, type RunningCli } from '../support/cli.ts';
+import { lacks } from '../support/programs.ts';
 import { isRoot } from '../support/user.ts';
-import { DEPS, expectExit, makeProject, useSandbox } from './support.ts';
+import { DEPS, expectExit, makeProject, useSandbox, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
 const RESTORE = `${process.execPath} ${CLI} restore ${DEPS.join(' ')}`;
@@ -45,6 +46,16 @@ it.each([
   release();
   // It ends as it would have: with a miss.
   expectExit(await running.done, 1);
+});
+
+// dash tells nothing of `nohup` in the environment. At a terminal, its file does.
+it.skipIf(lacks('dash', 'script'))('SIGHUP is ignored under nohup from dash, at a terminal', async () => {
+  writeFiles(sandbox.folder, { 'run.sh': `nohup ${RESTORE} & echo $! >pid; wait $!\n` });
+  const running = await held(`exec script -qec 'dash ${sandbox.folder}/run.sh' /dev/null`);
+  process.kill(Number(readFileSync(join(sandbox.project, 'pid'), 'utf8')), 'SIGHUP');
+  release();
+  expectExit(await running.done, 1);
+  expect(readFileSync(join(sandbox.project, 'nohup.out'), 'utf8')).toContain('not in the cache');
 });
 
 it.skipIf(!isRoot()).each([

@@ -18,7 +18,6 @@ const deps = DEPS.join(' ');
 const NOBODY = 54_321;
 
 const sandbox = useSandbox();
-// Without S3, for whose client some versions of Node load WebAssembly of their own.
 const env = () => ({ CACHE_S3_BUCKET: undefined, CACHE_LOCAL_DIR: join(sandbox.folder, 'store') });
 const entry = (): { name: string; written: number } => {
   const dir = join(sandbox.folder, 'store/claude-sandbox-cache');
@@ -58,6 +57,15 @@ describe.each([
       );
     }
   });
+});
+
+// Node 22 loads WebAssembly of its own with all that node:http exports, and ended as on a miss.
+it.runIf(reservesAddresses)('too little address space is told with S3, too', async () => {
+  expectExit(await sandbox.run(['save', ...DEPS]), 0);
+  wipe(sandbox.project, 'deps');
+  const result = await sandbox.script(`${FEW_ADDRESSES}; sandbox-cache restore ${deps}`);
+  expect(expectExit(result, 3).stderr).toMatch(/^\[cache\] error: .* \[OUT_OF_MEMORY\]\n$/);
+  expect(sandbox.notes).toEqual([]);
 });
 
 // Elsewhere nobody is given that hint, and a thread more may be all that there is no room for.

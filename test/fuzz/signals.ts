@@ -1,5 +1,5 @@
 /**
- * SIGINT or SIGTERM at random moments of the built `restore` and `save`, with an S3 server in this process:
+ * SIGINT, SIGTERM or SIGHUP at random moments of the built `restore` and `save`, with an S3 server in this process:
  * `tsx test/fuzz/signals.ts [--signals 200] [--seed 1]`, so many for each of the two. Status 1 when a run is not gone after 2 s, or
  * leaves anything half-written, here or in the bucket.
  */
@@ -12,7 +12,7 @@ import { startS3Server } from '../support/s3-server.ts';
 import { makeRandomTree, randomSource, snapshotTree } from '../support/tree.ts';
 import { debris } from '../workspace/versions.ts';
 
-const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const LIMIT_MS = 2000;
 const BUCKET = 'signals';
 type Command = 'save' | 'restore';
@@ -80,7 +80,7 @@ async function interruptAll(command: Command): Promise<void> {
 }
 
 async function interrupt(command: Command, afterMs: number): Promise<Trial> {
-  const signal = random.pick(['SIGINT', 'SIGTERM'] as const);
+  const signal = random.pick(['SIGINT', 'SIGTERM', 'SIGHUP'] as const);
   const { child, done } = await start(command);
   let sent: number | undefined;
   const timer = setTimeout(() => {

@@ -22,6 +22,8 @@ export const ATTEMPTS: Record<ErrorKind, number> = {
 const MAX_DELAY_MS = 4000;
 /** Where the service asks for patience. With 4 s, most of 10,000 machines gave up: see docs/scale.md. */
 const MAX_PATIENCE_MS = 16_000;
+/** Where the service says for how long (`Retry-After`). A wrong clock or header must not hold a build up for an hour. */
+const MAX_ASKED_MS = 60_000;
 
 /** Counts the errors of one transfer in a row, and waits between attempts. */
 export class Retry {
@@ -53,15 +55,27 @@ export class Retry {
     if (this.#failures >= ATTEMPTS[kind]) throw error;
     if (kind === 'stalled') this.#onStall();
     if (kind === 'skewed' || kind === 'stalled') return;
-    const asked = Number(inspect(error).headers['retry-after'] ?? 0) * 1000;
-    await this.pause(kind, this.#failures, Number.isFinite(asked) ? asked : 0);
+    const { 'retry-after': asked, date } = inspect(error).headers;
+    await this.pause(kind, this.#failures, askedDelayMs(asked, date));
   }
 
   /** Waits as before the `attempt`-th repetition, and at least as long as the service asked for. */
   async pause(kind: ErrorKind, attempt: number, askedMs = 0): Promise<void> {
     const own = retryDelayMs(kind, attempt, { baseDelayMs: this.#baseDelayMs, random: Math.random() });
-    await pause(Math.max(own, Math.min(MAX_DELAY_MS, askedMs)), this.#signal);
+    await pause(Math.max(own, Math.min(MAX_ASKED_MS, askedMs)), this.#signal);
   }
+}
+
+/**
+ * What `Retry-After` asks for, milliseconds; 0 where it says nothing of use (RFC 9110 section 10.2.3).
+ * @param text seconds, or a date
+ * @param date the service's own, from the same answer
+ */
+export function askedDelayMs(text: string | undefined, date: string | undefined): number {
+  if (text === undefined || text.trim() === '') return 0;
+  const seconds = Number(text);
+  const ms = Number.isNaN(seconds) ? Date.parse(text) - Date.parse(date ?? '') : seconds * 1000;
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
 }
 
 /**

@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Retry } from '../../../../src/store/s3/errors/retry.ts';
+import { askedDelayMs, Retry } from '../../../../src/store/s3/errors/retry.ts';
 
 const { signal } = new AbortController();
 
@@ -21,6 +22,34 @@ async function waited(headers?: Record<string, string>): Promise<number> {
 describe('Retry-After', () => {
   it('is waited for at least', async () => {
     expect(await waited({ 'retry-after': '0.3' })).toBeGreaterThanOrEqual(295);
+  });
+
+  it.each([
+    ['7', 7000],
+    ['120', 120_000],
+    ['0.5', 500],
+    ['Fri, 27 Nov 2026 12:00:30 GMT', 30_000],
+    ['Fri, 27 Nov 2026 11:59:00 GMT', 0],
+    ['soon', 0],
+    ['-5', 0],
+    ['', 0],
+    [undefined, 0],
+  ])('of %j asks for %d ms', (text, ms) => {
+    expect(askedDelayMs(text, 'Fri, 27 Nov 2026 12:00:00 GMT')).toBe(ms);
+  });
+
+  it('of a date says nothing without the date of the answer', () => {
+    expect(askedDelayMs('Fri, 27 Nov 2026 12:00:30 GMT', undefined)).toBe(0);
+  });
+
+  it('is waited for beyond our own limit, until the signal', async () => {
+    const stop = new AbortController();
+    const waiting = new Retry(stop.signal, 1, () => {}).wait(slowDown({ 'retry-after': '30' }));
+    // Our own longest wait for an error of this kind, the first time, is 3 ms.
+    const early = await Promise.race([waiting.then(() => 'early'), sleep(200, 'late')]);
+    expect(early).toBe('late');
+    stop.abort(new Error('stop'));
+    await expect(waiting).rejects.toThrow('stop');
   });
 
   it.each(['soon', '-5', ''])('%j is none', async (text) => {
