@@ -116,7 +116,7 @@ async function restoreFrom(restoring: Restoring, exact: OpenEntry | undefined): 
   if (base !== undefined) return base;
   await recoverLeftovers(session, subject, signal);
   const advice = recipe.advice?.(subject.project);
-  if (advice !== undefined) session.emit({ type: 'warning', ...advice });
+  if (advice !== undefined) session.emit({ type: 'warning', message: advice.message, hint: advice.hint });
   return { type: 'miss', key, url: store.url(key) };
 }
 

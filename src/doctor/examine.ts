@@ -1,12 +1,18 @@
 import { CacheError } from '../errors.ts';
+import { failed } from './failed.ts';
 import type { Finding, Section } from './finding.ts';
 import type { Check, Patient } from './patient.ts';
 
 /** The parts of the examination, in the order in which they are told. Each is loaded when its turn comes. */
 const CHECKS: readonly { section: Section; load: () => Promise<Check> }[] = [
   { section: 'settings', load: async () => (await import('./settings.ts')).checkSettings },
+  { section: 'settings', load: async () => (await import('./signing.ts')).checkSigning },
   { section: 'files', load: async () => (await import('./files.ts')).checkFiles },
+  { section: 'credentials', load: async () => (await import('./credentials.ts')).checkCredentials },
+  { section: 'connection', load: async () => (await import('./connection.ts')).checkConnection },
+  { section: 'project', load: async () => (await import('./project.ts')).checkProject },
   { section: 'machine', load: async () => (await import('./machine.ts')).checkMachine },
+  { section: 'machine', load: async () => (await import('./disk.ts')).checkDisk },
 ];
 
 /**
@@ -26,15 +32,4 @@ export async function examine(patient: Patient): Promise<Finding[]> {
     }
   }
   return findings;
-}
-
-/** What an error says, as a finding. Its hint is a sentence, so it belongs to the fact. */
-export function failed(section: Section, error: CacheError): Finding {
-  const hint = error.hint === undefined ? '' : `. ${error.hint}`;
-  return {
-    id: `${section}-${error.code.toLowerCase().replaceAll('_', '-')}`,
-    section,
-    mark: 'failure',
-    fact: `${error.message.replace(/\.$/, '')}${hint} [${error.code}]`,
-  };
 }

@@ -25,6 +25,11 @@ interface Broken {
 
 const NO_KEYS = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined };
 
+/** Made without a registry. */
+const NPM_PROJECT = `mkdir folder && echo '{"name":"folder","version":"1.0.0"}' > folder/package.json
+  echo '{"name":"a","dependencies":{"folder":"file:folder"}}' > package.json
+  npm install --package-lock-only --offline --no-audit >/dev/null`;
+
 const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] = [
   ['a bad value in the environment', { env: { CACHE_TIMEOUT: '5m' } }, 'setting-cache-timeout', 'failure'],
   ['a bad value in the file', { file: '# x\nCACHE_TIMEOUT=5m\n' }, 'setting-cache-timeout', 'failure'],
@@ -37,7 +42,7 @@ const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] 
   ],
   [
     'half a pair in the file',
-    { env: NO_KEYS, file: 'AWS_ACCESS_KEY_ID=AKIACANARY0123456789\n', mode: '600', input: `${SECRET}\n` },
+    { env: NO_KEYS, file: 'AWS_ACCESS_KEY_ID=$ID\n', mode: '600', input: '$SECRET\n' },
     'setting-aws-access-key-id',
     'failure',
   ],
@@ -53,6 +58,51 @@ const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] 
   ['a file that git does not ignore', { file: 'CACHE_DEBUG=0\n', git: true }, 'env-file-git', 'warning'],
   ['zstd on a Node without it', { env: { CACHE_COMPRESSION: 'zstd' } }, 'zstd', 'failure'],
   ['a umask of nothing', { typed: 'umask 0700' }, 'user', 'failure'],
+  [
+    'half a pair in the environment',
+    { env: { AWS_SECRET_ACCESS_KEY: undefined }, input: '$SECRET\n' },
+    'half-a-pair',
+    'failure',
+  ],
+  [
+    'a dead endpoint',
+    { env: { AWS_ENDPOINT_URL_S3: 'http://127.0.0.1:1' }, input: '$ENDPOINT\n' },
+    'connection-store-unreachable',
+    'failure',
+  ],
+  ['nothing stored yet', { typed: NPM_PROJECT }, 'npm-entry', 'warning'],
+  [
+    'a package gone',
+    { typed: `${NPM_PROJECT} && sandbox-cache ensure npm >/dev/null && rm -r node_modules/folder` },
+    'npm-tree',
+    'warning',
+  ],
+  [
+    'a directory of the store that cannot be made',
+    { env: { CACHE_LOCAL_DIR: '/dev/null/x' } },
+    'local-dir',
+    'failure',
+  ],
+  [
+    'keys of two pairs',
+    {
+      typed: `sandbox-cache keygen a >/dev/null && sandbox-cache keygen b >/dev/null
+        export CACHE_SIGNING_KEY=a.key CACHE_VERIFY_KEY=b.pub`,
+    },
+    'signing-keys',
+    'failure',
+  ],
+  [
+    'a wrong verify key',
+    {
+      typed: `${NPM_PROJECT} && sandbox-cache keygen a >/dev/null && sandbox-cache keygen b >/dev/null
+        CACHE_SIGNING_KEY=a.key CACHE_VERIFY_KEY=a.pub sandbox-cache ensure npm >/dev/null
+        export CACHE_VERIFY_KEY=b.pub`,
+      input: 'a.pub\n',
+    },
+    'npm-signature',
+    'failure',
+  ],
 ];
 
 const cases = BROKEN.filter(([, , id]) => id !== 'zstd' || !('zstd' in process.versions));
@@ -60,19 +110,21 @@ const cases = BROKEN.filter(([, , id]) => id !== 'zstd' || !('zstd' in process.v
 it.each(cases)('%s: named, and the mend works', async (_, broken, id, mark) => {
   const { env, file, mode = '644', git = false, typed = ':', input } = broken;
   if (git) await tool('git', ['init', '-q', sandbox.project]);
-  if (file !== undefined) writeFiles(sandbox.project, { '.env.claude-sandbox': file });
+  if (file !== undefined) writeFiles(sandbox.project, { '.env.claude-sandbox': filled(file) });
+  sandbox.server.createBucket('b-1');
   const script = `
     [ ! -f .env.claude-sandbox ] || chmod ${mode} .env.claude-sandbox
-    ${typed}
+    { ${typed}
+    } >/dev/null
     BEFORE=$(sandbox-cache doctor --json </dev/null); CODE=$?
     MEND=$("${process.execPath}" -p 'JSON.parse(process.argv[1]).findings.find(({ id }) => id === "${id}").mend' "$BEFORE")
-    eval "$MEND"
+    eval "$MEND" >/dev/null
     AFTER=$(sandbox-cache doctor --json </dev/null)
     printf '%s\\0%s\\0%s' "$CODE" "$BEFORE" "$AFTER"`;
   const result = expectExit(
     await sandbox.script(script, {
       ...(env === undefined ? {} : { env }),
-      ...(input === undefined ? {} : { input }),
+      ...(input === undefined ? {} : { input: filled(input) }),
     }),
     0,
   );
@@ -82,12 +134,50 @@ it.each(cases)('%s: named, and the mend works', async (_, broken, id, mark) => {
   expect(Number(code)).toBe(mark === 'failure' ? 3 : 0);
   expect(found(after!, id).filter((finding) => finding.mark !== 'ok')).toEqual([]);
   expect(JSON.parse(after!)).toMatchObject({ exitCode: 0 });
-  expect(result.stdout + result.stderr).not.toContain(SECRET);
+  for (const secret of [SECRET, sandbox.server.credentials.secretAccessKey])
+    expect(result.stdout + result.stderr).not.toContain(secret);
 });
+
+/** Values that only the server knows. */
+function filled(text: string): string {
+  const { accessKeyId, secretAccessKey } = sandbox.server.credentials;
+  return text
+    .replace('$ENDPOINT', sandbox.server.endpoint)
+    .replace('$ID', accessKeyId)
+    .replace('$SECRET', secretAccessKey);
+}
 
 function found(document: string, id: string): Found[] {
   return (JSON.parse(document) as { findings: Found[] }).findings.filter((finding) => finding.id === id);
 }
+
+it('a project whose gems lie elsewhere, with a lockfile of a Mac: both lines mend it', async () => {
+  writeFiles(sandbox.project, {
+    Gemfile: 'source "https://gems.invalid"\n',
+    'Gemfile.lock': 'GEM\n  specs:\n\nPLATFORMS\n  arm64-darwin\n\nDEPENDENCIES\n',
+  });
+  const document = async (env: Record<string, string>): Promise<Found[]> => {
+    const { stdout } = await sandbox.run(['doctor', '--json'], { env });
+    return (JSON.parse(stdout) as { findings: Found[] }).findings;
+  };
+  const before = await document({});
+  const mendOf = (id: string): string | undefined => before.find((finding) => finding.id === id)?.mend;
+  expect(mendOf('bundle-elsewhere')).toBe('export BUNDLE_PATH=vendor/bundle');
+  expect(mendOf('bundle-lockfile-lacks')).toMatch(/^bundle lock --add-platform \S+-linux/);
+  const after = await document({ BUNDLE_PATH: 'vendor/bundle' });
+  expect(after.map(({ id }) => id)).not.toContain('bundle-elsewhere');
+});
+
+it('names a program that is missing, and looks at the rest all the same', async () => {
+  writeFiles(sandbox.project, {
+    Gemfile: '',
+    'Gemfile.lock': 'GEM\n  specs:\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n',
+  });
+  const result = await sandbox.run(['doctor'], { env: { PATH: '/nowhere', BUNDLE_PATH: 'vendor/bundle' } });
+  expectExit(result, 3);
+  expect(result.stdout).toMatch(/✗ bundle: There is no program ruby/);
+  expect(result.stdout).toMatch(/\nMachine\n {2}✓ Node /);
+});
 
 it('one bad value does not hide the others', async () => {
   writeFiles(sandbox.project, { '.env.claude-sandbox': 'CACHE_WORKERS=many\nCACHE_NONSENSE=1\n' });

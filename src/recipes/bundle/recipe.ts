@@ -80,9 +80,11 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     advice(project) {
       const platform = missingPlatform(project);
       if (platform === undefined) return undefined;
+      const fix = `bundle lock --add-platform ${platform}`;
       return {
         message: `${project.lockfile} has no platform ${platform}: every install changes it, and its key with it`,
-        hint: `Run \`bundle lock --add-platform ${platform}\` and commit ${project.lockfile}.`,
+        hint: `Run \`${fix}\` and commit ${project.lockfile}.`,
+        fix,
       };
     },
 

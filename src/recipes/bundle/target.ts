@@ -25,7 +25,11 @@ export function lookElsewhere(
   if (path?.dir !== undefined && located(path.dir) === located(resolve(place.dir, target))) return undefined;
   const where = whereGemsGo(place, path);
   const fix = fixOf(place, settings, target);
-  return { where, reason: `Bundler looks for gems in ${where}, not in ${target}; \`${fix}\` sends it there` };
+  return {
+    where,
+    fix,
+    reason: `Bundler looks for gems in ${where}, not in ${target}; \`${fix}\` sends it there`,
+  };
 }
 
 function whereGemsGo({ env }: Place, path: GemPath | undefined): string {

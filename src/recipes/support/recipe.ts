@@ -93,10 +93,10 @@ export interface Recipe {
   install(project: Project): Command | undefined;
 
   /**
-   * What is wrong with the project so that its entries are never found again, and the fix: worth a warning on
-   * a miss.
+   * What is wrong with the project so that its entries are never found again, and the fix, which is a line to
+   * type: worth a warning on a miss.
    */
-  advice?(project: Project): { message: string; hint: string } | undefined;
+  advice?(project: Project): { message: string; hint: string; fix: string } | undefined;
 
   /**
    * Checks that the targets hold what the lockfile asks for. Must not write into the targets and needs no
@@ -162,6 +162,8 @@ export interface Elsewhere {
   where: string;
   /** A sentence that says so, with the line that mends it. */
   reason: string;
+  /** That line, to be typed into a shell in the project. */
+  fix: string;
 }
 
 /** The project a recipe works in. */
