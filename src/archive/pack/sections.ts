@@ -20,6 +20,8 @@ const MOST = 8 * MEBIBYTE;
 const LARGE = 2 * MEBIBYTE;
 
 /**
+ * Directories that sections have in common come last, in a section of their own. So no section is tied to
+ * another by them: each can stand anywhere before, and none changes because another does.
  * @param entries a directory's files together, then its directories, each after all that is in it
  * @param packages as `PackOptions.packages`
  */
@@ -27,6 +29,20 @@ export function* inSections<E extends TarEntry>(
   entries: Iterable<E>,
   packages: readonly string[],
 ): Generator<E[]> {
+  const shared: E[] = [];
+  let before = '';
+  for (const section of cut(entries, packages)) {
+    // What is below a directory is all together: if any of it was in an earlier section, then the last entry was.
+    const isShared = ({ type, path }: E): boolean => type === TYPE_DIRECTORY && before.startsWith(path);
+    shared.push(...section.filter(isShared));
+    const own = section.filter((entry) => !isShared(entry));
+    before = section.at(-1)!.path;
+    if (own.length > 0) yield own;
+  }
+  if (shared.length > 0) yield shared;
+}
+
+function* cut<E extends TarEntry>(entries: Iterable<E>, packages: readonly string[]): Generator<E[]> {
   let units: Unit<E>[] = [];
   let length = 0;
   for (const unit of inUnits(entries, createNamer(packages))) {

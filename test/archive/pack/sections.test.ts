@@ -62,6 +62,27 @@ const packageSizes = fc
   )
   .map((pairs) => new Map(pairs));
 
+/** Files as a walk finds them, with their directories. A path that is both is a directory. */
+function walked(files: ReadonlyMap<string, number>): TarEntry[] {
+  const children = new Map<string, Set<string>>();
+  for (const path of files.keys()) {
+    const segments = path.split('/');
+    for (let n = 1; n < segments.length; n++) {
+      const dir = segments.slice(0, n).join('/');
+      children.set(dir, (children.get(dir) ?? new Set()).add(segments.slice(0, n + 1).join('/')));
+    }
+  }
+  const visit = (dir: string): TarEntry[] => {
+    const inside = [...(children.get(dir) ?? [])].toSorted();
+    return [
+      ...inside.filter((path) => !children.has(path)).map((path) => file(path, files.get(path))),
+      ...inside.filter((path) => children.has(path)).flatMap(visit),
+      directory(dir),
+    ];
+  };
+  return visit('node_modules');
+}
+
 /** Bytes of tar in sections that are not, entry for entry, among those before. */
 function newBytes(before: readonly TarEntry[], after: readonly TarEntry[]): number {
   const text = (section: readonly TarEntry[]): string => section.map((e) => `${e.path} ${e.size}`).join('\n');
@@ -73,12 +94,15 @@ function newBytes(before: readonly TarEntry[], after: readonly TarEntry[]): numb
 }
 
 describe('sections', () => {
-  it('hold every entry once, in order, and 8 MiB at most, or one package', () => {
+  it('hold every entry once, and 8 MiB at most, or one package, or what all have in common', () => {
     fc.assert(
       fc.property(packageSizes, (sizes) => {
         const entries = npmTree(sizes);
         const sections = [...inSections(entries, NPM)];
-        expect(sections.flat()).toEqual(entries);
+        const shared = sections.pop()!;
+        expect(shared.at(-1)!.path).toBe('node_modules/');
+        expect(sections.flat()).toEqual(entries.filter((entry) => !shared.includes(entry)));
+        expect(shared).toEqual(entries.filter((entry) => shared.includes(entry)));
         for (const section of sections) {
           const names = new Set(section.map(({ path }) => path.split('/')[1]));
           expect(lengthOf(section) <= 8 * MEBIBYTE || names.size === 1).toBe(true);
@@ -127,7 +151,8 @@ describe('sections', () => {
     );
     expect(cut(entries)).toEqual([
       ['node_modules/.package-lock.json', 'node_modules/.bin/a', 'node_modules/.bin/b', 'node_modules/.bin/'],
-      expect.arrayContaining(['node_modules/a/package.json', 'node_modules/b/lib/', 'node_modules/']),
+      expect.arrayContaining(['node_modules/a/package.json', 'node_modules/b/lib/', 'node_modules/b/']),
+      ['node_modules/'],
     ]);
   });
 
@@ -149,6 +174,7 @@ describe('sections', () => {
       directory('node_modules/c'),
       directory('node_modules'),
     ]);
+    expect(sections.pop()).toEqual(['node_modules/@s/', 'node_modules/c/', 'node_modules/']);
     expect(sections.map(([first]) => first)).toEqual([
       'node_modules/@s/a/one.js',
       'node_modules/@s/b/two.js',
@@ -156,6 +182,38 @@ describe('sections', () => {
       'node_modules/c/node_modules/@s/d/large.js',
       'node_modules/c/src/index.js',
     ]);
+  });
+
+  it('have no directory of which something is in another, but in the last', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.stringMatching(/^[ab](\/(node_modules|[ab@]|@s)){0,5}$/), fc.nat(6_000_000))),
+        (files) => {
+          const entries = walked(new Map(files.map(([path, size]) => [`node_modules/${path}`, size])));
+          for (const packages of [NPM, []]) {
+            const sections = [...inSections(entries, packages)].map((section) =>
+              section.map(({ path }) => path),
+            );
+            expect(sections.flat().toSorted()).toEqual(entries.map(({ path }) => path).toSorted());
+            sections.forEach((section, n) => {
+              for (const dir of section.filter((path) => path.endsWith('/'))) {
+                const others = sections.flatMap((other, m) => (m === n ? [] : other));
+                const isSplit = others.some((path) => path !== dir && path.startsWith(dir));
+                expect(isSplit, `${dir} in ${n} of ${sections.length}`).toBe(
+                  isSplit && n === sections.length - 1,
+                );
+              }
+            });
+            // Each after all that is in it.
+            const order = sections.flat();
+            order.forEach((path, at) => {
+              if (path.endsWith('/')) expect(order.findLastIndex((other) => other.startsWith(path))).toBe(at);
+            });
+          }
+        },
+      ),
+      { seed: 5, numRuns: 200 },
+    );
   });
 
   it('know gems, their extensions and specifications', () => {
