@@ -4,7 +4,7 @@
  */
 import { isLinkOf, missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
-import { isInstalledPlace, type Package, type Packages } from './lockfile.ts';
+import { isInstalledPlace, type Package, type Packages, projectFolder } from './lockfile.ts';
 import { excusable } from './optional.ts';
 import { flagsOf } from './scope.ts';
 import { diskError, isUnchangedSince, readTree } from './tree.ts';
@@ -31,7 +31,7 @@ function mismatchesOfLockfile(evidence: Evidence, installed: Packages): Mismatch
       const flags = flagsOf(packages, wanted);
       if (flags.optional === true || (flags.devOptional === true && settings.omit.has('dev')))
         optional.add(location);
-      else if (flags.extraneous !== true)
+      else if (flags.extraneous !== true && !(flags.dev === true && isBelowCopied(evidence, location)))
         mismatches.push(missingPackage(location, flags, scope.isOrphan(location)));
       continue;
     }
@@ -47,6 +47,15 @@ function mismatchesOfLockfile(evidence: Evidence, installed: Packages): Mismatch
     );
   }
   return mismatches;
+}
+
+/** A copy of a linked folder comes without what the folder needs for development. */
+function isBelowCopied(evidence: Evidence, location: string): boolean {
+  const folder = projectFolder(location);
+  if (folder === '' || !evidence.settings.installLinks) return false;
+  return [...evidence.packages].some(
+    ([link, { resolved }]) => resolved === folder && isCopied(evidence, link),
+  );
 }
 
 function missingPackage(location: string, { dev, devOptional }: Package, isOrphan: boolean): Mismatch {
