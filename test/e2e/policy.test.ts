@@ -1,9 +1,10 @@
 /** `policy`, as a program that reads it takes it; and on Ceph RGW, which enforces it. */
 import { execFileSync } from 'node:child_process';
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ListMultipartUploadsCommand, PutBucketPolicyCommand } from '@aws-sdk/client-s3';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { startAgingProxy } from '../support/aging-proxy.ts';
 import { type CliResult, runCli, startCli } from '../support/cli.ts';
 import { findProgram } from '../support/daemon.ts';
 import { availableServers, describeEachServer, type S3Target } from '../support/servers.ts';
@@ -131,6 +132,30 @@ describeEachServer(ceph, (target) => {
     wipe(scene.project, 'deps');
     await scene.allow('writer', without('s3:GetObject'));
     expectExit(await scene.guest('restore', ...DEPS), 3);
+  });
+
+  it('an old entry of another: a writer renews it, a reader is refused without a word', async () => {
+    await scene.owner('save', ...DEPS);
+    const proxy = await startAgingProxy(target().endpoint, 20);
+    for (const [role, status] of [
+      ['reader', 403],
+      ['writer', 200],
+    ] as const) {
+      wipe(scene.project, 'deps');
+      await scene.allow(role);
+      // Notes say that it was tried today.
+      const TMPDIR = join(folder.path, role);
+      mkdirSync(TMPDIR);
+      const { env, ...options } = scene.options(true);
+      const run = runCli(['restore', ...DEPS], {
+        ...options,
+        env: { ...env, TMPDIR, AWS_ENDPOINT_URL_S3: proxy.endpoint },
+      });
+      expect(expectExit(await run, 0).stderr).toBe('');
+      expect(proxy.copies.at(-1)?.status).toBe(status);
+    }
+    expect(proxy.copies).toHaveLength(2);
+    await proxy.close();
   });
 
   it('writer: takes an upload back that has failed, and needs the right to', async () => {
