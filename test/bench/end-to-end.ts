@@ -41,7 +41,7 @@ export async function endToEndRounds(bench: Bench, corpus: Corpus, s3: S3Place):
 const LARGE_BYTES = 900_000_000;
 
 /** One way of doing both; `prefix` is where the entry lies in the bucket. */
-interface Way {
+export interface Way {
   id: string;
   label: string;
   ours: boolean;

@@ -8,6 +8,7 @@ import type { Corpus } from './corpus/corpus.ts';
 import { openCorpus } from './corpus/open.ts';
 import { buildDrivers } from './drivers/build.ts';
 import { endToEndRounds } from './end-to-end.ts';
+import { fileSystemRounds } from './file-systems.ts';
 import { floorRounds } from './floor.ts';
 import { linearRounds } from './linear.ts';
 import { describeMachine, findZstdNode } from './machine.ts';
@@ -109,6 +110,8 @@ async function measureCorpus(bench: Bench, corpus: Corpus, results: Results): Pr
   if (wants('linear') && corpus.name === 'L') results.series.push(...(await linearRounds(bench, corpus)));
   if (wants('start-up') && corpus.name === 'S') results.series.push(...(await startUpRounds(bench, corpus)));
   if (wants('round-trip')) results.roundTrips.push(...(await roundTrips(bench, corpus)));
+  if (wants('file-systems') && corpus.name === 'L')
+    results.series.push(...(await fileSystemRounds(bench, corpus)));
   const paced = wants('network') && corpus.name === 'L';
   if (!wants('end-to-end') && !paced) return;
   const s3 = await startS3Place();

@@ -50,6 +50,9 @@ function requirements(n: number): Requirement[] {
       'L/network/free',
     ),
     wall('restore, 15 MB/s a connection / not paced', 1.5, 'L/network/15', 'L/network/free'),
+    ...['ext4', 'overlayfs', 'xfs'].map((kind) =>
+      wall(`restore onto ${kind} / \`zstd -dc \\| tar -x\``, 0.8, `L/${kind}/ours-gzip`, `L/${kind}/zstd`),
+    ),
     wall('unpack, 2 workers / 1 worker', 0.65, 'L/unpack/ours-gzip-2', 'L/unpack/ours-gzip-1'),
     wall('pack, 2 workers / 1 worker', 0.62, 'L/pack/ours-gzip-2', 'L/pack/ours-gzip-1'),
     { text: 'peak memory of ours, any corpus', atMost: 256, unit: 'MiB', figure: peakMebibytes },

@@ -15,6 +15,7 @@ export const PARTS = [
   'floor',
   'end-to-end',
   'network',
+  'file-systems',
   'start-up',
   'round-trip',
 ] as const;

@@ -59,6 +59,9 @@ const OPERATIONS: readonly (readonly [key: string, title: string, base: string])
   ['save', 'save to S3, end to end', 'old-way'],
   ['restore', 'restore from S3, end to end', 'old-way'],
   ['network', 'restore from S3 over a paced network', 'free'],
+  ['ext4', 'restore onto ext4', 'zstd'],
+  ['overlayfs', 'restore onto overlayfs', 'zstd'],
+  ['xfs', 'restore onto xfs', 'zstd'],
   ['verify', '`bundle check` by itself', 'bundle-check'],
 ];
 
