@@ -5,6 +5,8 @@ import type { Applied, Step, Wanted } from '../store/s3/setup/wanted.ts';
 import { writeEnvFile } from './setup-files.ts';
 
 export interface SetupFlags {
+  /** Whether the command line names the bucket, and no variable may do so yet. */
+  isNamedHere: boolean;
   /** 0: entries stay. @default 30 */
   expireDays: number;
   /** @default 1 */
@@ -32,7 +34,7 @@ export async function setup(
   const s3 = bucketWithCredentials(config);
   if (s3 === undefined) {
     throw new CacheError('USAGE', 'No bucket is named', {
-      hint: 'For example: CACHE_S3_BUCKET=my-claude-sandbox-cache sandbox-cache setup',
+      hint: 'For example: sandbox-cache setup my-claude-sandbox-cache',
     });
   }
   if (config.readonly && flags.dryRun !== true) {
@@ -74,7 +76,9 @@ export async function setup(
     tellShortcomings(session, steps, results);
     const file = flags.envFile === true ? writeEnvFile(session, s3) : undefined;
     requireAll(results);
-    return document(results, file);
+    const done = document(results, file);
+    const isKnown = flags.envFile === true || !flags.isNamedHere;
+    return isKnown ? done : { ...done, text: `${done.text}\nNow: export CACHE_S3_BUCKET=${s3.bucket}` };
   } finally {
     opened.close();
   }

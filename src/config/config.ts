@@ -79,6 +79,8 @@ export interface LocalConfig {
 export interface Flags {
   project?: string;
   verbose?: boolean;
+  /** Takes the place of CACHE_S3_BUCKET. */
+  bucketToSetUp?: string;
 }
 
 /** 650 MB of memory. More are a mistake: 256 took 2.4 GB, and ten times as long as two. */
@@ -101,8 +103,13 @@ export interface Origins {
   sources: Sources;
 }
 
+function withFlags(sources: Sources, { bucketToSetUp: CACHE_S3_BUCKET }: Flags): Sources {
+  return CACHE_S3_BUCKET === undefined ? sources : { ...sources, real: { ...sources.real, CACHE_S3_BUCKET } };
+}
+
 /** @throws CacheError CONFIG_INVALID, as `loadConfig` */
-export function configFrom({ flags, projectDir, sources }: Origins): Config {
+export function configFrom({ flags, projectDir, sources: given }: Origins): Config {
+  const sources = withFlags(given, flags);
   const { real, file } = sources;
   requirePlain(file);
   const path = resolve(projectDir, ENV_FILE);

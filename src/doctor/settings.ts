@@ -84,7 +84,7 @@ function store(survey: Survey): Finding[] {
   return [
     {
       ...of('store-missing', 'failure'),
-      fact: 'Caching is off: neither CACHE_S3_BUCKET nor CACHE_LOCAL_DIR is set',
+      fact: 'Caching is off: neither CACHE_S3_BUCKET nor CACHE_LOCAL_DIR is set (`sandbox-cache setup` makes a bucket)',
       mend: `read -r BUCKET && echo "CACHE_S3_BUCKET=$BUCKET" >> ${pathWord(survey.envPath)}`,
     },
   ];

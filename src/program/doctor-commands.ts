@@ -28,7 +28,7 @@ export function addDoctor(program: Command, run: Run, { examine }: Given): void 
         return run(command, async (session) => {
           const { doctorStore } = await import('../commands/doctor-store.ts');
           const { storeDiagnosisDocument } = await import('../report/store-diagnosis.ts');
-          return storeDiagnosisDocument(await doctorStore(session, flags));
+          return storeDiagnosisDocument(await doctorStore(session, flags), session.config.env);
         });
       }
       return examine(command, async (patient) => {

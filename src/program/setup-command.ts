@@ -11,6 +11,7 @@ export function addSetup(program: Command, run: Run): void {
   program
     .command('setup')
     .description('Make the bucket, or bring it up to what a cache needs')
+    .argument('[bucket]', 'its name (default: CACHE_S3_BUCKET)')
     .option('--expire-days <n>', 'entries expire after n days; 0: never', count, 30)
     .option('--abort-days <n>', 'uploads that were abandoned go after n days', count, 1)
     .addOption(
@@ -30,16 +31,18 @@ export function addSetup(program: Command, run: Run): void {
     .addHelpText(
       'after',
       examples([
-        ['CACHE_S3_BUCKET=my-cache sandbox-cache setup --env-file', ''],
-        ['sandbox-cache setup --dry-run', 'as commands of the AWS CLI'],
+        ['sandbox-cache setup my-cache --env-file', ''],
+        ['sandbox-cache setup my-cache --dry-run', 'as commands of the AWS CLI'],
       ]),
     )
-    .action((flags: SetupFlags, command: Command) =>
-      run(command, async (session) => {
+    .action((bucket: string | undefined, flags: Omit<SetupFlags, 'isNamedHere'>, command: Command) => {
+      command.setOptionValue('bucketToSetUp', bucket);
+      return run(command, async (session) => {
         const { setup } = await import('../commands/setup.ts');
-        return setup(session, flags, async (plan) => flags.yes === true || agree(plan, session.signal));
-      }),
-    );
+        const wanted = { ...flags, isNamedHere: bucket !== undefined };
+        return setup(session, wanted, async (plan) => flags.yes === true || agree(plan, session.signal));
+      });
+    });
 }
 
 async function agree(plan: string, signal: AbortSignal): Promise<boolean> {

@@ -5,8 +5,13 @@ import { counted } from './format.ts';
 import { printable, printableMessage } from './printable.ts';
 import { showsUnicode } from './terminal.ts';
 
-export const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
+const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
 const PLAIN_SIGNS = { ok: '+', warning: '!', failure: 'x' } as const;
+
+/** ASCII where the locale has no others. */
+export function signsFor(env: Readonly<Record<string, string>>): Readonly<Record<Finding['mark'], string>> {
+  return showsUnicode(env) ? SIGNS : PLAIN_SIGNS;
+}
 
 const TITLES = {
   settings: 'Settings',
@@ -26,7 +31,7 @@ export function doctorDocument(
   { findings, exitCode }: Diagnosis,
   env: Readonly<Record<string, string>>,
 ): Document {
-  const signs = showsUnicode(env) ? SIGNS : PLAIN_SIGNS;
+  const signs = signsFor(env);
   const sections = [...new Set(findings.map(({ section }) => section))];
   const blocks = sections.map((section) => {
     const own = findings.filter((finding) => finding.section === section);

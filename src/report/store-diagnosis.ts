@@ -1,12 +1,19 @@
 import type { StoreDiagnosis } from '../commands/doctor-store.ts';
 import type { Document } from './documents.ts';
-import { SIGNS } from './findings.ts';
+import { signsFor } from './findings.ts';
 import { printable } from './printable.ts';
 
-/** A line for each finding and its mend, then the table in Markdown. */
-export function storeDiagnosisDocument({ findings, matrix, exitCode }: StoreDiagnosis): Document {
+/**
+ * A line for each finding and its mend, then the table in Markdown.
+ * @param env says what the terminal can show
+ */
+export function storeDiagnosisDocument(
+  { findings, matrix, exitCode }: StoreDiagnosis,
+  env: Readonly<Record<string, string>>,
+): Document {
+  const signs = signsFor(env);
   const lines = findings.flatMap(({ mark, fact, mend }) => [
-    `${SIGNS[mark]} ${printable(fact)}`,
+    `${signs[mark]} ${printable(fact)}`,
     ...(mend === undefined ? [] : [`    ${printable(mend)}`]),
   ]);
   const rows = [['', 'here', 'sandbox-cache'], ['---', '---', '---'], ...matrix];

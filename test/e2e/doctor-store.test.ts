@@ -184,6 +184,12 @@ it('all is well: lines, and a table to paste', async () => {
   expect(sandbox.uploads).toBe(0);
 });
 
+it('has ASCII signs where a locale says so', async () => {
+  const { stdout } = expectExit(await sandbox.run(DOCTOR, { env: { LC_ALL: 'C' } }), 0);
+  expect(stdout).toMatch(/^\+ s3:\/\//);
+  expect(stdout).toMatch(/^[\0-\x7f…]*$/);
+});
+
 it('CACHE_READONLY: nothing is written', async () => {
   expectExit(await sandbox.run(['doctor', '--store'], { env: { CACHE_READONLY: 'true' } }), 0);
   expect(sandbox.server.requests.filter(({ method }) => method !== 'GET')).toEqual([]);

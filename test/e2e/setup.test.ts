@@ -39,6 +39,21 @@ describeEachServer(await availableServers(), (target) => {
   const rulesOf = async (Bucket: string) =>
     (await target().client.send(new GetBucketLifecycleConfigurationCommand({ Bucket }))).Rules ?? [];
 
+  it('names the bucket by itself, for this run or for good', async () => {
+    const { options, bucket, project } = scene();
+    const env = { ...options.env, CACHE_S3_BUCKET: undefined };
+    const run = (...args: string[]): Promise<CliResult> => runCli(args, { ...options, env });
+    const first = expectExit(await run('setup', bucket, '--yes'), 0);
+    expect(first.stdout).toMatch(
+      new RegExp(`^set +bucket ${bucket}\\n[^]*\\nNow: export CACHE_S3_BUCKET=${bucket}\\n$`),
+    );
+    expect(expectExit(await run('setup', bucket, '--yes', '--env-file'), 0).stdout).not.toContain('Now:');
+    makeProject(project);
+    const saved = expectExit(await run('save', ...DEPS), 0);
+    expect(saved.stdout).toContain(`s3://${bucket}/`);
+    expect(expectExit(await run('setup', 's3://x', '--yes'), 2).stderr).toContain('CACHE_S3_BUCKET');
+  });
+
   it('from nothing to a working cache; the second run has nothing to do', async () => {
     const { run, bucket, project } = scene();
     const first = expectExit(await run('setup', '--yes'), 0);

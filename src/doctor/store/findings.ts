@@ -137,10 +137,10 @@ function bucket(facts: StoreFacts): Finding[] {
         'No lifecycle rule deletes old entries: they stay until prune',
         none,
       );
-    else add('lifecycle-entries', 'ok', `Entries are deleted after ${days} days`);
+    else add('lifecycle-entries', 'ok', `Entries are deleted after ${inDays(days)}`);
     if (uploads === undefined)
       add('lifecycle-uploads', 'warning', 'No lifecycle rule removes abandoned uploads', none);
-    else add('lifecycle-uploads', 'ok', `Abandoned uploads are removed after ${uploads} days`);
+    else add('lifecycle-uploads', 'ok', `Abandoned uploads are removed after ${inDays(uploads)}`);
     const terms = MINIMUM_TERMS.test(movesTo.join(' '));
     if (terms)
       add(
@@ -173,4 +173,8 @@ function minimumTerms({ place, storageClasses }: StoreFacts): string | undefined
 
 function finding(section: Section, id: string, mark: Mark, fact: string, mend?: string): Finding {
   return { id, section, mark, fact, ...(mend === undefined ? {} : { mend }) };
+}
+
+function inDays(days: number): string {
+  return days === 1 ? '1 day' : `${days} days`;
 }
