@@ -67,8 +67,8 @@ async function restoreOrInstall(held: Held, ensuring: Ensuring, again: boolean):
   const useless = await isUseless(session.config, { recipe, project: projectOf(session, recipe) });
   const isWhole = (hold?.marked ?? 'none') === 'none' && !useless;
   // Somebody else has installed it, or the cache is off. Emptying a good tree to fill it again would help
-  // nobody.
-  if (isWhole && recipe.verifiesLockfile && (await isVerified(session, recipe)).ok)
+  // nobody. But an older entry, restored as a base, must not be saved under a key that does not name all of it.
+  if (isWhole && recipe.verifiesLockfile && (await isInstalled(session, recipe)))
     return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
   return installAndSave(held, ensuring, useless || hold?.marked === 'left');
 }
@@ -143,6 +143,11 @@ function ready({ config, emit }: Session, key: string, { seconds }: Ensuring): O
   emit({ type: 'step', text: `Already in place: ${key}` });
   const url = entryUrl(config, key);
   return { type: 'ensured', by: 'receipt', saved: 'exists', seconds: seconds(), key, url };
+}
+
+async function isInstalled(session: Session, recipe: Recipe): Promise<boolean> {
+  if (!(await isVerified(session, recipe)).ok) return false;
+  return (await recipe.holdsMore?.(projectOf(session, recipe))) !== true;
 }
 
 async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {

@@ -51,6 +51,11 @@ export const npmRecipe: Recipe = {
     return { argv: ['npm', 'ci'], env: {} };
   },
 
+  async holdsMore(project) {
+    const { hasExtraneous } = await import('./extraneous.ts');
+    return hasExtraneous(project);
+  },
+
   async verify(project) {
     const node = which('node', project);
     const isOurs = node === undefined || isThisNode(node);

@@ -131,6 +131,12 @@ export interface Recipe {
    */
   looksDamaged?(project: Project, signal: AbortSignal): Promise<boolean>;
 
+  /**
+   * Whether the targets hold packages that the lockfile does not name. They are usable all the same, but they
+   * are not what an install would make: `restore --fallback` may have left them.
+   */
+  holdsMore?(project: Project): Promise<boolean>;
+
   /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
   readonly verifiesLockfile: boolean;
 
