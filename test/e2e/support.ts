@@ -49,6 +49,15 @@ export function useSandbox(options: S3ServerOptions = {}): Sandbox {
   return sandbox;
 }
 
+/** Not of a process that has ended and that nobody has waited for. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
 /** A folder that each test finds empty. */
 export function useFolder(): { readonly path: string } {
   const folder = { path: '' };
@@ -62,6 +71,8 @@ export class Sandbox {
   /** Where the test may do as it likes; `project` lies in it. */
   folder = '';
   bucket = '';
+  /** What `save --background` has started: it writes into the folder as long as it runs. */
+  readonly #inBackground: number[] = [];
 
   renew(): void {
     this.folder = mkdtempSync(join(tmpdir(), 'sandbox-cache-e2e-'));
@@ -72,7 +83,9 @@ export class Sandbox {
     mkdirSync(this.project);
   }
 
-  clear(): void {
+  async clear(): Promise<void> {
+    const left = this.#inBackground.splice(0);
+    await expect.poll(() => left.filter(isRunning), { timeout: 30_000 }).toEqual([]);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -85,8 +98,11 @@ export class Sandbox {
     return { ...this.server.environment, CACHE_S3_BUCKET: this.bucket };
   }
 
-  run(args: readonly string[], options: RunOptions = {}): Promise<CliResult> {
-    return runCli(args, this.options(options));
+  async run(args: readonly string[], options: RunOptions = {}): Promise<CliResult> {
+    const result = await runCli(args, this.options(options));
+    const [, pid] = /(?:\(process |"pid": ?)(\d+)/.exec(result.stdout) ?? [];
+    if (args.includes('--background') && pid !== undefined) this.#inBackground.push(Number(pid));
+    return result;
   }
 
   start(args: readonly string[], options: RunOptions = {}): Promise<RunningCli> {
