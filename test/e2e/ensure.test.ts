@@ -314,22 +314,26 @@ describe('where the tree comes from', () => {
   });
 });
 
-it('installs over an older entry that was restored as a base, though it has all that is asked for', async () => {
-  const depend = async (...names: string[]): Promise<void> => {
-    for (const name of names)
-      writeFiles(sandbox.project, { [`${name}/package.json`]: `{"name":"${name}","version":"1.0.0"}` });
-    const dependencies = Object.fromEntries(names.map((name) => [name, `file:${name}`]));
-    writeFiles(sandbox.project, { 'package.json': JSON.stringify({ name: 'app', dependencies }) });
-    const lock = ['install', '--package-lock-only', '--offline', '--no-audit', '--no-fund'];
-    await tool('npm', ['--prefix', sandbox.project, ...lock]);
-  };
-  await depend('one', 'two');
-  expectExit(await sandbox.run(['ensure', 'npm']), 0);
-  wipe(sandbox.project, 'node_modules');
-  await depend('one');
-  expectExit(await sandbox.run(['restore', 'npm', '--fallback']), 1);
-  expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(true);
-  const result = expectExit(await sandbox.run(['ensure', 'npm']), 0);
-  expect(result.stdout).toMatch(/^Node packages ready: installed and saved/m);
-  expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(false);
-});
+it.each(['hoisted', 'linked'])(
+  'installs over an older entry that was restored as a base, though it has all that is asked for (%s)',
+  async (strategy) => {
+    writeFiles(sandbox.project, { '.npmrc': `install-strategy=${strategy}\n` });
+    const depend = async (...names: string[]): Promise<void> => {
+      for (const name of names)
+        writeFiles(sandbox.project, { [`${name}/package.json`]: `{"name":"${name}","version":"1.0.0"}` });
+      const dependencies = Object.fromEntries(names.map((name) => [name, `file:${name}`]));
+      writeFiles(sandbox.project, { 'package.json': JSON.stringify({ name: 'app', dependencies }) });
+      const lock = ['install', '--package-lock-only', '--offline', '--no-audit', '--no-fund'];
+      await tool('npm', ['--prefix', sandbox.project, ...lock]);
+    };
+    await depend('one', 'two');
+    expectExit(await sandbox.run(['ensure', 'npm']), 0);
+    wipe(sandbox.project, 'node_modules');
+    await depend('one');
+    expectExit(await sandbox.run(['restore', 'npm', '--fallback']), 1);
+    expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(true);
+    const result = expectExit(await sandbox.run(['ensure', 'npm']), 0);
+    expect(result.stdout).toMatch(/^Node packages ready: installed and saved/m);
+    expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(false);
+  },
+);

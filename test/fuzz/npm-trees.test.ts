@@ -5,7 +5,7 @@ import { makeTemporaryFolder } from '../support/temporary.ts';
 import { describeProject, openNpm, playRound } from './npm/rounds.ts';
 
 /** Seeds of rounds that npm does not refuse; together they have most of what a project can have. */
-const SEEDS = [1, 2, 3, 4, 5, 6, 5030, 5062, 9023, 20020, 20044, 20106, 30080];
+const SEEDS = [1, 2, 3, 4, 5, 6, 5030, 5062, 88, 9023, 20020, 20044, 20106, 30080];
 
 describeFixture('npm trees', await sharedFixture('npm-versions'), ({ folders }) => {
   const npms = folders.map(openNpm);

@@ -1,6 +1,14 @@
 import { join } from 'node:path';
 import type { Project } from '../support/recipe.ts';
-import { isInstalledPlace, readHiddenLockfile, readLockfile } from './lockfile.ts';
+import { STORE } from './linked.ts';
+import {
+  isInstalledPlace,
+  nameAt,
+  type Package,
+  type Packages,
+  readHiddenLockfile,
+  readLockfile,
+} from './lockfile.ts';
 import { HIDDEN_LOCKFILE } from './tree.ts';
 
 /**
@@ -8,9 +16,29 @@ import { HIDDEN_LOCKFILE } from './tree.ts';
  * own record: what nobody recorded it passes over too.
  */
 export function hasExtraneous({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>): boolean {
-  const recorded = readHiddenLockfile(join(dir, HIDDEN_LOCKFILE));
+  const recorded = readHiddenLockfile(join(dir, HIDDEN_LOCKFILE)) ?? new Map<string, Package>();
   const wanted = readLockfile(join(dir, lockfile));
-  return [...(recorded?.keys() ?? [])].some(
-    (location) => isInstalledPlace(location) && !wanted.has(location),
+  const isNamed = naming(wanted);
+  return [...recorded].some(
+    ([location, entry]) => isInstalledPlace(location) && !wanted.has(location) && !isNamed(location, entry),
   );
+}
+
+/**
+ * In a linked tree places are npm's own choice. A link there leads to a folder of the lockfile, or into the
+ * store; what is in the store counts by its name and version.
+ */
+function naming(wanted: Packages): (location: string, entry: Package) => boolean {
+  const names = new Set([...wanted].map(([location, entry]) => nameAndVersion(location, entry)));
+  return (location, entry) => {
+    const { link, resolved = '' } = entry;
+    if (link === true) return wanted.has(resolved) || resolved.startsWith(`${STORE}/`);
+    if (!location.startsWith(`${STORE}/`)) return false;
+    // Version 1 does not tell the names behind aliases.
+    return !wanted.has('') || names.has(nameAndVersion(location, entry));
+  };
+}
+
+function nameAndVersion(location: string, { name, version }: Package): string {
+  return `${name ?? nameAt(location)}@${version}`;
 }

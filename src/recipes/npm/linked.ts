@@ -10,11 +10,11 @@ import { missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
 import { type Evidence, type Mismatch, isCopied } from './evidence.ts';
 import type { Edge } from './graph.ts';
-import { moduleFolders, type Package, type Packages } from './lockfile.ts';
+import { moduleFolders, nameAt, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
 import { diskError, isFile, readManifest, statOf } from './tree.ts';
 
-const STORE = 'node_modules/.store';
+export const STORE = 'node_modules/.store';
 
 /**
  * Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it.
@@ -135,7 +135,7 @@ function isOptional({ type }: Edge): boolean {
 
 /** What a package brings along is inside it; what the project itself bundles is where the lockfile says. */
 function bundledFault(dir: string, { location, folder }: Instance, { name, to }: Edge): string | undefined {
-  const own = location.replace(/^.*node_modules\//, '');
+  const own = nameAt(location);
   const places = [to, `${folder}/${own}/node_modules/${name}`];
   return places.some((place) => isFile(join(dir, place, 'package.json')))
     ? undefined

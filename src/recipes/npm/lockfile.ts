@@ -104,6 +104,11 @@ export function isInstalledPlace(location: string): boolean {
   return /(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/.test(location);
 }
 
+/** `packages/a/node_modules/@scope/b` → `@scope/b` */
+export function nameAt(location: string): string {
+  return location.replace(/^.*node_modules\//, '');
+}
+
 /** The `node_modules` directories that these packages can have, the root's first, the others in order. */
 export function moduleFolders(packages: Packages): string[] {
   const folders = new Set<string>();

@@ -7,14 +7,14 @@
 import type { Platform } from '../support/runtime.ts';
 import type { Evidence, Host } from './evidence.ts';
 import type { Edge } from './graph.ts';
-import type { Package } from './lockfile.ts';
+import { nameAt, type Package } from './lockfile.ts';
 
 /** @param missing locations of optional packages @returns those of them that npm may have left out */
 export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set<string> {
   const { packages, host } = evidence;
   // Version 1 tells neither platforms nor scripts.
   if (!packages.has('')) return new Set(missing);
-  const names = new Set([...packages.keys()].map(nameOf));
+  const names = new Set([...packages.keys()].map(nameAt));
   const failed = [...missing].filter((location) =>
     mayFail(location, packages.get(location)!, { names, host }),
   );
@@ -38,7 +38,7 @@ function mayFail(
     resolved?.startsWith('git') === true ||
     engineRange(engines, 'npm') !== undefined ||
     !fitsNode(engineRange(engines, 'node'), host.nodeVersion) ||
-    !isForPlatform({ ...entry, libc: entry.libc ?? libcByName(nameOf(location), names) }, host.platform)
+    !isForPlatform({ ...entry, libc: entry.libc ?? libcByName(nameAt(location), names) }, host.platform)
   );
 }
 
@@ -98,10 +98,6 @@ function libcByName(name: string, names: ReadonlySet<string>): string | undefine
   if (/gnu|glibc/.test(name)) return 'glibc';
   const twins = [name.replace('linux', 'linuxmusl'), name.replace('linux', 'linux-musl'), `${name}-musl`];
   return twins.some((twin) => names.has(twin)) ? 'glibc' : undefined;
-}
-
-function nameOf(location: string): string {
-  return location.replace(/^.*node_modules\//, '');
 }
 
 function engineRange(engines: Package['engines'], name: 'node' | 'npm'): string | undefined {

@@ -34,7 +34,7 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
     // dependencies.
     return type !== 'peerOptional' || statOf(join(dir, to)) !== undefined;
   };
-  const owners = ownersOf(packages, graph);
+  const owners = settings.omit.size === 0 ? NOBODY : ownersOf(packages, graph);
   // The lockfile's flags are those of the whole project. With a workspace away, npm finds anew what is only
   // there for what is left out.
   const isInstalled = (edge: Edge): boolean =>
@@ -107,6 +107,8 @@ function reach(graph: Graph, starts: readonly string[], isFollowed: (edge: Edge)
   }
   return found;
 }
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 /** The project and its workspaces: what `omit` is about. */
 function ownersOf(packages: Packages, graph: Graph): ReadonlySet<string> {

@@ -7,7 +7,7 @@ import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { npmRecipe } from '../../../src/recipes/npm/recipe.ts';
-import type { Verdict } from '../../../src/recipes/support/recipe.ts';
+import type { Project, Verdict } from '../../../src/recipes/support/recipe.ts';
 import { npmEnv } from '../../recipes/npm/npm-tree.ts';
 import { startRegistry } from '../../recipes/registry.ts';
 import { randomSource } from '../../support/tree.ts';
@@ -68,6 +68,7 @@ export async function playRound({ seed, folder, npms, damages }: RoundOptions): 
     const verdict = await verify(tree);
     compared++;
     if (!verdict.ok) findings.push(`as installed: ${verdict.reason}`);
+    if (await npmRecipe.holdsMore?.(projectOf(tree))) findings.push('as installed: holds more');
     for (let n = 0; n < damages; n++) {
       rmSync(tree.dir, { recursive: true });
       cpSync(pristine, tree.dir, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
@@ -130,8 +131,12 @@ async function npm({ root }: Npm, { dir, env }: Tree, args: string[]): Promise<v
   await run(process.execPath, [join(root, 'bin/npm-cli.js'), ...args], { cwd: dir, env });
 }
 
-function verify({ dir, env }: Tree): Promise<Verdict> {
-  return npmRecipe.verify({ dir, env, lockfile: 'package-lock.json' }, new AbortController().signal);
+function verify(tree: Tree): Promise<Verdict> {
+  return npmRecipe.verify(projectOf(tree), new AbortController().signal);
+}
+
+function projectOf({ dir, env }: Tree): Project {
+  return { dir, env, lockfile: 'package-lock.json' };
 }
 
 /** For a report: what the project of a seed is. */
