@@ -1,6 +1,7 @@
 /** Which libraries the dynamic loader of this machine finds, and which symbol versions they offer. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../files/names-in.ts';
 import { readSmallFile, readSmallText } from '../files/read-small-file.ts';
 import { readDynamicFile } from './dynamic.ts';
 
@@ -70,14 +71,6 @@ function systemFolders(root: string): string[] {
       .map((name) => join(base, name)),
   );
   return [...bases, ...multiarch];
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
 
 const CACHE_MAGIC = 'glibc-ld.so.cache1.1';

@@ -1,8 +1,11 @@
 /** Which credentials the store will be asked with. Nothing is sent, and no value is shown. */
 import type { S3Config } from '../config/s3.ts';
 import type { Survey } from '../config/survey.ts';
-import type { Finding, Mark } from './finding.ts';
+import { type Finding, findingsOf } from './finding.ts';
+import { askSecretly } from './mend.ts';
 import type { Patient } from './patient.ts';
+
+const of = findingsOf('credentials');
 
 export function checkCredentials({ survey }: Patient): Finding[] {
   const { config } = survey;
@@ -10,17 +13,17 @@ export function checkCredentials({ survey }: Patient): Finding[] {
   return [halfAPair(survey) ?? { ...of('credentials', 'ok'), fact: sourceOf(survey, config.store.s3) }];
 }
 
-const PAIR = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'] as const;
+export const PAIR: readonly string[] = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
 
 /** The SDK passes over half a pair, and goes on to other sources, which then get the blame. */
 function halfAPair({ sources: { real } }: Survey): Finding | undefined {
-  const [given, ...more] = PAIR.filter((name) => isSet(real, name));
+  const [given, ...more] = PAIR.filter((name) => name in real);
   if (given === undefined || more.length > 0) return undefined;
   const missing = PAIR.find((name) => name !== given)!;
   return {
     ...of('half-a-pair', 'failure'),
     fact: `${given} is set in the environment and ${missing} is not: half a pair is passed over`,
-    mend: `read -rs ${missing} && export ${missing}`,
+    mend: askSecretly(missing),
   };
 }
 
@@ -29,21 +32,10 @@ function sourceOf({ sources: { real } }: Survey, { ticket, credentials, profile 
   if (ticket !== undefined) return 'CACHE_TICKET takes the place of credentials';
   if (credentials !== undefined) return 'Credentials are the access key of .env.claude-sandbox';
   if (profile !== undefined) return `Credentials come from the profile ${profile}`;
-  if (isSet(real, 'AWS_ACCESS_KEY_ID'))
-    return `Credentials are the access key of the environment${isSet(real, 'AWS_SESSION_TOKEN') ? ', with a session token' : ''}`;
-  if (isSet(real, 'AWS_WEB_IDENTITY_TOKEN_FILE')) return 'Credentials come from a web identity token (IRSA)';
-  if (
-    isSet(real, 'AWS_CONTAINER_CREDENTIALS_FULL_URI') ||
-    isSet(real, 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI')
-  )
+  if ('AWS_ACCESS_KEY_ID' in real)
+    return `Credentials are the access key of the environment${'AWS_SESSION_TOKEN' in real ? ', with a session token' : ''}`;
+  if ('AWS_WEB_IDENTITY_TOKEN_FILE' in real) return 'Credentials come from a web identity token (IRSA)';
+  if ('AWS_CONTAINER_CREDENTIALS_FULL_URI' in real || 'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI' in real)
     return 'Credentials come from the container service (Pod Identity, ECS)';
   return 'No credentials are set: the default profile is used, or else the role of this machine';
-}
-
-function isSet(values: Readonly<Record<string, string>>, name: string): boolean {
-  return (values[name] ?? '') !== '';
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'credentials', mark };
 }

@@ -2,14 +2,16 @@
 import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { systemCode } from '../errors.ts';
+import { CacheError, systemCode } from '../errors.ts';
 import { choose } from '../session/choose.ts';
 import { projectOf } from '../session/hold.ts';
 import type { Session } from '../session/session.ts';
 import { formatBytes } from '../text/format-bytes.ts';
-import type { Finding, Mark } from './finding.ts';
+import { type Finding, findingsOf } from './finding.ts';
 import { pathWord, set } from './mend.ts';
 import type { Patient } from './patient.ts';
+
+const of = findingsOf('machine');
 
 /** Below this hardly any tree fits. */
 const LEAST_BYTES = 64 * 1024 * 1024;
@@ -29,14 +31,23 @@ export async function checkDisk(patient: Patient): Promise<Finding[]> {
 /** The project, and targets that lie on another file system. */
 async function writtenTo(session: Session): Promise<string[]> {
   const { projectDir } = session.config;
-  const found = [projectDir];
-  for (const recipe of choose(session, [], {})) {
-    for (const target of await recipe.targets(projectOf(session, recipe))) {
-      const path = join(projectDir, target);
-      if (existsSync(path) && statSync(path).dev !== statSync(projectDir).dev) found.push(path);
-    }
+  const device = statSync(projectDir).dev;
+  const targets = (await targetsOf(session)).map((target) => join(projectDir, target));
+  return [
+    projectDir,
+    ...targets.filter((path) => (statSync(path, { throwIfNoEntry: false })?.dev ?? device) !== device),
+  ];
+}
+
+async function targetsOf(session: Session): Promise<string[]> {
+  try {
+    const recipes = choose(session, [], {});
+    return (await Promise.all(recipes.map((recipe) => recipe.targets(projectOf(session, recipe))))).flat();
+  } catch (error) {
+    // Recipes that cannot be read are told as the project's.
+    if (error instanceof CacheError) return [];
+    throw error;
   }
-  return found;
 }
 
 function place(path: string, mendFor: (code: string) => string, id = 'disk'): Finding {
@@ -63,7 +74,9 @@ function place(path: string, mendFor: (code: string) => string, id = 'disk'): Fi
 function reason(path: string, code: string): string {
   const stat = statSync(path);
   if (!stat.isDirectory()) return `${path} is not a directory`;
-  return code === 'EROFS' ? 'the file system is read-only' : `it belongs to user ${stat.uid}`;
+  if (code === 'EROFS') return 'the file system is read-only';
+  if (stat.uid !== process.geteuid?.()) return `it belongs to user ${stat.uid}`;
+  return `its mode is ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`;
 }
 
 /** The path, or the nearest directory above it that is there. */
@@ -83,12 +96,10 @@ function whyNot(path: string): string | undefined {
 
 function repair(path: string): (code: string) => string {
   const word = pathWord(path);
-  return (code) =>
-    code === 'EROFS'
-      ? `sudo mount -o remount,rw "$(df --output=target ${word} | tail -n 1)"`
+  return (code) => {
+    if (code === 'EROFS') return `sudo mount -o remount,rw "$(df --output=target ${word} | tail -n 1)"`;
+    return statSync(path).uid === process.geteuid?.()
+      ? `chmod u+rwx ${word}`
       : `sudo chown -R "$(id -u)" ${word}`;
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'machine', mark };
+  };
 }

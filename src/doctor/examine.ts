@@ -24,7 +24,7 @@ export async function examine(patient: Patient): Promise<Finding[]> {
   for (const { section, load } of CHECKS) {
     const check = await load();
     try {
-      findings.push(...(await check(patient)));
+      findings.push(...(await check(patient, findings)));
     } catch (error) {
       patient.signal.throwIfAborted();
       if (!(error instanceof CacheError)) throw error;

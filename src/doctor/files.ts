@@ -4,9 +4,11 @@ import { dirname } from 'node:path';
 import { CacheError } from '../errors.ts';
 import { ENV_FILE } from '../config/env-file.ts';
 import { runCommand } from '../recipes/support/run.ts';
-import type { Finding, Mark } from './finding.ts';
+import { type Finding, findingsOf } from './finding.ts';
 import { pathWord } from './mend.ts';
 import type { Patient } from './patient.ts';
+
+const of = findingsOf('files');
 
 export async function checkFiles(patient: Patient): Promise<Finding[]> {
   const { envPath } = patient.survey;
@@ -74,8 +76,4 @@ async function asks(
     if (error instanceof CacheError && error.code === 'RUNTIME_MISSING') return undefined;
     throw error;
   }
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'files', mark };
 }

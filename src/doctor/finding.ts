@@ -18,4 +18,9 @@ export function exitCodeOf(findings: readonly Finding[]): 0 | 3 {
   return findings.some(({ mark }) => mark === 'failure') ? 3 : 0;
 }
 
+/** Makes what all findings of a section have. */
+export function findingsOf(section: Section) {
+  return (id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> => ({ id, section, mark });
+}
+
 export type Section = 'settings' | 'files' | 'credentials' | 'connection' | 'store' | 'project' | 'machine';

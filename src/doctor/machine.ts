@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { availableCpus } from '../archive/workers/cpus.ts';
 import { formatBytes } from '../text/format-bytes.ts';
-import type { Finding, Mark } from './finding.ts';
+import { type Finding, findingsOf } from './finding.ts';
 import { set } from './mend.ts';
 import type { Patient } from './patient.ts';
+
+const of = findingsOf('machine');
 
 export function checkMachine(patient: Patient): Finding[] {
   return [
@@ -127,8 +129,4 @@ function readLimits(): string {
     // Not Linux.
     return '';
   }
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'machine', mark };
 }

@@ -29,6 +29,16 @@ export function set(survey: Survey, name: string, value: string): string {
   return `${unset(survey, name, 'file')} && ${append}`;
 }
 
+/** Asks for a value for this shell. */
+export function ask(name: string): string {
+  return `read -r ${name} && export ${name}`;
+}
+
+/** The same without showing what is typed. */
+export function askSecretly(name: string): string {
+  return `read -rs ${name} && export ${name}`;
+}
+
 /** Asks for a value, which is not shown, and adds it to the file. */
 export function askIntoFile({ envPath }: Survey, name: string): string {
   return `read -rs VALUE && echo "${name}=$VALUE" >> ${pathWord(envPath)}`;

@@ -11,5 +11,8 @@ export interface Patient {
   signal: AbortSignal;
 }
 
-/** One part of the examination. A `CacheError` that it throws becomes a finding. */
-export type Check = (patient: Patient) => Finding[] | Promise<Finding[]>;
+/**
+ * One part of the examination. A `CacheError` that it throws becomes a finding.
+ * @param found by the parts before
+ */
+export type Check = (patient: Patient, found: readonly Finding[]) => Finding[] | Promise<Finding[]>;

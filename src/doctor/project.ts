@@ -14,23 +14,29 @@ import { checker } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 import { failed } from './failed.ts';
-import type { Finding, Mark } from './finding.ts';
-import { pathWord } from './mend.ts';
+import { type Finding, findingsOf } from './finding.ts';
+import { ask, pathWord } from './mend.ts';
 import type { Patient } from './patient.ts';
 
-export async function checkProject({ session }: Patient): Promise<Finding[]> {
+const of = findingsOf('project');
+
+export async function checkProject({ session }: Patient, found: readonly Finding[]): Promise<Finding[]> {
   if (session === undefined) return [];
   const recipes = choose(session, [], {});
   if (recipes.length === 0) {
     const fact = `No lockfile is found in ${session.config.projectDir}: name one with --lockfile and --path, or go to another directory`;
     return [{ ...of('lockfile', 'warning'), fact }];
   }
+  // A store that does not answer is not asked again for each recipe.
+  const hasStore =
+    session.config.store.type !== 'off' &&
+    !found.some(({ section, mark }) => section === 'connection' && mark === 'failure');
   const findings: Finding[] = [];
-  for (const recipe of recipes) findings.push(...(await checkRecipe(session, recipe)));
+  for (const recipe of recipes) findings.push(...(await checkRecipe(session, recipe, hasStore)));
   return findings;
 }
 
-async function checkRecipe(session: Session, recipe: Recipe): Promise<Finding[]> {
+async function checkRecipe(session: Session, recipe: Recipe, hasStore: boolean): Promise<Finding[]> {
   const { name } = recipe;
   const project = projectOf(session, recipe);
   const found: Finding[] = [{ ...of(`${name}-lockfile`, 'ok'), fact: `${name}: ${project.lockfile}` }];
@@ -45,7 +51,8 @@ async function checkRecipe(session: Session, recipe: Recipe): Promise<Finding[]>
   try {
     const subject = await identify(session, recipe);
     if (subject === undefined) return found;
-    return [...found, ...(await entry(session, subject)), ...(await tree(session, subject))];
+    found.push(...(await tree(session, subject)));
+    return hasStore ? [...found, await entry(session, subject)] : found;
   } catch (error) {
     if (!(error instanceof CacheError) || session.signal.aborted) throw error;
     const about = failed('project', error);
@@ -53,39 +60,31 @@ async function checkRecipe(session: Session, recipe: Recipe): Promise<Finding[]>
   }
 }
 
-async function entry(session: Session, subject: Subject): Promise<Finding[]> {
+async function entry(session: Session, subject: Subject): Promise<Finding> {
   const { config } = session;
   const { recipe, key } = subject;
-  if (config.store.type === 'off') return [];
   const look = await withDeadline(session, `Looking for ${key}`, async (signal) => {
     const store = await session.store();
     return findFitting(session, subject, { look: (at) => store.stat(at, { signal }) });
-  }).catch((error: unknown) => {
-    // Told as the connection's.
-    if (error instanceof CacheError && !session.signal.aborted) return undefined;
-    throw error;
   });
-  if (look === undefined) return [];
   if (look.entry === undefined) {
     const mend = whyOff(config, 'write') === undefined ? { mend: ensure(session, recipe) } : {};
     const fact = `${recipe.name}: nothing is stored yet under ${look.subject.key}`;
-    return [{ ...of(`${recipe.name}-entry`, 'warning'), fact, ...mend }];
+    return { ...of(`${recipe.name}-entry`, 'warning'), fact, ...mend };
   }
   const { metadata, size } = look.entry;
   const { key: at } = look.subject;
   const about = { recipe: recipe.name, runtime: look.subject.runtime, hash: subject.hash };
   const check = await checker(config);
   if (check !== undefined && (await signedSaving(metadata, about, check)) === undefined) {
-    return [
-      {
-        ...of(`${recipe.name}-signature`, 'failure'),
-        fact: `${at} is not signed by the key that CACHE_VERIFY_KEY belongs to, so it is refused`,
-        mend: 'read -r CACHE_VERIFY_KEY && export CACHE_VERIFY_KEY',
-      },
-    ];
+    return {
+      ...of(`${recipe.name}-signature`, 'failure'),
+      fact: `${at} is not signed by the key that CACHE_VERIFY_KEY belongs to, so it is refused`,
+      mend: ask('CACHE_VERIFY_KEY'),
+    };
   }
   const fact = `${recipe.name}: ${at} is stored (${formatBytes(size)})`;
-  return [{ ...of(`${recipe.name}-entry`, 'ok'), fact }];
+  return { ...of(`${recipe.name}-entry`, 'ok'), fact };
 }
 
 async function tree(session: Session, subject: Subject): Promise<Finding[]> {
@@ -102,8 +101,4 @@ async function tree(session: Session, subject: Subject): Promise<Finding[]> {
 function ensure({ config }: Session, { name }: Recipe): string {
   const there = config.projectDir === process.cwd() ? '' : ` -C ${pathWord(config.projectDir)}`;
   return `sandbox-cache${there} ensure ${name}`;
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'project', mark };
 }

@@ -2,9 +2,12 @@
 import { effectiveSettings } from '../config/effective.ts';
 import { describeUnknown, unknownNames } from '../config/setting-names.ts';
 import type { ConfigProblem, Survey } from '../config/survey.ts';
-import type { Finding, Mark } from './finding.ts';
+import { type Finding, findingsOf } from './finding.ts';
+import { PAIR } from './credentials.ts';
 import { askIntoFile, pathWord, rename, set, unset } from './mend.ts';
 import type { Patient } from './patient.ts';
+
+const of = findingsOf('settings');
 
 export function checkSettings({ survey }: Patient): Finding[] {
   return [
@@ -37,8 +40,6 @@ function problems(survey: Survey): Finding[] {
     };
   });
 }
-
-const PAIR = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
 
 function mendOf(survey: Survey, { setting, from }: ConfigProblem): string | undefined {
   if (setting === undefined) return `\${EDITOR:-vi} ${pathWord(survey.envPath)}`;
@@ -88,10 +89,6 @@ function store(survey: Survey): Finding[] {
       mend: `read -r BUCKET && echo "CACHE_S3_BUCKET=$BUCKET" >> ${pathWord(survey.envPath)}`,
     },
   ];
-}
-
-function of(id: string, mark: Mark): Pick<Finding, 'id' | 'section' | 'mark'> {
-  return { id, section: 'settings', mark };
 }
 
 /** `CACHE_S3_BUCKET` → `cache-s3-bucket` */

@@ -1,6 +1,7 @@
 import type { Inspection } from '../commands/inspect.ts';
 import type { StoredEntry } from '../session/stored-entries.ts';
-import { counted, formatAge, formatTable } from './format.ts';
+import { counted } from '../text/counted.ts';
+import { formatAge, formatTable } from './format.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 

@@ -1,7 +1,7 @@
 import type { Diagnosis } from '../commands/doctor.ts';
 import type { Finding, Section } from '../doctor/finding.ts';
 import type { Document } from './documents.ts';
-import { counted } from './format.ts';
+import { counted } from '../text/counted.ts';
 import { printable, printableMessage } from './printable.ts';
 import { showsUnicode } from './terminal.ts';
 

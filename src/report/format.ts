@@ -21,19 +21,6 @@ export function formatAge(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
-/**
- * `9,412`: the same on every machine, whatever its locale. Node's own way loads its locales first, which
- * takes 15 ms.
- */
-export function formatCount(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
-}
-
-/** `1 file`, `9,412 files`. */
-export function counted(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
-}
-
 /** Rows as left-aligned columns; columns named in `right` are right-aligned. Cells may hold any text. */
 export function formatTable(cells: readonly (readonly string[])[], right: readonly number[] = []): string {
   const rows = cells.map((row) => row.map(printable));

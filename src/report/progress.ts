@@ -1,7 +1,8 @@
 /**
  * A bar on one line, drawn by the clock: it moves on, and its rate falls, when the work has nothing to tell.
  */
-import { formatCount, formatSeconds } from './format.ts';
+import { formatCount } from '../text/counted.ts';
+import { formatSeconds } from './format.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 
 /** Where people read: stderr, with what it can show. */

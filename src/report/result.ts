@@ -1,6 +1,7 @@
 import type { Outcome, Work } from '../session/outcome.ts';
 import { explanation } from './explanation.ts';
-import { counted, formatSeconds } from './format.ts';
+import { counted } from '../text/counted.ts';
+import { formatSeconds } from './format.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 

@@ -7,7 +7,8 @@ import { cpSync, lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { formatCount, formatSeconds, formatTable } from '../../src/report/format.ts';
+import { formatCount } from '../../src/text/counted.ts';
+import { formatSeconds, formatTable } from '../../src/report/format.ts';
 import { formatBytes } from '../../src/text/format-bytes.ts';
 import { startS3Server } from '../support/s3-server.ts';
 

@@ -1,6 +1,7 @@
 /** Broken set-ups: the doctor names each, its mend is typed, and then it is content. */
 import { describe, expect, it } from 'vitest';
-import { expectExit, tool, useSandbox, writeFiles } from './support.ts';
+import { isRoot } from '../support/user.ts';
+import { expectExit, makeNpmProject, tool, useSandbox, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
 const SECRET = 'canary/secret+0123456789';
@@ -77,6 +78,7 @@ const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] 
     'npm-tree',
     'warning',
   ],
+  ['a project that its owner may not write to', { typed: 'chmod 555 .' }, 'disk', 'failure'],
   [
     'a directory of the store that cannot be made',
     { env: { CACHE_LOCAL_DIR: '/dev/null/x' } },
@@ -105,7 +107,10 @@ const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] 
   ],
 ];
 
-const cases = BROKEN.filter(([, , id]) => id !== 'zstd' || !('zstd' in process.versions));
+/** Root may write where no mode allows it. */
+const cases = BROKEN.filter(
+  ([, , id]) => !(id === 'zstd' && 'zstd' in process.versions) && !(id === 'disk' && isRoot()),
+);
 
 it.each(cases)('%s: named, and the mend works', async (_, broken, id, mark) => {
   const { env, file, mode = '644', git = false, typed = ':', input } = broken;
@@ -166,6 +171,14 @@ it('a project whose gems lie elsewhere, with a lockfile of a Mac: both lines men
   expect(mendOf('bundle-lockfile-lacks')).toMatch(/^bundle lock --add-platform \S+-linux/);
   const after = await document({ BUNDLE_PATH: 'vendor/bundle' });
   expect(after.map(({ id }) => id)).not.toContain('bundle-elsewhere');
+});
+
+it('does not ask a store again that has refused', async () => {
+  makeNpmProject(sandbox.project);
+  const env = { AWS_SECRET_ACCESS_KEY: 'wrong' };
+  const result = expectExit(await sandbox.run(['doctor'], { env }), 3);
+  expect(result.stdout).toContain('node_modules is whole');
+  expect(new Set(sandbox.server.requests.map(({ key }) => key)).size).toBe(1);
 });
 
 it('names a program that is missing, and looks at the rest all the same', async () => {

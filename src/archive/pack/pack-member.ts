@@ -127,16 +127,14 @@ function fillEntries(tar: Buffer, { base, plan, large }: Filling<DataPlan>): voi
     const length = Math.min(entry.size, plan.tarLength - at);
     const content = tar.subarray(at, at + length);
     if (entry.type === TYPE_FILE) readFile(content, base, entry, 0);
-    encodeHeader(tar, headerAt, length < entry.size ? large! : dated(entry, content));
+    const isWhole = length === entry.size;
+    if (isWhole && entry.hasMadeTime) entry.mtimeUs = madeTime(content);
+    encodeHeader(tar, headerAt, isWhole ? entry : large!);
     const end = Math.min(at + paddedLength(length), plan.tarLength);
     tar.fill(0, at + length, end);
     at = end;
   }
   if (at !== plan.tarLength) throw new Error(`member of ${at} bytes instead of ${plan.tarLength}`);
-}
-
-function dated(entry: SourceEntry, content: Uint8Array): TarEntry {
-  return entry.hasMadeTime ? { ...entry, mtimeUs: madeTime(content) } : entry;
 }
 
 function* entriesOf(plan: DataPlan): Generator<SourceEntry> {

@@ -2,6 +2,7 @@
 import type { S3Config } from '../../config/s3.ts';
 import type { Answer, Right, StoreFacts } from '../../store/s3/probe/facts.ts';
 import type { Finding, Mark, Section } from '../finding.ts';
+import { counted } from '../../text/counted.ts';
 import { mendFor, setClock } from './mends.ts';
 
 /** AWS refuses signatures that are further from its own clock. */
@@ -137,10 +138,10 @@ function bucket(facts: StoreFacts): Finding[] {
         'No lifecycle rule deletes old entries: they stay until prune',
         none,
       );
-    else add('lifecycle-entries', 'ok', `Entries are deleted after ${inDays(days)}`);
+    else add('lifecycle-entries', 'ok', `Entries are deleted after ${counted(days, 'day')}`);
     if (uploads === undefined)
       add('lifecycle-uploads', 'warning', 'No lifecycle rule removes abandoned uploads', none);
-    else add('lifecycle-uploads', 'ok', `Abandoned uploads are removed after ${inDays(uploads)}`);
+    else add('lifecycle-uploads', 'ok', `Abandoned uploads are removed after ${counted(uploads, 'day')}`);
     const terms = MINIMUM_TERMS.test(movesTo.join(' '));
     if (terms)
       add(
@@ -173,8 +174,4 @@ function minimumTerms({ place, storageClasses }: StoreFacts): string | undefined
 
 function finding(section: Section, id: string, mark: Mark, fact: string, mend?: string): Finding {
   return { id, section, mark, fact, ...(mend === undefined ? {} : { mend }) };
-}
-
-function inDays(days: number): string {
-  return days === 1 ? '1 day' : `${days} days`;
 }

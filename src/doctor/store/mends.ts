@@ -1,6 +1,7 @@
 /** What to type when the store cannot be reached or refuses these credentials at all. */
 import type { S3Config } from '../../config/s3.ts';
 import type { CacheError } from '../../errors.ts';
+import { ask, askSecretly } from '../mend.ts';
 
 /** @returns a line to type, or undefined where only a person can know */
 export function mendFor(error: CacheError, s3: S3Config, clockAheadMs: number): string | undefined {
@@ -49,13 +50,4 @@ function bypassProxy({ endpoint, region }: S3Config): string {
   const host =
     endpoint === undefined ? `.s3.${region ?? 'us-east-1'}.amazonaws.com` : new URL(endpoint).hostname;
   return `export NO_PROXY="\${NO_PROXY:+$NO_PROXY,}${host}"`;
-}
-
-function ask(name: string): string {
-  return `read -r ${name} && export ${name}`;
-}
-
-/** Without showing what is typed. */
-function askSecretly(name: string): string {
-  return `read -rs ${name} && export ${name}`;
 }

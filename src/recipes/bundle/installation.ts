@@ -1,5 +1,6 @@
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { namesIn } from '../../files/names-in.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 
 /** The output of the build of one extension: some hundred kilobytes for the largest. */
@@ -52,11 +53,13 @@ function emptiedFolder(dir: string, lib: string): string | undefined {
 /** The gems that something is left of, e.g. `rack-3.0.0`: a specification, or files. */
 export function installedGems(dir: string, target: string): string[] {
   const installed = installations(dir, target).map((path) => join(dir, path));
-  return installed.flatMap((path) => [...specified(path), ...names(join(path, 'gems'))]);
+  return installed.flatMap((path) => [...specified(path), ...namesIn(join(path, 'gems')).sort()]);
 }
 
 function specified(installation: string): string[] {
-  const files = names(join(installation, 'specifications')).filter((name) => name.endsWith('.gemspec'));
+  const files = namesIn(join(installation, 'specifications'))
+    .sort()
+    .filter((name) => name.endsWith('.gemspec'));
   return files.map((name) => basename(name, '.gemspec'));
 }
 
@@ -109,16 +112,11 @@ function pathsBelow(path: string): string[] {
 }
 
 function folders(path: string): string[] {
-  return names(path).filter(
-    (name) =>
-      !name.startsWith('.') && statSync(join(path, name), { throwIfNoEntry: false })?.isDirectory() === true,
-  );
-}
-
-function names(path: string): string[] {
-  try {
-    return readdirSync(path).sort();
-  } catch {
-    return [];
-  }
+  return namesIn(path)
+    .sort()
+    .filter(
+      (name) =>
+        !name.startsWith('.') &&
+        statSync(join(path, name), { throwIfNoEntry: false })?.isDirectory() === true,
+    );
 }

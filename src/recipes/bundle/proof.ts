@@ -7,9 +7,10 @@
  * ask for, or something else.
  */
 import { isUtf8 } from 'node:buffer';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { homeOf } from '../../files/home.ts';
+import { namesIn } from '../../files/names-in.ts';
 import { readSmallFile } from '../../files/read-small-file.ts';
 import type { Project } from '../support/recipe.ts';
 import { canonicalRequirement, satisfies } from './gem-version.ts';
@@ -159,14 +160,6 @@ function isSame(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>):
     a.size === b.size &&
     [...a].every(([name, text]) => b.get(name) === canonicalRequirement(text.split(', ')))
   );
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
 
 /** @throws a system error; an Error for what is not UTF-8 */

@@ -1,5 +1,6 @@
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { namesIn } from '../../files/names-in.ts';
 import { hashFile } from './lockfile.ts';
 
 /**
@@ -28,10 +29,5 @@ function matches(projectDir: string, folder: string, [segment = '', ...rest]: re
 function namesLike(folder: string, segment: string): string[] {
   const pattern = segment.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '.*');
   const expression = new RegExp(`^${pattern}$`, 's');
-  try {
-    return readdirSync(folder).filter((name) => expression.test(name));
-  } catch {
-    // No such folder, so no such files.
-    return [];
-  }
+  return namesIn(folder).filter((name) => expression.test(name));
 }

@@ -2,7 +2,8 @@
  * Whether a process that has been started does anything, as far as Linux tells. One that waits for the network
  * holds a socket; one that works uses the CPU. One that does neither waits for something that will not come.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { namesIn } from '../../../files/names-in.ts';
 
 /** How long nothing may happen, and how often that is looked at. */
 const IDLE_MS = 2500;
@@ -35,11 +36,11 @@ function activityOf(group: number): { cpu: number | undefined; hasSocket: boolea
   let hasSocket = false;
   // Node's pipes are sockets.
   const own = new Set([0, 1, 2].map((fd) => target(`/proc/${group}/fd/${fd}`)));
-  for (const pid of names('/proc').filter((name) => /^\d+$/.test(name))) {
+  for (const pid of namesIn('/proc').filter((name) => /^\d+$/.test(name))) {
     const used = cpuOf(pid, group);
     if (used === undefined) continue;
     cpu = (cpu ?? 0) + used;
-    const open = names(`/proc/${pid}/fd`).map((fd) => target(`/proc/${pid}/fd/${fd}`));
+    const open = namesIn(`/proc/${pid}/fd`).map((fd) => target(`/proc/${pid}/fd/${fd}`));
     hasSocket ||= open.some((path) => path.startsWith('socket:') && !own.has(path));
   }
   return { cpu, hasSocket };
@@ -55,14 +56,6 @@ function cpuOf(pid: string, group: number): number | undefined {
     return Number(fields[2]) === group ? Number(fields[11]) + Number(fields[12]) : undefined;
   } catch {
     return undefined;
-  }
-}
-
-function names(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch {
-    return [];
   }
 }
 

@@ -13,6 +13,7 @@ import type { Connection } from '../connection/connection.ts';
 import { mergedRules, wantedRule } from './lifecycle.ts';
 import { look, put } from './requests.ts';
 import type { Applied, Step, Wanted } from './wanted.ts';
+import { counted } from '../../../text/counted.ts';
 
 /** @returns undefined where nothing is wanted */
 export type MakeStep = (
@@ -70,11 +71,10 @@ export const encryptionStep: MakeStep = async (connection, { bucket, encryption 
 
 export const lifecycleStep: MakeStep = async (connection, wanted, signal) => {
   const { bucket, prefix, expireDays, abortDays, tiering } = wanted;
-  const days = (count: number): string => (count === 1 ? '1 day' : `${count} days`);
   const parts = [
-    ...(expireDays === undefined ? [] : [`entries expire after ${days(expireDays)}`]),
+    ...(expireDays === undefined ? [] : [`entries expire after ${counted(expireDays, 'day')}`]),
     ...(tiering ? ['entries go to INTELLIGENT_TIERING'] : []),
-    `abandoned uploads go after ${days(abortDays)}`,
+    `abandoned uploads go after ${counted(abortDays, 'day')}`,
   ];
   const title = `lifecycle rule for ${prefix}/: ${parts.join(', ')}`;
   const rule = wantedRule(wanted);

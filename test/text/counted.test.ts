@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { formatCount } from '../../src/report/format.ts';
+import { formatCount } from '../../src/text/counted.ts';
 
 it.each([
   [0, '0'],
