@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CacheError } from '../../../src/errors.ts';
@@ -157,13 +158,16 @@ describe('an owner', () => {
   });
 
   it('that is a zombie is dead', async () => {
-    // Its parent does not ask what became of it, as the first process of many a container never does.
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 600'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
+    // Its parent does not ask what became of it, as the first process of many a container never does. The child ends
+    // when the parent is no shell any more: a shell may still have asked.
+    const parent = spawn('sh', ['-c', 'cat <&3 & echo $!; exec sleep 600 3<&-'], {
+      stdio: ['ignore', 'pipe', 'ignore', 'pipe'],
     });
     try {
-      const [text] = (await once(parent.stdout, 'data')) as [Buffer];
+      const [text] = (await once(parent.stdout as Readable, 'data')) as [Buffer];
       const pid = Number(text.toString());
+      await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8')).toBe('sleep\n');
+      (parent.stdio[3] as Writable).end();
       await expect.poll(() => readFileSync(`/proc/${pid}/stat`, 'utf8')).toMatch(/\) Z /);
       const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
       plantLease({ ...startedAt(fields[19] ?? ''), pid });
