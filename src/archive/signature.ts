@@ -32,6 +32,17 @@ export function savingStatement(
 }
 
 /**
+ * What is signed so that an entry can be the base of an install: see session/base/lineage.ts.
+ * @param lineage as it stands in the metadata
+ */
+export function lineageStatement(
+  { keyDigest, recipe, runtime }: Omit<Seal, 'installSeconds'>,
+  lineage: string,
+): Buffer {
+  return Buffer.from(['sandbox-cache lineage v1', lineage, keyDigest, recipe, runtime, ''].join('\n'));
+}
+
+/**
  * @param pem an Ed25519 private key (PKCS #8)
  * @throws CacheError CONFIG_INVALID naming CACHE_SIGNING_KEY
  */

@@ -3,12 +3,13 @@ import type { Recipe, Verdict } from '../recipes/support/recipe.ts';
 import { type Held, holding, projectOf } from '../session/hold.ts';
 import { identify, type Subject } from '../session/identify.ts';
 import { isConfirmed, isUseless } from '../session/in-place.ts';
-import { install, type InstallOptions } from '../session/install.ts';
+import type { InstallOptions } from '../session/install.ts';
+import { installMissing } from '../session/install-missing.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { recoverLeftovers } from '../session/place.ts';
 import { restore } from './restore.ts';
-import { save } from './save.ts';
+import { save, type SaveOptions } from './save.ts';
 import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { verify } from '../session/verify.ts';
 import { withDeadline } from '../session/deadline.ts';
@@ -70,19 +71,21 @@ async function restoreOrInstall(held: Held, ensuring: Ensuring, again: boolean):
   // nobody. But an older entry, restored as a base, must not be saved under a key that does not name all of it.
   if (isWhole && recipe.verifiesLockfile && (await isInstalled(session, recipe)))
     return { type: 'ensured', by: 'tree', ...(await saveInstalled(session, recipe)), seconds: seconds() };
-  return installAndSave(held, ensuring, useless || hold?.marked === 'left');
+  const isClean = useless || hold?.marked === 'left';
+  return installAndSave(held, ensuring, isClean, restored.type === 'miss' ? restored.key : undefined);
 }
 
+/** @param missed the key that the store has nothing under, as far as it told */
 async function installAndSave(
   held: Held,
   { recipe, options, seconds }: Ensuring,
   isClean: boolean,
+  missed?: string,
 ): Promise<OutcomeDetail> {
   const { session } = held;
-  const began = performance.now();
-  const failed = await install(held, recipe, { ...options, isClean });
-  if (failed !== undefined) return failed;
-  const installSeconds = (performance.now() - began) / 1000;
+  const installed = await installMissing(held, recipe, { ...options, isClean, missed });
+  if (installed.type === 'install-failed') return installed;
+  const { base, installSeconds, steps } = installed;
 
   const verified = await isVerified(session, recipe);
   if (!verified.ok) {
@@ -91,8 +94,9 @@ async function installAndSave(
       `${recipe.name} is still not usable after the install: ${verified.reason}`,
     );
   }
-  const stored = await saveInstalled(session, recipe, installSeconds);
-  return { type: 'ensured', by: 'install', ...stored, seconds: seconds() };
+  const stored = await saveInstalled(session, recipe, { installSeconds, steps });
+  const used = base === undefined ? {} : { base };
+  return { type: 'ensured', by: 'install', ...stored, ...used, seconds: seconds() };
 }
 
 /**
@@ -106,9 +110,8 @@ async function requireStoreApartHere(session: Session, recipe: Recipe): Promise<
 async function saveInstalled(
   session: Session,
   recipe: Recipe,
-  installSeconds?: number,
+  options: SaveOptions = {},
 ): Promise<{ saved: 'saved' | 'exists' | 'not saved'; key?: string; url?: string }> {
-  const options = installSeconds === undefined ? {} : { installSeconds };
   const done = await forgiving(session, () => save(session, recipe, options));
   return {
     saved: done.type === 'saved' || done.type === 'exists' ? done.type : 'not saved',
@@ -152,16 +155,20 @@ async function isInstalled(session: Session, recipe: Recipe): Promise<boolean> {
 
 async function isVerified(session: Session, recipe: Recipe): Promise<Verdict> {
   const project = projectOf(session, recipe);
-  if (project.hasLockfile) return verifyHere(session, { recipe, project });
+  if (project.hasLockfile) return verifyHere(session, { recipe, project }, { isThorough: true });
   return { ok: false, reason: `there is no ${recipe.lockfiles.join(' or ')}`, blame: 'machine' };
 }
 
 /** Whether the tree is whole, and is the one that the package manager uses in the caller's environment. */
-async function verifyHere(session: Session, subject: Pick<Subject, 'recipe' | 'project'>): Promise<Verdict> {
+async function verifyHere(
+  session: Session,
+  subject: Pick<Subject, 'recipe' | 'project'>,
+  options: { isThorough?: boolean } = {},
+): Promise<Verdict> {
   const { recipe, project } = subject;
   const elsewhere = recipe.lookElsewhere?.(project);
   if (elsewhere !== undefined) return { ok: false, reason: elsewhere.reason, blame: 'machine' };
-  return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal));
+  return withDeadline(session, `Verifying ${recipe.name}`, (signal) => verify(subject, signal, options));
 }
 
 /** Reports a cache problem and goes on, because the install is still to come, or done already. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 import { tellOfBackgroundFailure } from '../session/background-failure.ts';
 import { CacheError, systemCode } from '../errors.ts';
-import type { Sign } from '../archive/types.ts';
+import type { Seal, Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
@@ -28,6 +28,8 @@ export interface SaveOptions {
   verify?: boolean;
   /** What the install took, to travel with the entry. @default 0, unknown */
   installSeconds?: number;
+  /** See `Lineage`. @default no later install can build on the tree */
+  steps?: number | undefined;
 }
 
 /** Packs and uploads what is installed, unless the entry exists. */
@@ -75,10 +77,7 @@ async function saveInstalled(
     const replaced = ifExists !== 'keep' && (await store.stat(key, { signal })) !== undefined;
     session.emit({ type: 'step', text: `Saving to cache: ${where.url}` });
     const began = performance.now();
-    const packed = await upload(
-      { session, subject, store, signal, ifExists, present, sign },
-      options.installSeconds ?? 0,
-    );
+    const packed = await upload({ session, subject, store, signal, ifExists, present, sign }, options);
     if (packed === undefined) {
       session.emit({ type: 'step', text: `Cache already exists: ${where.url}` });
       return { type: 'exists', ...where };
@@ -178,7 +177,7 @@ async function requireVerified(
       hint: `Run sandbox-cache ensure ${recipe.name}, which installs from nothing. After an install by hand: save --no-verify.`,
     });
   }
-  const verified = await verify(subject, signal);
+  const verified = await verify(subject, signal, { isThorough: true });
   if (verified.ok && verified.partial === undefined) return;
   if (verified.ok) {
     throw new CacheError('VERIFY_FAILED', `${recipe.name} was not saved: ${verified.partial}`, {
@@ -203,7 +202,7 @@ interface Uploading {
 /** @returns undefined if somebody else's entry came first */
 async function upload(
   { session, subject, store, signal, ifExists, present, sign }: Uploading,
-  installSeconds: number,
+  { installSeconds = 0, steps }: SaveOptions,
 ): Promise<{ bytes: number; files: number; storedBytes: number; needs: string } | undefined> {
   const { config } = session;
   const { recipe } = subject;
@@ -253,6 +252,7 @@ async function upload(
         'sandbox-cache-format': '1',
         'sandbox-cache-digest': subject.digest,
         ...(await savingMetadata(sign, seal)),
+        ...(await lineage(subject, { steps, sign, seal })),
         ...needs,
       },
     });
@@ -261,6 +261,15 @@ async function upload(
     await body.return(undefined);
     session.emit({ type: 'progress-end', phase: 'upload', recipe: recipe.name });
   }
+}
+
+async function lineage(
+  subject: Subject,
+  { steps, ...signing }: { steps: number | undefined; sign: Sign | undefined; seal: Seal },
+): Promise<Record<string, string>> {
+  if (steps === undefined) return {};
+  const { lineageMetadata } = await import('../session/base/lineage.ts');
+  return lineageMetadata(subject, { steps, ...signing });
 }
 
 async function* beginningWith<T>(first: IteratorResult<T>, rest: AsyncIterable<T>): AsyncGenerator<T> {

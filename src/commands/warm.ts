@@ -4,7 +4,8 @@ import { findFitting } from '../session/fit.ts';
 import { holding } from '../session/hold.ts';
 import { identify, type Subject } from '../session/identify.ts';
 import { isUseless } from '../session/in-place.ts';
-import { install, type InstallOptions } from '../session/install.ts';
+import type { InstallOptions } from '../session/install.ts';
+import { installMissing } from '../session/install-missing.ts';
 import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { renewInUse } from '../session/renewing.ts';
@@ -24,11 +25,15 @@ export function requireWritable({ config }: Session): void {
   });
 }
 
-/** For CI: nothing is downloaded. Where the entry is missing, installs, verifies and saves. */
+/**
+ * For CI: where the entry is missing, installs, verifies and saves. Nothing is downloaded but an older entry to
+ * build on.
+ * @param options `clean`: install from nothing
+ */
 export async function warm(
   session: Session,
   recipe: Recipe,
-  options: InstallOptions,
+  options: InstallOptions & { clean?: boolean },
 ): Promise<OutcomeDetail> {
   const subject = await identify(session, recipe);
   if (subject === undefined) return { type: 'no-lockfile', lockfiles: recipe.lockfiles };
@@ -39,11 +44,16 @@ export async function warm(
     const saved = held.hold?.waited === true ? await lookUp(session, subject) : undefined;
     if (saved !== undefined) return saved;
     session.emit({ type: 'step', text: `Cache miss for ${recipe.name} (${subject.hash})` });
-    const began = performance.now();
-    const isClean = held.hold?.marked === 'left' || (await isUseless(session.config, subject));
-    const failed = await install(held, recipe, { ...options, isClean });
-    if (failed !== undefined) return failed;
-    return save(held.session, recipe, { installSeconds: (performance.now() - began) / 1000 });
+    const isUnusable = held.hold?.marked === 'left' || (await isUseless(session.config, subject));
+    const installed = await installMissing(held, recipe, {
+      ...options,
+      isClean: options.clean === true || isUnusable,
+      missed: options.clean === true ? undefined : subject.key,
+    });
+    if (installed.type === 'install-failed') return installed;
+    const { base, installSeconds, steps } = installed;
+    const done = await save(held.session, recipe, { installSeconds, steps });
+    return done.type === 'saved' && base !== undefined ? { ...done, base } : done;
   });
 }
 

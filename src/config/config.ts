@@ -46,6 +46,8 @@ export interface Config {
   readonly keyRuntime: boolean;
   /** Whether entries of built-in recipes keep the files' own times. */
   readonly keepTimes: boolean;
+  /** Whether an older entry may be the base of an install. */
+  readonly fallback: boolean;
   readonly keySalt: string | undefined;
   readonly readonly: boolean;
   /** Ed25519 private key, PEM. */
@@ -131,6 +133,7 @@ export function configFrom({ flags, projectDir, sources: given }: Origins): Conf
     stallTimeoutMs: seconds(env, 'CACHE_STALL_TIMEOUT', 30),
     keyRuntime: boolean(env, 'CACHE_KEY_RUNTIME', true),
     keepTimes: boolean(env, 'CACHE_KEEP_TIMES', false),
+    fallback: boolean(env, 'CACHE_FALLBACK', true),
     keySalt: salt(env),
     readonly: boolean(env, 'CACHE_READONLY', false),
     signingKey,

@@ -105,6 +105,7 @@ const EFFECTIVE: Readonly<Record<string, (config: Config) => string | undefined>
   CACHE_COMPRESSION: ({ compression }) => compression,
   CACHE_COMPRESSION_LEVEL: ({ level }) => (level === undefined ? 'automatic' : String(level)),
   CACHE_DEBUG: ({ debug }) => String(debug),
+  CACHE_FALLBACK: ({ fallback }) => String(fallback),
   CACHE_KEEP_TIMES: ({ keepTimes }) => String(keepTimes),
   CACHE_KEY_RUNTIME: ({ keyRuntime }) => String(keyRuntime),
   CACHE_LOCAL_DIR: ({ store }) => ('local' in store ? store.local.dir : undefined),

@@ -109,6 +109,7 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
     .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
     .argument('[recipe]', 'those named, or every one whose lockfile is found')
     .argument('[command...]', 'the install command, after --')
+    .addOption(noFallback())
     .addHelpText(
       'after',
       examples([
@@ -122,15 +123,20 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
           ['n', "the installer's own status, when it failed"],
         ]),
     )
-    .action((first: string | undefined, more: string[], flags: RecipeFlags, command: Command) =>
-      run(command, async (session, tell) => {
-        const operands = first === undefined ? [] : [first, ...more];
-        const { names, installer } = splitOperands(operands, words);
-        await each({ session, tell, names, flags }, (recipe) =>
-          ensure(session, recipe, { command: installer, installerOutput: installerOutput(command) }),
-        );
-        return undefined;
-      }),
+    .action(
+      (first: string | undefined, more: string[], flags: RecipeFlags & FallbackFlag, command: Command) =>
+        run(command, async (session, tell) => {
+          const operands = first === undefined ? [] : [first, ...more];
+          const { names, installer } = splitOperands(operands, words);
+          await each({ session, tell, names, flags }, (recipe) =>
+            ensure(session, recipe, {
+              command: installer,
+              installerOutput: installerOutput(command),
+              fallback: flags.fallback,
+            }),
+          );
+          return undefined;
+        }),
     );
 }
 
@@ -153,16 +159,29 @@ function splitOperands(
 
 export function addWarm(program: Command, run: Run): void {
   recipeCommand(program, 'warm', 'For CI: look up, and where an entry is missing install, verify and save')
+    .addOption(noFallback())
+    .option('--clean', 'install from nothing, so that later installs build on a fresh entry')
     .addHelpText('after', examples([['sandbox-cache warm', 'fill the cache before the fleet starts']]))
-    .action((names: string[], flags: RecipeFlags, command: Command) =>
+    .action((names: string[], flags: RecipeFlags & FallbackFlag & { clean?: boolean }, command: Command) =>
       run(command, async (session, tell) => {
         requireWritable(session);
         await each({ session, tell, names, flags }, (recipe) =>
-          warm(session, recipe, { command: [], installerOutput: installerOutput(command) }),
+          warm(session, recipe, { command: [], installerOutput: installerOutput(command), ...flags }),
         );
         return undefined;
       }),
     );
+}
+
+interface FallbackFlag {
+  fallback: boolean;
+}
+
+function noFallback(): Option {
+  return new Option(
+    '--no-fallback',
+    'without an exact entry install from nothing, not on top of an older one',
+  );
 }
 
 export function addKey(program: Command, run: Run): void {

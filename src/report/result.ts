@@ -1,4 +1,4 @@
-import type { Outcome, Work } from '../session/outcome.ts';
+import type { BaseUse, Outcome, Work } from '../session/outcome.ts';
 import { explanation } from './explanation.ts';
 import { counted } from '../text/counted.ts';
 import { formatSeconds } from './format.ts';
@@ -33,7 +33,7 @@ function resultLine(outcome: Exclude<Outcome, { type: 'explained' }>): string | 
     case 'unverified':
       return `${label} restored, but not usable: ${outcome.reason}`;
     case 'saved':
-      return `${label} saved to ${outcome.url} (${work(outcome)}${outcome.replaced ? '; replaced' : ''})`;
+      return `${label} saved to ${outcome.url} (${work(outcome)}${outcome.replaced ? '; replaced' : ''}${outcome.base === undefined ? '' : `; ${onBase(outcome.base)}`})`;
     case 'exists':
       return `${label} already cached at ${outcome.url}`;
     case 'postponed':
@@ -87,9 +87,18 @@ function ensured(outcome: Extract<Outcome, { type: 'ensured'; by: 'receipt' | 't
       'not saved': 'already in place',
     }[outcome.saved];
   }
+  if (outcome.base !== undefined) {
+    const end = { saved: '; saved', exists: '; the cache has them', 'not saved': '' }[outcome.saved];
+    return `${onBase(outcome.base)}${end}`;
+  }
   return { saved: 'installed and saved', exists: 'installed; the cache has them', 'not saved': 'installed' }[
     outcome.saved
   ];
+}
+
+/** Never in the words of a hit: scripts count those. */
+function onBase({ base, kept, wanted, seconds }: BaseUse): string {
+  return `${kept} of ${wanted} packages taken from ${base}, the rest installed in ${formatSeconds(seconds)}`;
 }
 
 function work(done: Work): string {

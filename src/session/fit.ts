@@ -117,7 +117,7 @@ export async function findFitting<T extends { metadata: Metadata }>(
 }
 
 /** The subject with this kind of image behind its runtime, e.g. `linux-x64-ruby3.1.0-debian11`. */
-async function forThisImage(subject: Subject): Promise<Subject> {
+export async function forThisImage(subject: Subject): Promise<Subject> {
   const { key, runtime } = subject;
   const image = (await machineOf(subject.project)).image();
   const extension = EXTENSIONS[subject.compression];

@@ -35,7 +35,7 @@ export type OutcomeDetail =
    * Restored, but verification failed. An entry that is to blame is noted: the next save here replaces it.
    */
   | ({ type: 'unverified'; reason: string; blame: Blame } & Entry)
-  | ({ type: 'saved'; replaced: boolean } & Entry & Work)
+  | ({ type: 'saved'; replaced: boolean; base?: BaseUse } & Entry & Work)
   | ({ type: 'exists' } & Entry)
   /** `save` in a program that `ensure` or `warm` has started to install: they save when it has ended. */
   | { type: 'postponed' }
@@ -49,6 +49,7 @@ export type OutcomeDetail =
       by: 'receipt' | 'tree' | 'install';
       seconds: number;
       saved: 'saved' | 'exists' | 'not saved';
+      base?: BaseUse;
     } & Partial<Entry>)
   | { type: 'key'; key: string }
   | {
@@ -68,6 +69,17 @@ export type Standing =
   | { type: 'stored'; entry: StoredEntry }
   | { type: 'missing'; nearest?: StoredEntry; differs: string[] }
   | { type: 'unknown'; reason: string };
+
+/** The older entry that an install began with. */
+export interface BaseUse {
+  /** Its key. */
+  base: string;
+  /** How many packages were kept of it, and how many the lockfile names. */
+  kept: number;
+  wanted: number;
+  /** What the install on top of it took. */
+  seconds: number;
+}
 
 export interface Entry {
   key: string;

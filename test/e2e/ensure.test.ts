@@ -333,7 +333,10 @@ it.each(['hoisted', 'linked'])(
     expectExit(await sandbox.run(['restore', 'npm', '--fallback']), 1);
     expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(true);
     const result = expectExit(await sandbox.run(['ensure', 'npm']), 0);
-    expect(result.stdout).toMatch(/^Node packages ready: installed and saved/m);
+    // The same entry may be the base of an install, once it is rid of what the lockfile does not name.
+    expect(result.stdout).toMatch(
+      /^Node packages ready: (installed and|\d of \d packages taken from .*;) saved/m,
+    );
     expect(existsSync(join(sandbox.project, 'node_modules/two'))).toBe(false);
   },
 );

@@ -6,12 +6,11 @@
  * Prints where our verdict is not that of npm, and ends with 1 if there is any such place. `--seed N --rounds 1 --show` shows what a
  * project was like and leaves it on disk.
  */
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { which } from '../../src/recipes/support/which.ts';
-import { describeProject, openNpm, playRound } from './npm/rounds.ts';
+import { describeProject, installedNpm, openNpm, playRound } from './npm/rounds.ts';
 
 const { values } = parseArgs({
   options: {
@@ -48,9 +47,3 @@ for (let seed = first; seed < first + Number(values.rounds); seed++) {
 }
 console.log(`${compared} verdicts compared, ${refused} projects refused by npm, ${found} differences`);
 if (found > 0) process.exitCode = 1;
-
-function installedNpm(): string {
-  const program = which('npm', { dir: '/', env: { PATH: process.env['PATH'] ?? '' } });
-  if (program === undefined) throw new Error('there is no npm on PATH: name one with --npm');
-  return dirname(dirname(realpathSync(program)));
-}

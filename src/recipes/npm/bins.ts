@@ -32,7 +32,7 @@ export function isLinkOf(
 }
 
 /** The links of a package's commands, each with the file it leads to. */
-function linksOf(location: string, { bin = {} }: Package): Map<string, string> {
+export function linksOf(location: string, { bin = {} }: Pick<Package, 'bin'>): Map<string, string> {
   const folder = `${location.slice(0, location.lastIndexOf('node_modules/'))}node_modules/.bin`;
   const commands = typeof bin === 'string' ? { [location]: bin } : bin;
   return new Map(

@@ -14,6 +14,8 @@ export interface Evidence {
   settings: Settings;
   scope: Scope;
   host: Host;
+  /** Whether npm's record is believed only as far as manifests agree with it. */
+  readsManifests: boolean;
 }
 
 /** One thing that is wrong with a tree. */

@@ -11,11 +11,16 @@ import { diskError, isUnchangedSince, readTree } from './tree.ts';
 import { type Evidence, type Mismatch, isCopied } from './evidence.ts';
 
 export function hoistedMismatches(evidence: Evidence): Mismatch[] {
-  const { dir, packages, recorded } = evidence;
-  const installed =
-    recorded !== undefined && isUnchangedSince(dir, recorded)
-      ? recorded
-      : readTree(dir, [...packages.keys()].filter(isInstalledPlace));
+  const { dir, packages, recorded, readsManifests } = evidence;
+  const places = [...packages.keys()].filter(isInstalledPlace);
+  if (recorded === undefined || !isUnchangedSince(dir, recorded))
+    return mismatchesWith(evidence, readTree(dir, places));
+  const mismatches = mismatchesWith(evidence, recorded);
+  if (mismatches.length > 0 || !readsManifests) return mismatches;
+  return mismatchesOfLockfile(evidence, readTree(dir, places));
+}
+
+function mismatchesWith(evidence: Evidence, installed: Packages): Mismatch[] {
   return [...mismatchesOfLockfile(evidence, installed), ...mismatchesOnDisk(evidence, installed)];
 }
 

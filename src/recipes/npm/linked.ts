@@ -4,7 +4,7 @@
  * dependencies. Links are followed from the project on, as Node does, so that each package is looked at once
  * whatever npm calls its folder.
  */
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
@@ -12,7 +12,7 @@ import { type Evidence, type Mismatch, isCopied } from './evidence.ts';
 import type { Edge } from './graph.ts';
 import { moduleFolders, nameAt, type Package, type Packages } from './lockfile.ts';
 import { excusable } from './optional.ts';
-import { diskError, isFile, readManifest, statOf } from './tree.ts';
+import { diskError, isFile, packagesIn, readManifest, statOf } from './tree.ts';
 
 export const STORE = 'node_modules/.store';
 
@@ -22,15 +22,7 @@ export const STORE = 'node_modules/.store';
 export function isLinked(dir: string, packages: Packages): boolean {
   if (statOf(join(dir, STORE)) === undefined) return false;
   return moduleFolders(packages).some((folder) =>
-    entriesOf(dir, folder).some((place) => leadsTo(dir, place)?.startsWith(`${STORE}/`) === true),
-  );
-}
-
-/** `node_modules/a`, `node_modules/@scope/b`. */
-function entriesOf(dir: string, folder: string): string[] {
-  if (statOf(join(dir, folder))?.isDirectory() !== true) return [];
-  return readdirSync(join(dir, folder)).flatMap((name) =>
-    name.startsWith('@') ? entriesOf(dir, `${folder}/${name}`) : [`${folder}/${name}`],
+    packagesIn(dir, folder).some((place) => leadsTo(dir, place)?.startsWith(`${STORE}/`) === true),
   );
 }
 

@@ -4,7 +4,7 @@ import { CacheError, systemCode } from '../../errors.ts';
 import { BUILD_CACHES } from './build-caches.ts';
 import { moduleFolders, readLockfile } from './lockfile.ts';
 import { keySettings, SETTING_VARIABLES } from './settings.ts';
-import type { Project, Recipe } from '../support/recipe.ts';
+import type { Project, Recipe, Verdict } from '../support/recipe.ts';
 import { runCommand } from '../support/run.ts';
 import { platformOf } from '../support/runtime.ts';
 import { requireProgram, which } from '../support/which.ts';
@@ -51,29 +51,38 @@ export const npmRecipe: Recipe = {
     return { argv: ['npm', 'ci'], env: {} };
   },
 
+  async incremental() {
+    return (await import('./incremental/incremental.ts')).npmIncremental;
+  },
+
   async holdsMore(project) {
     const { hasExtraneous } = await import('./extraneous.ts');
-    return hasExtraneous(project);
+    return hasExtraneous(project) || (await import('./stray.ts')).strayPackage(project) !== undefined;
   },
 
   async verify(project) {
-    const node = which('node', project);
-    const isOurs = node === undefined || isThisNode(node);
-    const host = { platform: platformOf(node), nodeVersion: isOurs ? process.versions.node : undefined };
-    const { verifyTree } = await import('./verify.ts');
-    try {
-      return verifyTree(project, host);
-    } catch (error) {
-      // A tree that this user may not read is no good to this user, but it may be to others.
-      if (error instanceof CacheError || systemCode(error) === undefined) throw error;
-      return {
-        ok: false,
-        reason: error instanceof Error ? error.message : String(error),
-        blame: 'machine',
-      };
-    }
+    return verdictOf(project, { readsManifests: false });
+  },
+
+  // `npm install --package-lock-only` writes into npm's record what it has not installed.
+  async verifyThoroughly(project) {
+    return verdictOf(project, { readsManifests: true });
   },
 };
+
+async function verdictOf(project: Project, options: { readsManifests: boolean }): Promise<Verdict> {
+  const node = which('node', project);
+  const isOurs = node === undefined || isThisNode(node);
+  const host = { platform: platformOf(node), nodeVersion: isOurs ? process.versions.node : undefined };
+  const { verifyTree } = await import('./verify.ts');
+  try {
+    return verifyTree(project, host, options);
+  } catch (error) {
+    // A tree that this user may not read is no good to this user, but it may be to others.
+    if (error instanceof CacheError || systemCode(error) === undefined) throw error;
+    return { ok: false, reason: error instanceof Error ? error.message : String(error), blame: 'machine' };
+  }
+}
 
 function isThisNode(path: string): boolean {
   return realpathSync(path) === realpathSync(process.execPath);

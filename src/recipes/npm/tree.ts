@@ -1,4 +1,4 @@
-import { lstatSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { join, posix } from 'node:path';
 import { systemCode } from '../../errors.ts';
 import { type Package, type Packages, readJson } from './lockfile.ts';
@@ -58,6 +58,16 @@ export function readManifest(path: string): { name: string; version: string } | 
   } catch {
     return undefined;
   }
+}
+
+/** `node_modules/a`, `node_modules/@scope/b`: whatever lies there under a name that packages may have. */
+export function packagesIn(dir: string, folder: string): string[] {
+  if (statOf(join(dir, folder))?.isDirectory() !== true) return [];
+  return readdirSync(join(dir, folder)).flatMap((name) => {
+    const place = `${folder}/${name}`;
+    if (name.startsWith('.')) return [];
+    return name.startsWith('@') ? packagesIn(dir, place) : [place];
+  });
 }
 
 /** What is wrong on disk with a package that is said to be installed; undefined when nothing is. */

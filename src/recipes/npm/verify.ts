@@ -14,8 +14,15 @@ import { scopeOf } from './scope.ts';
 import { npmSettings, type Settings } from './settings.ts';
 import { HIDDEN_LOCKFILE } from './tree.ts';
 
-/** @throws CacheError LOCKFILE_INVALID */
-export function verifyTree({ dir, lockfile, env }: Project, host: Host): Verdict {
+/**
+ * @param readsManifests whether to believe npm's record only as far as manifests agree with it
+ * @throws CacheError LOCKFILE_INVALID
+ */
+export function verifyTree(
+  { dir, lockfile, env }: Project,
+  host: Host,
+  { readsManifests }: { readsManifests: boolean },
+): Verdict {
   const settings = npmSettings({ dir, env });
   const packages = readLockfile(join(dir, lockfile));
   const record = readRecord(dir);
@@ -28,6 +35,7 @@ export function verifyTree({ dir, lockfile, env }: Project, host: Host): Verdict
     settings,
     scope: scopeOf(dir, packages, settings),
     host: platformSettings(host, settings),
+    readsManifests,
   };
   const all = isLinked(dir, packages) ? linkedMismatches(evidence) : hoistedMismatches(evidence);
   const mismatches = all.filter(({ isOrphan }) => isOrphan !== true);

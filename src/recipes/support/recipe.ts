@@ -92,6 +92,9 @@ export interface Recipe {
   /** The recipe's own install command; undefined where there is none (custom recipes). */
   install(project: Project): Command | undefined;
 
+  /** How to install on top of an older entry. @default always from nothing */
+  incremental?(): Promise<Incremental>;
+
   /**
    * What is wrong with the project so that its entries are never found again, and the fix, which is a line to
    * type: worth a warning on a miss.
@@ -104,6 +107,13 @@ export interface Recipe {
    * @throws CacheError RUNTIME_MISSING when a program that it needs cannot be started
    */
   verify(project: Project, signal: AbortSignal): Promise<Verdict>;
+
+  /**
+   * For a recipe whose `verify` believes what the package manager has written down: looks for itself. Asked of
+   * trees that were not restored here, before they are taken for installed or saved.
+   * @default `verify`
+   */
+  verifyThoroughly?(project: Project, signal: AbortSignal): Promise<Verdict>;
 
   /**
    * Where the package manager looks in place of the targets, set as it is in the caller's environment. A tree
@@ -142,6 +152,44 @@ export interface Recipe {
 
   /** Marker for old scripts, relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
   readonly marker: string;
+}
+
+/**
+ * How a package manager installs on top of the tree of an older lockfile, such that the tree comes out as an
+ * install from nothing would have made it.
+ */
+export interface Incremental {
+  /**
+   * One text for each package of the lockfile: its place, its version and what it is made of. Lockfiles are
+   * compared by them.
+   * @returns undefined where an install on top of an older tree may come out differently
+   */
+  packages(project: Project): readonly string[] | undefined;
+
+  /** Removes from the older tree all that an install from nothing might make differently. */
+  prune(project: Project): Pruned;
+
+  /** The command that adds what is missing, and leaves the lockfile alone. */
+  install(project: Project): Command;
+
+  /** What an install from nothing would not have left, as far as `verify` passes over it. */
+  stray(project: Project, pruned: Pruned): string | undefined;
+
+  /**
+   * Whether a later install can build on the tree, to be asked right after an install. It cannot if a script
+   * has changed a package that `prune` would keep, or if nobody can tell.
+   * @param pruned what the install began with @default nothing
+   */
+  isPristine(project: Project, pruned?: Pruned): boolean;
+}
+
+export interface Pruned {
+  /** The places of the packages that were kept, relative to the project. */
+  kept: ReadonlySet<string>;
+  /** How many packages the lockfile names. */
+  wanted: number;
+  /** When the tree was last written to, ms since 1970 by the clock of its file system. */
+  endedMs: number;
 }
 
 /**

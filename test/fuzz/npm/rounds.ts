@@ -3,11 +3,12 @@
  * time our verdict has to be npm's own: what npm would leave as it is passes, and what npm would add or change does not.
  */
 import { execFile } from 'node:child_process';
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { npmRecipe } from '../../../src/recipes/npm/recipe.ts';
 import type { Project, Verdict } from '../../../src/recipes/support/recipe.ts';
+import { which } from '../../../src/recipes/support/which.ts';
 import { npmEnv } from '../../recipes/npm/npm-tree.ts';
 import { startRegistry } from '../../recipes/registry.ts';
 import { randomSource } from '../../support/tree.ts';
@@ -44,6 +45,13 @@ export interface RoundResult {
 
 export function openNpm(root: string): Npm {
   return { root, oracle: openOracle(root) };
+}
+
+/** The folder of the npm on PATH. */
+export function installedNpm(): string {
+  const program = which('npm', { dir: '/', env: { PATH: process.env['PATH'] ?? '' } });
+  if (program === undefined) throw new Error('there is no npm on PATH: name one with --npm');
+  return dirname(dirname(realpathSync(program)));
 }
 
 export async function playRound({ seed, folder, npms, damages }: RoundOptions): Promise<RoundResult> {
@@ -88,20 +96,13 @@ export async function playRound({ seed, folder, npms, damages }: RoundOptions): 
   return { compared, findings };
 }
 
-interface Tree {
+export interface Tree {
   dir: string;
   env: Record<string, string>;
 }
 
 async function install(tree: Tree, project: RandomProject, npms: readonly Npm[]): Promise<void> {
-  for (const [path, content] of Object.entries(project.files)) {
-    const file = join(tree.dir, path);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(
-      file,
-      typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content),
-    );
-  }
+  writeProject(tree, project);
   if (project.locksWithSettings) applySettings(tree, project);
   const lockfileVersion = `--lockfile-version=${project.lockfileVersion}`;
   await npm(npms[project.npm.lock]!, tree, ['install', '--package-lock-only', lockfileVersion]);
@@ -111,7 +112,18 @@ async function install(tree: Tree, project: RandomProject, npms: readonly Npm[])
   await npm(npms[project.npm.install]!, tree, [project.command, lockfileVersion]);
 }
 
-function applySettings({ dir, env }: Tree, { settings }: RandomProject): void {
+export function writeProject({ dir }: Tree, { files }: RandomProject): void {
+  for (const [path, content] of Object.entries(files)) {
+    const file = join(dir, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(
+      file,
+      typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content),
+    );
+  }
+}
+
+export function applySettings({ dir, env }: Tree, { settings }: RandomProject): void {
   for (const [name, value] of Object.entries(settings.environment))
     env[`npm_config_${name.replaceAll('-', '_')}`] = value;
   const files = {
@@ -127,7 +139,7 @@ function applySettings({ dir, env }: Tree, { settings }: RandomProject): void {
   }
 }
 
-async function npm({ root }: Npm, { dir, env }: Tree, args: string[]): Promise<void> {
+export async function npm({ root }: Npm, { dir, env }: Tree, args: string[]): Promise<void> {
   await run(process.execPath, [join(root, 'bin/npm-cli.js'), ...args], { cwd: dir, env });
 }
 
@@ -135,7 +147,7 @@ function verify(tree: Tree): Promise<Verdict> {
   return npmRecipe.verify(projectOf(tree), new AbortController().signal);
 }
 
-function projectOf({ dir, env }: Tree): Project {
+export function projectOf({ dir, env }: Tree): Project {
   return { dir, env, lockfile: 'package-lock.json' };
 }
 

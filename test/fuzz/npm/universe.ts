@@ -96,10 +96,13 @@ export interface Universe {
   names: readonly string[];
 }
 
-export function makeUniverse(random: RandomSource): Universe {
+/** @param more packages that may be required too */
+export function makeUniverse(random: RandomSource, more: readonly Published[] = []): Universe {
   const ordinary = Array.from({ length: ORDINARY_COUNT }, (_, n) => versionsOf(random, n)).flat();
-  const packages = [...ordinary, ...SPECIAL, ...BOTH_TWINS, ...ORDINARY_SPECIAL];
-  const names = [...new Set([...ordinary, ...ORDINARY_SPECIAL].map(({ manifest }) => manifest.name))];
+  const packages = [...ordinary, ...SPECIAL, ...BOTH_TWINS, ...ORDINARY_SPECIAL, ...more];
+  const names = [
+    ...new Set([...ordinary, ...ORDINARY_SPECIAL, ...more].map(({ manifest }) => manifest.name)),
+  ];
   return { packages, names };
 }
 

@@ -1,0 +1,149 @@
+/**
+ * The nearest older entry: one whose packages are mostly those of today's lockfile, and that differs from the
+ * entry that is missing in nothing else that goes into a key. A bucket is shared by many projects, and a
+ * listing tells nothing of what entries hold. So a few are looked at: those of the lockfile's earlier
+ * versions, as git tells, that of the receipt, and the newest of one page of listing.
+ */
+import { type CheckSignature, EXTENSIONS } from '../../archive/types.ts';
+import { CacheError } from '../../errors.ts';
+import { entryKey, parseKey } from '../../key.ts';
+import type { EntryDetails, EntryInfo, Store } from '../../store/store.ts';
+import { readReceipt } from '../../workspace/notes/receipt.ts';
+import { lackedHere, needsIn } from '../fit.ts';
+import type { Subject } from '../identify.ts';
+import type { Session } from '../session.ts';
+import { checker } from '../signing.ts';
+import { committedDigests } from './git-history.ts';
+import { digestWith, MOST_STEPS, othersDigest, packagesOf, readLineage } from './lineage.ts';
+import { likeness, type Sketch, sketchOf } from './sketch.ts';
+
+/** How many entries are looked at. Each costs a request without a body. */
+const MOST_CANDIDATES = 8;
+/** Entries of one page of listing. */
+const PAGE = 1000;
+/** Below this an install from nothing is hardly slower. */
+const LEAST_LIKENESS = 0.5;
+/** So near that no other needs to be looked for. */
+const NEAR = 0.9;
+
+export interface Base {
+  key: string;
+  /** The SHA-256 that it was made for. */
+  digest: string;
+  /** Incremental installs behind it. */
+  steps: number;
+  /** How much of its packages and of those that are wanted is in both, 0 to 1. */
+  likeness: number;
+}
+
+export interface Choosing {
+  session: Session;
+  subject: Subject;
+  store: Store;
+  signal: AbortSignal;
+}
+
+/** @returns undefined where no entry is near enough */
+export async function chooseBase(choosing: Choosing): Promise<Base | undefined> {
+  const { session, subject } = choosing;
+  const packages = await packagesOf(subject.recipe, subject.project);
+  if (packages === undefined || packages.length === 0) return undefined;
+  const judging: Judging = {
+    ...choosing,
+    wanted: sketchOf(packages),
+    others: othersDigest(subject.ingredients),
+    check: await checker(session.config),
+  };
+  const known = await knownKeys(choosing);
+  const best = await nearest(judging, known);
+  if (best !== undefined && best.likeness >= NEAR) return best;
+  const listed = await newestKeys(choosing, known);
+  return nearer(best, await nearest(judging, listed.slice(0, MOST_CANDIDATES - known.length)));
+}
+
+interface Judging extends Choosing {
+  wanted: Sketch;
+  others: string;
+  check: CheckSignature | undefined;
+}
+
+/** The entry of the tree in place, and those of the lockfile's earlier versions. */
+async function knownKeys({ session, subject }: Choosing): Promise<string[]> {
+  const { ingredients, project, recipe, runtime, compression, key } = subject;
+  const { prefix } = session.config;
+  const extension = EXTENSIONS[compression];
+  const digests = await committedDigests(project, MOST_CANDIDATES);
+  const keys = digests.map((sha256) => {
+    const digest = digestWith(ingredients, sha256);
+    return entryKey({ prefix, recipe: recipe.name, digest, runtime, extension });
+  });
+  const receipt = readReceipt(project.dir, recipe.mainTarget);
+  if (receipt !== undefined) keys.unshift(receipt.key);
+  return [...new Set(keys)].filter((one) => one !== key).slice(0, MOST_CANDIDATES);
+}
+
+/** The newest of one page of listing; none where this user may not list. */
+async function newestKeys(
+  { session, subject, store, signal }: Choosing,
+  known: readonly string[],
+): Promise<string[]> {
+  const found: EntryInfo[] = [];
+  let seen = 0;
+  try {
+    for await (const info of store.list(`${session.config.prefix}/${subject.recipe.name}-`, { signal })) {
+      if (isAlike(info.key, subject, session) && !known.includes(info.key)) found.push(info);
+      if (++seen === PAGE) break;
+    }
+  } catch (error) {
+    if (!(error instanceof CacheError) || error.code !== 'STORE_ACCESS_DENIED') throw error;
+  }
+  const ageOf = ({ modified }: EntryInfo): number => modified?.getTime() ?? 0;
+  return found.sort((a, b) => ageOf(b) - ageOf(a)).map(({ key }) => key);
+}
+
+async function nearest(judging: Judging, keys: readonly string[]): Promise<Base | undefined> {
+  const { store, signal } = judging;
+  const alike = keys.filter((key) => isAlike(key, judging.subject, judging.session));
+  const found = await Promise.all(
+    alike.map(async (key) => {
+      const details = await store.stat(key, { signal });
+      return details === undefined ? undefined : judge(judging, details);
+    }),
+  );
+  return found.reduce(nearer, undefined);
+}
+
+/** The first one where both are as near. */
+function nearer(a: Base | undefined, b: Base | undefined): Base | undefined {
+  return (b?.likeness ?? 0) > (a?.likeness ?? 0) ? b : a;
+}
+
+async function judge(
+  { session, subject, wanted, others, check }: Judging,
+  { key, metadata }: EntryDetails,
+): Promise<Base | undefined> {
+  const digest = metadata['sandbox-cache-digest'] ?? '';
+  if (!/^[0-9a-f]{64}$/.test(digest) || parseKey(key, session.config.prefix)?.hash !== digest.slice(0, 16))
+    return undefined;
+  const about = { keyDigest: digest, recipe: subject.recipe.name, runtime: subject.runtime };
+  const lineage = await readLineage(metadata, about, check);
+  if (lineage === undefined || lineage.others !== others || lineage.steps >= MOST_STEPS) return undefined;
+  if ((await lackedHere(needsIn(metadata), subject.project)) !== undefined) return undefined;
+  const likely = likeness(wanted, lineage.sketch);
+  return likely < LEAST_LIKENESS ? undefined : { key, digest, steps: lineage.steps, likeness: likely };
+}
+
+/** Whether a key is of the same recipe and runtime, and in the same compression. */
+function isAlike(
+  key: string,
+  { recipe, runtime, compression, key: own }: Subject,
+  { config }: Session,
+): boolean {
+  const parsed = parseKey(key, config.prefix);
+  return (
+    key !== own &&
+    parsed?.recipe === recipe.name &&
+    parsed.compression === compression &&
+    (parsed.runtime ?? '') === runtime
+  );
+}

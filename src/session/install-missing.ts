@@ -1,0 +1,55 @@
+import { CacheError } from '../errors.ts';
+import type { Recipe } from '../recipes/support/recipe.ts';
+import type { OnBase } from './base/install-on-base.ts';
+import { type Held, projectOf } from './hold.ts';
+import { install, type InstallFailed, type InstallOptions } from './install.ts';
+import type { BaseUse } from './outcome.ts';
+
+export interface Installed {
+  type: 'installed';
+  /** What an install from nothing takes. */
+  installSeconds: number;
+  /** See `Lineage`. Undefined if no later install can build on the tree. */
+  steps: number | undefined;
+  /** The older entry that the install began with. */
+  base?: BaseUse;
+}
+
+/**
+ * Installs what the store does not have: on top of an older entry if there is one that is near enough, else
+ * from nothing.
+ * @param missed the key that nothing was found under; undefined if no older entry may be used
+ * @param isClean whether what is in the recipe's directories is of no use
+ */
+export async function installMissing(
+  held: Held,
+  recipe: Recipe,
+  { missed, isClean, ...options }: InstallOptions & { missed: string | undefined; isClean: boolean },
+): Promise<InstallFailed | Installed> {
+  const isOwn = options.command.length === 0;
+  const onBase: OnBase =
+    missed !== undefined && isOwn && options.fallback && held.session.config.fallback
+      ? await (await import('./base/install-on-base.ts')).installOnBase(held, recipe, { ...options, missed })
+      : { type: 'none' };
+  if (onBase.type === 'installed') {
+    const { installSeconds, steps, ...base } = onBase;
+    return { installSeconds, steps, base, type: 'installed' };
+  }
+  const began = performance.now();
+  const isMarked = onBase.type === 'given up';
+  const failed = await install(held, recipe, { ...options, isClean: isClean || isMarked, isMarked });
+  if (failed !== undefined) return failed;
+  const installSeconds = (performance.now() - began) / 1000;
+  const isBase = isOwn && (await isPristine(held, recipe));
+  return { type: 'installed', installSeconds, steps: isBase ? 0 : undefined };
+}
+
+async function isPristine({ session }: Held, recipe: Recipe): Promise<boolean> {
+  try {
+    return (await recipe.incremental?.())?.isPristine(projectOf(session, recipe)) === true;
+  } catch (error) {
+    // The verification will tell what is wrong with the tree.
+    if (error instanceof CacheError) return false;
+    throw error;
+  }
+}
