@@ -3,10 +3,10 @@
  * runs without a further install.
  * Splitting keeps what a command does not need (the SDK above all) out of its start-up.
  */
-import { rm, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { main as compile } from 'assemblyscript/asc';
-import { build } from 'esbuild';
+import { build, transform } from 'esbuild';
 import { workerBundle } from './worker-bundle.mjs';
 
 const root = new URL('../', import.meta.url);
@@ -32,7 +32,7 @@ const withoutChildProcess = {
 };
 
 /**
- * Each file that a start loads costs it 0.7 ms. So what packing and unpacking import when they begin is one file, and whatever is
+ * Each file that a start loads costs it 0.3 ms. So what packing and unpacking import when they begin is one file, and whatever is
  * loaded later takes along all that a start has loaded: esbuild makes a file for each different set of sharers.
  */
 const together = [
@@ -101,23 +101,28 @@ const fewSchemas = {
 };
 
 /**
- * To import node:http as an ES module reads everything that it exports, and with Node 22 and later that loads all of undici for its
- * WebSocket: some 10 ms, and a WebAssembly memory of its own, for want of which (ulimit -v) the process ended as on a miss. Nobody here
- * uses any of it.
+ * esbuild splits ES modules only, and those are dear to load: 4 ms for the first, 0.7 ms for each more, where a CommonJS module takes
+ * 0.3 ms. And to import a module of Node's reads everything that it exports, much of which is loaded when it is read: stdout with the
+ * sockets, WebCrypto, and from Node 22 on all of undici for the WebSocket of node:http, which has a WebAssembly memory of its own, for
+ * want of which (ulimit -v) the process ended as on a miss. What is required is not read.
  */
-const httpWithoutUndici = {
-  name: 'http-without-undici',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:)?http$/ }, () => ({ path: 'http', namespace: 'http-without-undici' }));
-    onLoad({ filter: /.*/, namespace: 'http-without-undici' }, () => ({
-      contents: `const http = process.getBuiltinModule('node:http');
-        export const { Agent, ClientRequest, IncomingMessage, Server, ServerResponse, createServer, get, request } = http;
-        export default http;`,
-      loader: 'js',
-    }));
-  },
-};
+async function asCommonJs(text) {
+  const { code } = await transform(text, {
+    ...smaller,
+    format: 'cjs',
+    platform: 'node',
+    target: common.target,
+    supported: { 'dynamic-import': false },
+    define: { 'import.meta.url': 'here' },
+    banner: text.includes('import.meta.url') ? HERE : '',
+  });
+  return code;
+}
 
+const HERE = "const here=require('node:url').pathToFileURL(__filename).href;";
+
+/** Names stay: errors tell them, and to give them back to all functions would take 2 ms of every start. */
+const smaller = { minifyWhitespace: true, minifySyntax: true };
 const define = { SANDBOX_CACHE_VERSION: JSON.stringify(version) };
 const common = {
   absWorkingDir: root.pathname,
@@ -127,22 +132,24 @@ const common = {
   platform: 'node',
   target: 'node20.19',
   mainFields: ['module', 'main'],
-  minify: true,
-  keepNames: true,
+  ...smaller,
   legalComments: 'linked',
   logLevel: 'warning',
 };
 
 await rm(new URL('dist/', root), { recursive: true, force: true });
-await build({
+await mkdir(new URL('dist/', root));
+const { outputFiles } = await build({
   ...common,
   entryPoints: { cli: 'src/cli.ts' },
+  outExtension: { '.js': '.cjs' },
   splitting: true,
   define,
-  // CommonJS dependencies call require() for built-ins, and nothing else; an ES module does not have it.
-  banner: { js: 'const require=process.getBuiltinModule;' },
-  plugins: [withoutChildProcess, fewFiles(await loadedAtStart()), fewSchemas, httpWithoutUndici],
+  write: false,
+  plugins: [withoutChildProcess, fewFiles(await loadedAtStart()), fewSchemas],
 });
+for (const { path, text } of outputFiles)
+  await writeFile(path, path.endsWith('.cjs') ? await asCommonJs(text) : text);
 await build({
   ...common,
   ...workerBundle,

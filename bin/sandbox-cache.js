@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-import { existsSync } from 'node:fs';
+'use strict';
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
 
-const cli = new URL('../dist/cli.js', import.meta.url);
+const cli = join(__dirname, '../dist/cli.cjs');
 if (existsSync(cli)) {
   // Node 22 and later keep the compiled code between runs: a third of the start-up. Others need not load the module for it.
-  if (parseInt(process.versions.node, 10) >= 22) (await import('node:module')).enableCompileCache?.();
-  await import(cli);
+  if (parseInt(process.versions.node, 10) >= 22) require('node:module').enableCompileCache?.();
+  require(cli);
 } else {
   process.stderr.write('[cache] error: sandbox-cache is not built. Run npm run build in its directory.\n');
   process.exitCode = 2;

@@ -45,7 +45,9 @@ const OUTPUTS = {
 
 const THREADS = trackThreads();
 
-await run(process.argv.slice(2));
+// What Node says of a program that waits for what never comes.
+process.exitCode = 13;
+void run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<void> {
   const watchdog = createWatchdog();

@@ -3,7 +3,6 @@
  * `CACHE_TICKET`. The text is `t1.` and base64url of deflated JSON: any shell, Compose and kubectl take it as
  * it is.
  */
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { CacheError } from './errors.ts';
 
 export interface Ticket {
@@ -28,6 +27,9 @@ export interface TicketEntry {
 /** Longest text of a ticket: one variable of a process may take 128 kB, all of a container's some more. */
 export const MOST_TICKET_BYTES = 32_000;
 
+/** Every start loads this file, and few read a ticket: Node's zlib takes 1 ms. */
+const zlib = () => process.getBuiltinModule('node:zlib');
+
 const MARK = 't1.';
 /** A ticket of the longest text that is no attack stays far below. */
 const MOST_JSON_BYTES = 1024 * 1024;
@@ -38,7 +40,7 @@ export function encodeTicket({ bucket, prefix, origin, expiresMs, entries }: Tic
     found === undefined ? [key, url] : [key, url, found.size, found.etag, found.modifiedMs ?? null],
   );
   const json = JSON.stringify([bucket, prefix, origin, expiresMs, rows]);
-  const text = MARK + deflateRawSync(json, { level: 9 }).toString('base64url');
+  const text = MARK + zlib().deflateRawSync(json, { level: 9 }).toString('base64url');
   if (text.length < MOST_TICKET_BYTES) return text;
   throw new CacheError('USAGE', `${entries.length} entries are too many for one ticket`, {
     hint: 'Name fewer recipes, runtimes and keys, or make several tickets.',
@@ -50,7 +52,9 @@ export function decodeTicket(text: string): Ticket {
   try {
     if (!text.startsWith(MARK) || text.length > MOST_TICKET_BYTES) throw new Error('no ticket');
     const bytes = Buffer.from(text.slice(MARK.length), 'base64url');
-    return checked(JSON.parse(inflateRawSync(bytes, { maxOutputLength: MOST_JSON_BYTES }).toString('utf8')));
+    return checked(
+      JSON.parse(zlib().inflateRawSync(bytes, { maxOutputLength: MOST_JSON_BYTES }).toString('utf8')),
+    );
   } catch {
     throw new CacheError('CONFIG_INVALID', 'CACHE_TICKET is not a whole ticket', {
       hint: 'It takes what sandbox-cache ticket prints behind CACHE_TICKET=, with nothing cut off.',
