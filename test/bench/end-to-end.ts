@@ -50,18 +50,15 @@ export interface Way {
 }
 
 export function ours(corpus: Corpus, s3: S3Place, workers: number): Way {
-  const command = (action: string, prefix: string, project: string): Command => ({
-    program: process.execPath,
-    args: [CLI, '-C', project, action, ...corpus.recipe],
-    env: {
+  const command = (action: string, prefix: string, project: string): Command =>
+    cliCommand(['-C', project, action, ...corpus.recipe], {
       ...awsEnvironment(s3),
       CACHE_S3_BUCKET: s3.bucket,
       CACHE_S3_PREFIX: prefix,
       CACHE_WORKERS: String(workers),
       // Of no meaning but for V: Bundler must look where its gems are.
       BUNDLE_PATH: 'vendor/bundle',
-    },
-  });
+    });
   return {
     id: `ours-${workers}`,
     label: `ours, gzip, ${workers} ${workers === 1 ? 'worker' : 'workers'}`,
@@ -69,6 +66,10 @@ export function ours(corpus: Corpus, s3: S3Place, workers: number): Way {
     save: (prefix) => command('save', prefix, corpus.dir),
     restore: (prefix, project) => command('restore', prefix, project),
   };
+}
+
+export function cliCommand(args: readonly string[], env: Record<string, string>): Command {
+  return { program: process.execPath, args: [CLI, ...args], env };
 }
 
 function oldWay(corpus: Corpus, s3: S3Place, place: string): Way {
@@ -143,7 +144,7 @@ function bundleCheck(corpus: Corpus): Contender {
   };
 }
 
-function awsEnvironment(s3: S3Place): Record<string, string> {
+export function awsEnvironment(s3: S3Place): Record<string, string> {
   return {
     AWS_ACCESS_KEY_ID: s3.accessKeyId,
     AWS_SECRET_ACCESS_KEY: s3.secretAccessKey,

@@ -6,6 +6,7 @@ import { archiveRounds, type Bench } from './archive-rounds.ts';
 import { codecRounds } from './codec.ts';
 import type { Corpus } from './corpus/corpus.ts';
 import { openCorpus } from './corpus/open.ts';
+import { bumpRounds } from './bump.ts';
 import { buildDrivers } from './drivers/build.ts';
 import { endToEndRounds } from './end-to-end.ts';
 import { fileSystemRounds } from './file-systems.ts';
@@ -113,11 +114,13 @@ async function measureCorpus(bench: Bench, corpus: Corpus, results: Results): Pr
   if (wants('file-systems') && corpus.name === 'L')
     results.series.push(...(await fileSystemRounds(bench, corpus)));
   const paced = wants('network') && corpus.name === 'L';
-  if (!wants('end-to-end') && !paced) return;
+  const bump = wants('bump') && corpus.name === 'L' && bench.machine.tools.aws !== undefined;
+  if (!wants('end-to-end') && !paced && !bump) return;
   const s3 = await startS3Place();
   try {
     results.s3Server = s3.name;
     if (wants('end-to-end')) results.series.push(...(await endToEndRounds(bench, corpus, s3)));
+    if (bump) results.series.push(...(await bumpRounds(bench, corpus, s3)));
     if (paced) results.series.push(...(await networkRounds(bench, corpus, s3)));
   } finally {
     await s3.stop();

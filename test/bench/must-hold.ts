@@ -42,6 +42,12 @@ function requirements(n: number): Requirement[] {
     wall('pack / node-tar `c({gzip})`', 0.22, `L/pack/${ours}`, 'L/pack/node-tar'),
     wall('restore from S3 / old way', 0.42, `L/restore/ours-${n}`, 'L/restore/old-way'),
     wall('save to S3 / old way', 0.25, `L/save/ours-${n}`, 'L/save/old-way'),
+    wall(
+      'one package of L changes: `ensure` / `npm ci`, `tar -czf`, `aws s3 cp`',
+      0.15,
+      'L/bump/ours',
+      'L/bump/old-way',
+    ),
     wall('restore of V from S3 / old way', 0.6, `V/restore/ours-${n}`, 'V/restore/old-way'),
     wall(
       'restore, 40 MB/s a connection and 20 ms to the first byte / not paced',

@@ -14,6 +14,7 @@ export const PARTS = [
   'linear',
   'floor',
   'end-to-end',
+  'bump',
   'network',
   'file-systems',
   'start-up',

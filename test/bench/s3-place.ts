@@ -1,5 +1,10 @@
 /** The one S3 server that both sides of the end-to-end part talk to. */
-import { CreateBucketCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
+import {
+  type _Object,
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3';
 import { cephMissing, startCeph } from '../support/ceph.ts';
 import { createClient } from '../support/s3-client.ts';
 import { startS3Server } from '../support/s3-server.ts';
@@ -13,6 +18,9 @@ export interface S3Place {
   bucket: string;
   /** Bytes of all objects under a prefix. */
   sizeUnder: (prefix: string) => Promise<number>;
+  /** The keys of all objects under a prefix. */
+  keysUnder: (prefix: string) => Promise<string[]>;
+  remove: (keys: readonly string[]) => Promise<void>;
   stop: () => Promise<void>;
 }
 
@@ -25,13 +33,17 @@ export async function startS3Place(): Promise<S3Place> {
   const credentials = { accessKeyId, secretAccessKey };
   const client = createClient({ endpoint, region: 'us-east-1', credentials });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  const list = async (prefix: string): Promise<_Object[]> => {
+    const listing = new ListObjectsV2Command({ Bucket: BUCKET, Prefix: `${prefix}/` });
+    return (await client.send(listing)).Contents ?? [];
+  };
   return {
     ...server,
     bucket: BUCKET,
-    async sizeUnder(prefix) {
-      const listing = new ListObjectsV2Command({ Bucket: BUCKET, Prefix: `${prefix}/` });
-      const { Contents = [] } = await client.send(listing);
-      return Contents.reduce((total, { Size = 0 }) => total + Size, 0);
+    sizeUnder: async (prefix) => (await list(prefix)).reduce((total, { Size = 0 }) => total + Size, 0),
+    keysUnder: async (prefix) => (await list(prefix)).map(({ Key = '' }) => Key),
+    async remove(keys) {
+      for (const Key of keys) await client.send(new DeleteObjectCommand({ Bucket: BUCKET, Key }));
     },
     async stop() {
       client.destroy();
@@ -40,7 +52,7 @@ export async function startS3Place(): Promise<S3Place> {
   };
 }
 
-type Server = Omit<S3Place, 'bucket' | 'sizeUnder'>;
+type Server = Omit<S3Place, 'bucket' | 'sizeUnder' | 'keysUnder' | 'remove'>;
 
 async function ceph(): Promise<Server> {
   const { endpoint, credentials, version, stop } = await startCeph();

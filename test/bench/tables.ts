@@ -58,6 +58,7 @@ const OPERATIONS: readonly (readonly [key: string, title: string, base: string])
   ['linear-unpack', 'unpack, once and twice over', 'once'],
   ['save', 'save to S3, end to end', 'old-way'],
   ['restore', 'restore from S3, end to end', 'old-way'],
+  ['bump', 'one package changes, end to end', 'old-way'],
   ['network', 'restore from S3 over a paced network', 'free'],
   ['ext4', 'restore onto ext4', 'zstd'],
   ['overlayfs', 'restore onto overlayfs', 'zstd'],
