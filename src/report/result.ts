@@ -97,8 +97,8 @@ function ensured(outcome: Extract<Outcome, { type: 'ensured'; by: 'receipt' | 't
 }
 
 /** Never in the words of a hit: scripts count those. */
-function onBase({ base, kept, wanted, seconds }: BaseUse): string {
-  return `${kept} of ${wanted} packages taken from ${base}, the rest installed in ${formatSeconds(seconds)}`;
+function onBase({ base, kept, packages, seconds }: BaseUse): string {
+  return `${kept} of ${packages} packages taken from ${base}, the rest installed in ${formatSeconds(seconds)}`;
 }
 
 function work(done: Work): string {

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { CacheError } from '../errors.ts';
-import type { Recipe } from '../recipes/support/recipe.ts';
+import { namesIn } from '../files/names-in.ts';
+import type { Incremental, Recipe } from '../recipes/support/recipe.ts';
 import type { OnBase } from './base/install-on-base.ts';
 import { type Held, projectOf } from './hold.ts';
 import { install, type InstallFailed, type InstallOptions } from './install.ts';
@@ -35,18 +37,27 @@ export async function installMissing(
     const { installSeconds, steps, ...base } = onBase;
     return { installSeconds, steps, base, type: 'installed' };
   }
-  const began = performance.now();
+  const incremental = isOwn ? await recipe.incremental?.() : undefined;
   const isMarked = onBase.type === 'given up';
+  const startsFromNothing =
+    isClean || isMarked || incremental?.startsFromNothing === true || isEmpty(held, recipe);
+  const began = performance.now();
   const failed = await install(held, recipe, { ...options, isClean: isClean || isMarked, isMarked });
   if (failed !== undefined) return failed;
   const installSeconds = (performance.now() - began) / 1000;
-  const isBase = isOwn && (await isPristine(held, recipe));
+  const isBase = startsFromNothing && isPristine(held, recipe, incremental);
   return { type: 'installed', installSeconds, steps: isBase ? 0 : undefined };
 }
 
-async function isPristine({ session }: Held, recipe: Recipe): Promise<boolean> {
+/** Whether nothing is installed. */
+function isEmpty({ session }: Held, { mainTarget }: Recipe): boolean {
+  const names = namesIn(join(session.config.projectDir, mainTarget));
+  return names.every((name) => name.startsWith('.sandbox-cache-'));
+}
+
+function isPristine({ session }: Held, recipe: Recipe, incremental: Incremental | undefined): boolean {
   try {
-    return (await recipe.incremental?.())?.isPristine(projectOf(session, recipe)) === true;
+    return incremental?.isPristine(projectOf(session, recipe)) === true;
   } catch (error) {
     // The verification will tell what is wrong with the tree.
     if (error instanceof CacheError) return false;

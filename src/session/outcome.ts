@@ -74,9 +74,9 @@ export type Standing =
 export interface BaseUse {
   /** Its key. */
   base: string;
-  /** How many packages were kept of it, and how many the lockfile names. */
+  /** How many packages were kept of it, and how many there are now. */
   kept: number;
-  wanted: number;
+  packages: number;
   /** What the install on top of it took. */
   seconds: number;
 }

@@ -77,6 +77,11 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
       return bundler(project, target, { args: ['install'], env: frozen ? { BUNDLE_FROZEN: 'true' } : {} });
     },
 
+    async incremental() {
+      const { bundleIncremental } = await import('./incremental.ts');
+      return bundleIncremental(target, (project) => this.install(project));
+    },
+
     advice(project) {
       const platform = missingPlatform(project);
       if (platform === undefined) return undefined;

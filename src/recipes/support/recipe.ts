@@ -166,11 +166,17 @@ export interface Incremental {
    */
   packages(project: Project): readonly string[] | undefined;
 
+  /** Whether the recipe's own install removes first what is there. */
+  readonly startsFromNothing: boolean;
+
   /** Removes from the older tree all that an install from nothing might make differently. */
-  prune(project: Project): Pruned;
+  prune(project: Project, signal: AbortSignal): Promise<Pruned>;
 
   /** The command that adds what is missing, and leaves the lockfile alone. */
-  install(project: Project): Command;
+  install(project: Project): Command | undefined;
+
+  /** How many packages are in the tree. */
+  count(project: Project): number;
 
   /** What an install from nothing would not have left, as far as `verify` passes over it. */
   stray(project: Project, pruned: Pruned): string | undefined;
@@ -186,8 +192,6 @@ export interface Incremental {
 export interface Pruned {
   /** The places of the packages that were kept, relative to the project. */
   kept: ReadonlySet<string>;
-  /** How many packages the lockfile names. */
-  wanted: number;
   /** When the tree was last written to, ms since 1970 by the clock of its file system. */
   endedMs: number;
 }

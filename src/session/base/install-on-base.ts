@@ -8,6 +8,7 @@ import { CacheError, reasonOf } from '../../errors.ts';
 import type { Incremental, Pruned } from '../../recipes/support/recipe.ts';
 import type { Recipe } from '../../recipes/support/recipe.ts';
 import type { Hold } from '../../workspace/hold.ts';
+import { counted } from '../../text/counted.ts';
 import { withDeadline } from '../deadline.ts';
 import { forThisImage } from '../fit.ts';
 import { type Held, projectOf } from '../hold.ts';
@@ -26,9 +27,9 @@ export interface Built {
   type: 'installed';
   /** The key of the older entry. */
   base: string;
-  /** How many packages were kept of it, and how many the lockfile names. */
+  /** How many packages were kept of it, and how many there are now. */
   kept: number;
-  wanted: number;
+  packages: number;
   /** What the installer took. */
   seconds: number;
   /** What an install from nothing took, when there last was one. */
@@ -81,13 +82,15 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
   const { session, hold, recipe, subject, incremental, base } = building;
   const { project } = subject;
   const { installSeconds } = await placeBase(building);
-  const pruned = incremental.prune(project);
-  const share = `${pruned.kept.size} of ${pruned.wanted} packages`;
-  session.emit({ type: 'step', text: `Keeping ${share} of ${base.key}` });
+  const pruned = await withDeadline(session, `Cleaning up ${base.key}`, (signal) =>
+    incremental.prune(project, signal),
+  );
+  session.emit({ type: 'step', text: `Keeping ${counted(pruned.kept.size, 'package')} of ${base.key}` });
   const lockfile = join(project.dir, project.lockfile);
   const before = readFileSync(lockfile);
   const began = performance.now();
-  const failed = await runInstaller(session, recipe, { ...options, command: incremental.install(project) });
+  const command = incremental.install(project);
+  const failed = command && (await runInstaller(session, recipe, { ...options, command }));
   const seconds = (performance.now() - began) / 1000;
   if (!readFileSync(lockfile).equals(before)) {
     writeFileSync(lockfile, before);
@@ -103,8 +106,16 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
   if (wrong !== undefined) throw new CacheError('VERIFY_FAILED', wrong);
   const steps = incremental.isPristine(project, pruned) ? base.steps + 1 : undefined;
   hold.unmark();
-  const { kept, wanted } = pruned;
-  return { type: 'installed', base: base.key, kept: kept.size, wanted, seconds, installSeconds, steps };
+  const packages = incremental.count(project);
+  return {
+    type: 'installed',
+    base: base.key,
+    kept: pruned.kept.size,
+    packages,
+    seconds,
+    installSeconds,
+    steps,
+  };
 }
 
 /** Puts the older entry in place, as it is and without a receipt. */

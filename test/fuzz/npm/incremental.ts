@@ -89,13 +89,13 @@ export async function playBump({ seed, folder, npms }: Omit<RoundOptions, 'damag
     copyLockfile(trees.clean, trees.built);
     const built = projectOf(trees.built);
     for (const target of await npmRecipe.targets(base)) copyTarget(trees, target);
-    const pruned = npmIncremental.prune(built);
+    const { signal } = new AbortController();
+    const pruned = await npmIncremental.prune(built, signal);
     try {
-      await npm(newer, trees.built, npmIncremental.install(built).argv.slice(1));
+      await npm(newer, trees.built, npmIncremental.install(built)!.argv.slice(1));
     } catch (error) {
       return result('given up', error);
     }
-    const { signal } = new AbortController();
     const verdict = await npmRecipe.verifyThoroughly!(built, signal);
     const stray = npmIncremental.stray(built, pruned);
     if (!verdict.ok || stray !== undefined) return result('given up', verdict.ok ? stray : verdict.reason);

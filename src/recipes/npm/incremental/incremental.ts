@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import type { Incremental } from '../../support/recipe.ts';
 import { readNpmConfig } from '../config.ts';
 import { hasExtraneous } from '../extraneous.ts';
-import { isInstalledPlace, readLockfile } from '../lockfile.ts';
+import { isInstalledPlace, readHiddenLockfile, readLockfile } from '../lockfile.ts';
 import { scopeOf } from '../scope.ts';
 import { npmSettings } from '../settings.ts';
 import { strayPackage } from '../stray.ts';
 import { hasContestedCommand } from './keep.ts';
+import { HIDDEN_LOCKFILE } from '../tree.ts';
 import { isPristine } from './pristine.ts';
 import { prune } from './prune.ts';
 
@@ -18,6 +19,8 @@ import { prune } from './prune.ts';
 const OTHER_LAYOUTS = ['install-strategy', 'global-style', 'legacy-bundling'];
 
 export const npmIncremental: Incremental = {
+  startsFromNothing: true,
+
   packages(project) {
     const { dir, lockfile } = project;
     const packages = readLockfile(join(dir, lockfile));
@@ -39,10 +42,15 @@ export const npmIncremental: Incremental = {
     );
   },
 
-  prune,
+  prune: async (project) => prune(project),
 
   install() {
     return { argv: ['npm', 'install', '--no-save'], env: {} };
+  },
+
+  count({ dir }) {
+    const recorded = readHiddenLockfile(join(dir, HIDDEN_LOCKFILE)) ?? new Map<string, unknown>();
+    return [...recorded.keys()].filter(isInstalledPlace).length;
   },
 
   stray(project, { kept }) {

@@ -2,14 +2,7 @@ import { lstatSync, readdirSync, rmdirSync, rmSync, statSync, writeFileSync } fr
 import { join } from 'node:path';
 import { systemCode } from '../../../errors.ts';
 import type { Project, Pruned } from '../../support/recipe.ts';
-import {
-  isInstalledPlace,
-  moduleFolders,
-  type Package,
-  readHiddenLockfile,
-  readJson,
-  readLockfile,
-} from '../lockfile.ts';
+import { moduleFolders, type Package, readHiddenLockfile, readJson, readLockfile } from '../lockfile.ts';
 import { HIDDEN_LOCKFILE } from '../tree.ts';
 import { commandLinks, keptPackages } from './keep.ts';
 
@@ -31,7 +24,6 @@ export function prune({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>): Pru
   if (record !== undefined) writeFileSync(join(dir, HIDDEN_LOCKFILE), record, { flag: 'wx' });
   return {
     kept,
-    wanted: [...wanted.keys()].filter(isInstalledPlace).length,
     endedMs: record === undefined ? 0 : statSync(join(dir, HIDDEN_LOCKFILE)).ctimeMs,
   };
 }

@@ -106,15 +106,18 @@ describe('what is kept of an older tree', () => {
     project = projectOf(tree);
   });
 
-  const prune = (): string[] => [...npmIncremental.prune(project).kept].sort();
+  const prune = async (): Promise<string[]> =>
+    [...(await npmIncremental.prune(project, new AbortController().signal)).kept].sort();
 
-  it('is what comes from the registry and runs no script, with its links; the rest is gone', () => {
+  it('is what comes from the registry and runs no script, with its links; the rest is gone', async () => {
     mkdirSync(at('.prisma'));
     mkdirSync(at('unknown'));
     symlinkSync('../unknown/cli.js', at('.bin/unknown'));
     writeFileSync(at('@scope/file'), '');
     writeFileSync(at('.sandbox-cache-receipt.json'), '');
-    expect(prune()).toEqual(['@scope/plain', 'gyp', 'plain', 'tool'].map((name) => `node_modules/${name}`));
+    expect(await prune()).toEqual(
+      ['@scope/plain', 'gyp', 'plain', 'tool'].map((name) => `node_modules/${name}`),
+    );
     expect(readdirSync(at('.')).sort()).toEqual(
       ['.bin', '.package-lock.json', '.sandbox-cache-receipt.json', '@scope', 'gyp', 'plain', 'tool'].sort(),
     );
@@ -155,18 +158,18 @@ describe('what is kept of an older tree', () => {
         writeFileSync(join(tree.dir, 'patches/tool++plain+1.0.0.dev.patch'), '');
       },
     ],
-  ])('is no package that %s', (_, name, change) => {
+  ])('is no package that %s', async (_, name, change) => {
     change();
-    prune();
+    await prune();
     expect(readdirSync(at('.'))).not.toContain(name);
   });
 
-  it('is nothing without npm’s record of the tree', () => {
+  it('is nothing without npm’s record of the tree', async () => {
     rmSync(at('.package-lock.json'));
-    expect(prune()).toEqual([]);
+    expect(await prune()).toEqual([]);
   });
 
-  it('follows no link out of the tree', () => {
+  it('follows no link out of the tree', async () => {
     const outside = join(tree.dir, 'outside');
     mkdirSync(outside);
     writeFileSync(join(outside, 'precious'), '');
@@ -174,7 +177,7 @@ describe('what is kept of an older tree', () => {
       rmSync(at(place), { recursive: true });
       symlinkSync(outside, at(place));
     }
-    prune();
+    await prune();
     expect(readdirSync(outside)).toEqual(['precious']);
   });
 });
