@@ -32,7 +32,7 @@ export interface S3StoreOptions extends ConnectionOptions {
   kmsKeyId?: string | undefined;
   /** Bytes of the longest ranged read. Four of them are the most that a download holds. @default 8 MiB */
   rangeSize?: number | undefined;
-  /** Bytes of one part of an upload, at least 5 MiB. @default 8 MiB */
+  /** Bytes of one part of an upload, at least 5 MiB. @default 6 MiB */
   partSize?: number | undefined;
   /** Parts sent at a time. @default 4 */
   parts?: number | undefined;
@@ -81,7 +81,7 @@ class S3Store implements Store {
   }
 
   async write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome> {
-    const { partSize = 8 * MIB, parts = 4, sse, kmsKeyId } = this.#options;
+    const { partSize = 6 * MIB, parts = 4, sse, kmsKeyId } = this.#options;
     return uploadObject(this.#connection, key, {
       ...options,
       body,
