@@ -8,7 +8,7 @@ import { finishTree } from './unpack/finish-tree.ts';
 import type { MemberReader } from './read/read-member.ts';
 import { createMemberUnpacker } from './unpack/unpack-member.ts';
 import { walk } from './pack/walk.ts';
-import type { Answer, Job, Replies, Request, Response } from './workers/protocol.ts';
+import type { HandlerResult, Job, Replies, Request, Response } from './workers/protocol.ts';
 
 if (parentPort === null) throw new Error('worker.ts runs in a worker thread only');
 const port = parentPort;
@@ -25,7 +25,7 @@ port.on('message', ({ id, job }: Request) => {
   }
 });
 
-function handle(job: Job): Answer<Replies[keyof Replies]> {
+function handle(job: Job): HandlerResult<Replies[keyof Replies]> {
   switch (job.type) {
     case 'walk':
       return walk(job);

@@ -10,12 +10,12 @@ export interface LinkedAbort {
 }
 
 /**
- * `AbortSignal.any` with an end to it: no listener stays on the outer signal, and none is lost to the
- * collector.
+ * Like `AbortSignal.any`, but it can be ended: after `unlink` no listener is left on the outer signal. And
+ * the garbage collector cannot drop it before.
  */
 export function linkAbort(outer: AbortSignal): LinkedAbort {
   const controller = new AbortController();
-  // Every request in flight listens; Node would take eleven of them for a leak and print a warning.
+  // Every request in flight listens. Node would take eleven listeners for a leak and print a warning.
   setMaxListeners(0, controller.signal, outer);
   const follow = (): void => controller.abort(outer.reason);
   if (outer.aborted) follow();
@@ -28,8 +28,8 @@ export function linkAbort(outer: AbortSignal): LinkedAbort {
 }
 
 /**
- * Settles as `promise` does, or rejects with the signal's reason at once. The promise goes on by itself,
- * unheard.
+ * Settles as `promise` does, or rejects with the signal's reason as soon as it aborts. The promise itself
+ * goes on, and its result is ignored.
  */
 export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   let stop = (): void => {};

@@ -15,7 +15,7 @@ export class PartBuffer {
     this.#limit = limit;
   }
 
-  /** A promise to wait for when the consumer has fallen behind. */
+  /** @returns a promise to wait for if the consumer has fallen behind */
   push(chunk: Uint8Array): Promise<void> | undefined {
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;

@@ -1,12 +1,12 @@
 /**
- * A stream that one side writes and the other iterates: how bytes on their way to one place are written to a
- * second.
+ * A stream that one side writes and the other iterates. With it, bytes that are on their way to one place are
+ * also written to a second one.
  */
 export class Relay {
   #chunks: Uint8Array[] = [];
   #buffered = 0;
   #outcome: { error?: unknown } | undefined;
-  /** The reading side has gone: what is pushed from then on is dropped. */
+  /** The reader has stopped. What is pushed from then on is dropped. */
   #closed = false;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;

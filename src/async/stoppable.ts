@@ -1,13 +1,13 @@
 /**
- * Iterates a source until it ends or the signal aborts: then it throws `signal.reason` at once, even while
- * the source is silent, and lets the source go without waiting for it.
+ * Iterates a source until it ends or the signal aborts. On abort it throws `signal.reason` at once, even
+ * while the source is silent, and does not wait for the source to end.
  */
 export async function* stoppable<T>(
   source: AsyncIterable<T>,
   signal: AbortSignal,
 ): AsyncGenerator<T, void, void> {
   const iterator = source[Symbol.asyncIterator]();
-  // One listener for the whole stream: racing each chunk against a promise that never settles would leak.
+  // One listener serves the whole stream. Racing each chunk against a promise that never settles would leak.
   let stop: (reason: unknown) => void = () => {};
   const onAbort = (): void => stop(signal.reason);
   signal.addEventListener('abort', onAbort);

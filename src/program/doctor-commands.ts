@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { CacheError } from '../errors.ts';
 import { examples, exitCodes } from './help-text.ts';
-import type { Given, Run } from './types.ts';
+import type { Given, RunAction } from './types.ts';
 
-export function addDoctor(program: Command, run: Run, { examine }: Given): void {
+export function addDoctor(program: Command, run: RunAction, { examine }: Given): void {
   program
     .command('doctor')
     .description('Find out why the cache does not work, and what mends it')
@@ -45,7 +45,7 @@ export function addDoctor(program: Command, run: Run, { examine }: Given): void 
     });
 }
 
-export function addConfig(program: Command, _run: Run, { examine }: Given): void {
+export function addConfig(program: Command, _run: RunAction, { examine }: Given): void {
   program
     .command('config')
     .description('Print every setting and where it comes from')

@@ -9,10 +9,10 @@ import { findRecipe } from '../recipes/index.ts';
 import { inspectDocument, listDocument, pruneDocument } from '../report/documents.ts';
 import { examples } from './help-text.ts';
 import { recipeOptions } from './recipe-options.ts';
-import type { Run } from './types.ts';
+import type { RunAction } from './types.ts';
 import { count, duration, size } from './values.ts';
 
-export function addEntries(program: Command, run: Run): void {
+export function addEntries(program: Command, run: RunAction): void {
   program
     .command('list')
     .description('Entries with their size, age and runtime, the newest first')

@@ -4,9 +4,9 @@ import { RECIPES_COMMAND } from '../completion/project-recipes.ts';
 import { CacheError } from '../errors.ts';
 import { builtInRecipes, knownRecipes } from '../recipes/index.ts';
 import { examples } from './help-text.ts';
-import type { Given, GlobalFlags, Run } from './types.ts';
+import type { Given, GlobalFlags, RunAction } from './types.ts';
 
-export function addKeygen(program: Command, run: Run): void {
+export function addKeygen(program: Command, run: RunAction): void {
   program
     .command('keygen')
     .description('Make a pair of Ed25519 keys: savers sign with one, restorers check with the other')
@@ -30,7 +30,7 @@ export function addKeygen(program: Command, run: Run): void {
     );
 }
 
-export function addCompletion(program: Command, _run: Run, { outputs, whole }: Given): void {
+export function addCompletion(program: Command, _run: RunAction, { outputs, whole }: Given): void {
   program
     .command('completion')
     .description('Print a script that completes this command line in a shell')
@@ -55,7 +55,7 @@ export function addCompletion(program: Command, _run: Run, { outputs, whole }: G
 }
 
 /** For the completion scripts. What is wrong with the project is not to be told while somebody types. */
-export function addProjectRecipes(program: Command, _run: Run, { outputs }: Given): void {
+export function addProjectRecipes(program: Command, _run: RunAction, { outputs }: Given): void {
   program.command(RECIPES_COMMAND, { hidden: true }).action(() => {
     try {
       const own = knownRecipes(process.cwd()).filter((recipe) => !builtInRecipes.includes(recipe));

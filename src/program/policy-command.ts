@@ -3,9 +3,9 @@ import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import type { Kind, PolicyFlags } from '../commands/policy.ts';
 import { examples } from './help-text.ts';
 import { collect } from './recipe-options.ts';
-import type { Run } from './types.ts';
+import type { RunAction } from './types.ts';
 
-export function addPolicy(program: Command, run: Run): void {
+export function addPolicy(program: Command, run: RunAction): void {
   program
     .command('policy')
     .description('Print least-privilege IAM policies for the bucket')

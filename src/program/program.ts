@@ -12,7 +12,7 @@ import { addPolicy } from './policy-command.ts';
 import { addSetup } from './setup-command.ts';
 import { addEnsure, addKey, addRestore, addSave, addWarm } from './recipe-commands.ts';
 import { addTicket } from './ticket-command.ts';
-import type { Examine, Given, GlobalFlags, Outputs, Perform, Run } from './types.ts';
+import type { Examine, Given, GlobalFlags, Outputs, Perform, RunAction } from './types.ts';
 
 declare const SANDBOX_CACHE_VERSION: string;
 
@@ -64,7 +64,7 @@ export function createProgram(
     ...command.optsWithGlobals<GlobalFlags>(),
     command: command.name(),
   });
-  const run: Run = (command, action) => perform(flagsOf(command), action);
+  const run: RunAction = (command, action) => perform(flagsOf(command), action);
   const given: Given = {
     argv,
     outputs,
@@ -77,7 +77,7 @@ export function createProgram(
 
 const COMMANDS: readonly {
   names: string[];
-  add: (program: Command, run: Run, given: Given) => void;
+  add: (program: Command, run: RunAction, given: Given) => void;
 }[] = [
   { names: ['restore'], add: addRestore },
   { names: ['save'], add: addSave },

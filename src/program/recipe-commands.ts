@@ -1,4 +1,4 @@
-/** Commands that take recipes: what they are called, what they take, what `--help` says of them. */
+/** Commands that take recipes: their names, their arguments, their help. */
 import { type Command, Option } from 'commander';
 import { saveInBackground } from '../commands/save-in-background.ts';
 import type { RecipeFlags } from '../session/choose.ts';
@@ -13,10 +13,10 @@ import type { Recipe } from '../recipes/support/recipe.ts';
 import { each } from './each.ts';
 import { examples, exitCodes } from './help-text.ts';
 import { recipeOptions } from './recipe-options.ts';
-import type { Given, GlobalFlags, Run } from './types.ts';
+import type { Given, GlobalFlags, RunAction } from './types.ts';
 import { hash } from './values.ts';
 
-export function addRestore(program: Command, run: Run): void {
+export function addRestore(program: Command, run: RunAction): void {
   recipeCommand(program, 'restore', 'Restore caches: those named, or every one whose lockfile is found')
     .option(
       '--fallback',
@@ -49,7 +49,7 @@ export function addRestore(program: Command, run: Run): void {
     );
 }
 
-export function addSave(program: Command, run: Run): void {
+export function addSave(program: Command, run: RunAction): void {
   recipeCommand(program, 'save', 'Pack and upload what is installed, unless the entry exists')
     .option('--force', 'replace the entry if there is one')
     .option('--no-verify', 'save a tree that does not pass its verification')
@@ -80,7 +80,7 @@ export function addSave(program: Command, run: Run): void {
     );
 }
 
-/** The command line of the process that saves one recipe in place of this one. */
+/** The command line of the background process that saves one recipe. */
 function saveArguments(
   { config }: Session,
   recipe: Recipe,
@@ -104,7 +104,7 @@ interface SaveFlags {
   background?: boolean;
 }
 
-export function addEnsure(program: Command, run: Run, { argv: words }: Given): void {
+export function addEnsure(program: Command, run: RunAction, { argv: words }: Given): void {
   recipeOptions(program.command('ensure'))
     .description('Restore and verify, or else install, verify and save: an entrypoint in one line')
     .argument('[recipe]', 'those named, or every one whose lockfile is found')
@@ -141,7 +141,7 @@ export function addEnsure(program: Command, run: Run, { argv: words }: Given): v
 }
 
 /**
- * What stands before `--` are recipes, what stands behind it is the install command of one.
+ * The words before `--` are recipes; those behind it are the install command for one recipe.
  * @throws CacheError USAGE
  */
 function splitOperands(
@@ -157,7 +157,7 @@ function splitOperands(
   });
 }
 
-export function addWarm(program: Command, run: Run): void {
+export function addWarm(program: Command, run: RunAction): void {
   recipeCommand(program, 'warm', 'For CI: look up, and where an entry is missing install, verify and save')
     .addOption(noFallback())
     .option('--clean', 'install from nothing, so that later installs build on a fresh entry')
@@ -184,7 +184,7 @@ function noFallback(): Option {
   );
 }
 
-export function addKey(program: Command, run: Run): void {
+export function addKey(program: Command, run: RunAction): void {
   recipeCommand(program, 'key', 'Print the keys that the lockfiles name')
     .option('--explain', 'every ingredient; and when there is no such entry, what differs from the nearest')
     .addHelpText(
@@ -229,7 +229,7 @@ interface KeyFlags {
   hash?: string;
 }
 
-/** With one document on stdout there is no room there for anybody else. */
+/** With `--json` stdout holds one document and nothing else. */
 function installerOutput(command: Command): 'stderr' | 'inherit' {
   return command.optsWithGlobals<GlobalFlags>().json === true ? 'stderr' : 'inherit';
 }

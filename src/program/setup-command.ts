@@ -4,10 +4,10 @@ import type { SetupFlags } from '../commands/setup.ts';
 import { CacheError } from '../errors.ts';
 import { printableLines } from '../report/printable.ts';
 import { examples } from './help-text.ts';
-import type { Run } from './types.ts';
+import type { RunAction } from './types.ts';
 import { count } from './values.ts';
 
-export function addSetup(program: Command, run: Run): void {
+export function addSetup(program: Command, run: RunAction): void {
   program
     .command('setup')
     .description('Make the bucket, or bring it up to what a cache needs')

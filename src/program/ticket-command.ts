@@ -6,14 +6,14 @@ import type { Document } from '../report/documents.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 import { examples } from './help-text.ts';
 import { collect, recipeOptions } from './recipe-options.ts';
-import type { Run } from './types.ts';
+import type { RunAction } from './types.ts';
 import { count, duration } from './values.ts';
 
 /** What S3 signs for at most. */
 const LONGEST_MS = 7 * 86_400_000;
 const MOST_BASES = 4;
 
-export function addTicket(program: Command, run: Run): void {
+export function addTicket(program: Command, run: RunAction): void {
   recipeOptions(program.command('ticket'))
     .description('Make CACHE_TICKET: reads of exact entries for a container without credentials')
     .argument('[recipe...]', 'those named, or every one whose lockfile is found')

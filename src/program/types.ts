@@ -33,7 +33,8 @@ export interface Outputs {
   stderr: Pick<Output, 'write'>;
 }
 
-export type Run = (command: Command, action: Action) => Promise<void>;
+/** Runs the action of one command under the configuration that its flags give. */
+export type RunAction = (command: Command, action: Action) => Promise<void>;
 
 /** What `createProgram` has for those who add commands. */
 export interface Given {

@@ -22,7 +22,7 @@ export interface CopyCheck {
 /** How long the end of a copy waits for the answer about its original. */
 const PATIENCE_MS = 2000;
 
-type Answer = { found: EntryInfo | undefined } | { failed: string };
+type LookupResult = { found: EntryInfo | undefined } | { failed: string };
 
 export function checkCopy(body: AsyncIterable<Uint8Array>, check: CopyCheck): AsyncIterable<Uint8Array> {
   const source = body[Symbol.asyncIterator]();
@@ -47,7 +47,7 @@ export function checkCopy(body: AsyncIterable<Uint8Array>, check: CopyCheck): As
 }
 
 interface Question {
-  answer: Answer | undefined;
+  answer: LookupResult | undefined;
   answered: Promise<unknown>;
 }
 
@@ -84,7 +84,7 @@ async function* handOn(
   }
 }
 
-async function refuseStale(answer: Answer | undefined, check: CopyCheck): Promise<void> {
+async function refuseStale(answer: LookupResult | undefined, check: CopyCheck): Promise<void> {
   const stale = whyStale(answer, check);
   if (stale === undefined) return;
   await check.onStale();
@@ -92,7 +92,7 @@ async function refuseStale(answer: Answer | undefined, check: CopyCheck): Promis
 }
 
 function whyStale(
-  answer: Answer | undefined,
+  answer: LookupResult | undefined,
   { origin, original: { url } }: CopyCheck,
 ): CacheError | undefined {
   if (answer === undefined || 'failed' in answer) return undefined;

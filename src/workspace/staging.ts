@@ -8,7 +8,7 @@ import { type HeldHome, holdLayout, isAnythingThere, leave, takeHold } from './h
 import { removeJournal, writeJournal, type Journal } from './commit/journal.ts';
 import type { Lease } from './lease/lease.ts';
 import { clearTree } from './files/clear-tree.ts';
-import { finish, prepareToFinish, swap, undo, unmark, type Tree } from './commit/moves.ts';
+import { finish, prepareToFinish, swap, undo, unmark, type StagedTree } from './commit/moves.ts';
 import { makeParents, removeParents } from './files/parents.ts';
 import { layOut, type Layout, type Place } from './places/places.ts';
 import { dropReceipts } from './notes/receipt.ts';
@@ -28,7 +28,7 @@ export async function openStaging(options: StagingOptions): Promise<Staging> {
     try {
       await recover(held.layout, options);
       // An undone commit has put the old trees back, so look again.
-      const run = new Run(layOut(options), held, options);
+      const run = new OpenStaging(layOut(options), held, options);
       await run.makeBays();
       return run;
     } catch (error) {
@@ -59,7 +59,7 @@ export async function clearLeftovers(options: StagingOptions): Promise<void> {
   }
 }
 
-class Run implements Staging {
+class OpenStaging implements Staging {
   readonly roots: Staging['roots'];
   readonly waited: boolean;
   readonly #layout: Layout;
@@ -128,7 +128,7 @@ class Run implements Staging {
     return this.#closing;
   }
 
-  async #carryOut(trees: Tree[]): Promise<void> {
+  async #carryOut(trees: StagedTree[]): Promise<void> {
     const journal: Journal = { version: 1, phase: 'swap', trees: trees.map(({ change }) => change) };
     writeJournal(this.#homeRun, journal);
     const parents: string[] = [];
@@ -149,7 +149,7 @@ class Run implements Staging {
     this.#isHalfDone = false;
   }
 
-  #takeBack(trees: readonly Tree[], parents: readonly string[]): void {
+  #takeBack(trees: readonly StagedTree[], parents: readonly string[]): void {
     this.#isHalfDone = true;
     unmark(trees);
     undo(trees);

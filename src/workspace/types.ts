@@ -1,7 +1,7 @@
 import type { Targets } from './places/places.ts';
 
 /**
- * Where files land. A restore unpacks into a staging area on the target's own file system, checks everything,
+ * Where a restore unpacks. It unpacks into a staging area on the target's own file system, checks everything,
  * then commits by rename. A tree counts as restored only with its receipt.
  */
 export interface StagingOptions extends Targets {
@@ -27,8 +27,8 @@ export interface Staging {
 
   /**
    * Puts the unpacked trees in place: removes the old receipts and markers, then swaps each of `present` in,
-   * and takes away targets that exist but are not in `present`. All or nothing where the file system allows
-   * it; a crash half-way is finished by the next run's `openStaging`.
+   * and removes targets that exist but are not in `present`. All or nothing if the file system allows it.
+   * After a crash half-way, the next run's `openStaging` undoes or finishes it.
    * @throws CacheError DISK_FULL, TARGET_UNWRITABLE, …; then what was there before is there again.
    */
   commit(present: readonly string[]): Promise<void>;

@@ -3,12 +3,12 @@
  * the place of one that was read before, shows in its directory alone.
  */
 import { lstatSync, type Stats } from 'node:fs';
-import { type Answer, type LookJob, type LookReply, LOOK_FIELDS } from '../workers/protocol.ts';
+import { type HandlerResult, type LookJob, type LookReply, LOOK_FIELDS } from '../workers/protocol.ts';
 import { sourceError } from './errors.ts';
 import { isAt } from './stat.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-export function lookAgain({ base, dirs, stats }: LookJob): Answer<LookReply> {
+export function lookAgain({ base, dirs, stats }: LookJob): HandlerResult<LookReply> {
   const changed = dirs.split('\0').filter((dir, n) => {
     const stat = lookAt(base, dir);
     return !isAt(stat.ctimeMs, stats[n * LOOK_FIELDS]!) || stat.ino !== stats[n * LOOK_FIELDS + 1];

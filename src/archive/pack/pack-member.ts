@@ -20,7 +20,7 @@ import {
   type TarEntry,
 } from '../format/tar-header.ts';
 import {
-  type Answer,
+  type HandlerResult,
   type SourceEntry,
   ENTRY_FIELDS,
   type DataPlan,
@@ -35,7 +35,7 @@ import { isAt } from './stat.ts';
 import { containerFor } from '../format/containers.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-export type MemberPacker = (job: PackJob) => Answer<PackReply>;
+export type MemberPacker = (job: PackJob) => HandlerResult<PackReply>;
 
 export function createMemberPacker(): MemberPacker {
   const containers = new Map<Compression, Container>();

@@ -7,12 +7,12 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { readCompiledFile } from '../../compiled/compiled-file.ts';
 import { CacheError } from '../../errors.ts';
 import { createExcluder } from './excludes.ts';
-import { type Answer, type WalkJob, type WalkReply, SHARED } from '../workers/protocol.ts';
+import { type HandlerResult, type WalkJob, type WalkReply, SHARED } from '../workers/protocol.ts';
 import { sourceError, readable } from './errors.ts';
 import { S_IFDIR, S_IFREG, S_IFLNK, S_IFSOCK, typeBits, lstatEntry, mtimeUs, ctimeUs } from './stat.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-export function walk(job: WalkJob): Answer<WalkReply> {
+export function walk(job: WalkJob): HandlerResult<WalkReply> {
   const excluder = createExcluder(job.excludes);
   const reply: WalkReply = {
     dirs: [],

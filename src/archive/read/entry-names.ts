@@ -7,7 +7,7 @@ import { MAX_DEPTH } from '../bounds.ts';
 import { limit, refuse, shown } from '../errors.ts';
 import type { BinaryRoot } from '../workers/protocol.ts';
 
-export interface Place {
+export interface EntryTarget {
   root: BinaryRoot;
   /** Absolute. */
   target: string;
@@ -39,7 +39,7 @@ export function checkedName(path: string, entry = path): string {
 /**
  * Finds the root that a checked name lies under or equals. Where roots are nested, the innermost one counts.
  */
-export function placeOf(name: string, roots: readonly BinaryRoot[]): Place | undefined {
+export function entryTargetOf(name: string, roots: readonly BinaryRoot[]): EntryTarget | undefined {
   let best: BinaryRoot | undefined;
   for (const root of roots) {
     const { prefix } = root;
@@ -55,11 +55,11 @@ export function leadsToRoot(name: string, roots: readonly BinaryRoot[]): boolean
 }
 
 /** Returns the path of the file that a hard link names. @throws CacheError ARCHIVE_REFUSED, ARCHIVE_LIMIT */
-export function linkedPlace(
+export function linkedTarget(
   { path, linkPath }: { path: string; linkPath: string },
   roots: readonly BinaryRoot[],
 ): string {
-  const place = linkPath === '' ? undefined : placeOf(checkedName(linkPath), roots);
+  const place = linkPath === '' ? undefined : entryTargetOf(checkedName(linkPath), roots);
   if (place === undefined) throw refuse(path, 'is a hard link to something outside the archive');
   return place.target;
 }

@@ -5,7 +5,7 @@ import { createMemberReader, symlinkTarget } from './read-member.ts';
 import { readThrough, setupOf, type ReadArchive } from './read-through.ts';
 import type { ReadEntry } from './tar-entries.ts';
 import type { UnpackOptions } from '../types.ts';
-import type { Run } from './run.ts';
+import type { ReadContext } from './read-context.ts';
 import type { UnpackReply, UnpackSetup } from '../workers/protocol.ts';
 
 /** One entry of an archive, for people and JSON. */
@@ -44,7 +44,7 @@ export async function list(source: AsyncIterable<Uint8Array>, options: ListOptio
     maxDirectories: setup.maxFiles,
   });
   const take = (entry: ReadEntry): void => void members.push(listed(entry));
-  const finish = async ({ tally }: Run, { isOurs }: ReadArchive): Promise<ListedMember[]> => {
+  const finish = async ({ tally }: ReadContext, { isOurs }: ReadArchive): Promise<ListedMember[]> => {
     names.finish({ isOurs, hardlinks: tally.hardlinks, symlinks: tally.symlinks });
     return members;
   };

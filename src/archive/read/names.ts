@@ -3,7 +3,7 @@
  * a file that exists already; listing meets it here.
  */
 import { limit, refuse } from '../errors.ts';
-import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from './entry-names.ts';
+import { checkedName, leadsToRoot, linkedTarget, outside, entryTargetOf } from './entry-names.ts';
 import type { ReadEntry } from './tar-entries.ts';
 import type { BinaryRoot } from '../workers/protocol.ts';
 
@@ -77,7 +77,7 @@ export function createNames({ roots, maxDirectories }: NamesOptions): Names {
     const isDirectory = kind === 'directory';
     if (!isDirectory && (name === '' || path.endsWith('/'))) throw refuse(path, 'must be a directory');
     if (roots === undefined) return name === '' ? undefined : name;
-    const place = placeOf(name, roots);
+    const place = entryTargetOf(name, roots);
     if (isDirectory && place === undefined && leadsToRoot(name, roots)) return undefined;
     if (place === undefined || (!isDirectory && isRoot(name) && !(kind === 'file' && mayBeFile(path, roots))))
       throw outside(name, path, roots);
@@ -89,7 +89,7 @@ export function createNames({ roots, maxDirectories }: NamesOptions): Names {
   }
 
   function linked(entry: ReadEntry): string {
-    if (roots !== undefined) return linkedPlace(entry, roots);
+    if (roots !== undefined) return linkedTarget(entry, roots);
     return checkedName(entry.linkPath, entry.path);
   }
 

@@ -5,14 +5,14 @@
 import { corrupt } from '../errors.ts';
 import type { Container } from '../format/container.ts';
 import { decodeRecord } from '../format/record.ts';
-import type { Run } from './run.ts';
+import type { ReadContext } from './read-context.ts';
 import { cutTar } from './cut-tar.ts';
 import { decompressed } from './decompressed.ts';
 import type { OpenFile } from '../workers/protocol.ts';
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and the errors of workers and limits */
 export async function readForeign(
-  run: Run,
+  run: ReadContext,
   container: Container,
 ): Promise<{ tarBytes: number; trailer: undefined }> {
   const { reader, crew, setup, tally, memory } = run;

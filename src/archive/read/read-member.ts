@@ -6,7 +6,7 @@ import { corrupt, refuse } from '../errors.ts';
 import type { Container } from '../format/container.ts';
 import { digestOf, digestIn } from '../format/record.ts';
 import type {
-  Answer,
+  HandlerResult,
   FilePiece,
   OwnMember,
   UnpackJob,
@@ -30,7 +30,7 @@ export interface Taker {
 }
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_REFUSED, ARCHIVE_LIMIT, and what the handler throws */
-export type MemberReader = (job: UnpackJob) => Answer<UnpackReply>;
+export type MemberReader = (job: UnpackJob) => HandlerResult<UnpackReply>;
 
 export function createMemberReader(setup: UnpackSetup, taker: Taker): MemberReader {
   let container: Container | undefined;

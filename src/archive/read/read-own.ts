@@ -7,7 +7,7 @@ import type { Container } from '../format/container.ts';
 import type { TrailerRecord } from '../format/record.ts';
 import { createLedger } from './ledger.ts';
 import { splitArchive, type MemberPart } from './split-archive.ts';
-import type { Run } from './run.ts';
+import type { ReadContext } from './read-context.ts';
 import { createLargeFiles } from './large-files.ts';
 import type { UnpackJob } from '../workers/protocol.ts';
 import { latin1 } from '../format/binary-string.ts';
@@ -18,7 +18,7 @@ export interface OwnResult {
 }
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and the errors of workers and limits */
-export async function readOwn(run: Run, container: Container): Promise<OwnResult> {
+export async function readOwn(run: ReadContext, container: Container): Promise<OwnResult> {
   const { reader, crew, tally } = run;
   const ledger = createLedger();
   const files = createLargeFiles();
@@ -60,7 +60,7 @@ export async function readOwn(run: Run, container: Container): Promise<OwnResult
 
 function jobOf(
   { record, frameLength, tarLength, bytes }: MemberPart,
-  run: Run,
+  run: ReadContext,
   container: Container,
 ): UnpackJob {
   const own = { compression: container.compression, record, frameLength, tarLength };

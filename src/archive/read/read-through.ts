@@ -16,7 +16,7 @@ import { beginsWithFrame } from './split-archive.ts';
 import { stoppable } from '../../async/stoppable.ts';
 import { createTally } from './tally.ts';
 import type { UnpackOptions } from '../types.ts';
-import type { Run } from './run.ts';
+import type { ReadContext } from './read-context.ts';
 import type { UnpackSetup } from '../workers/protocol.ts';
 import { containerFor } from '../format/containers.ts';
 import { binary } from '../format/binary-string.ts';
@@ -32,7 +32,7 @@ export interface ReadArchive {
 
 export interface ReadThroughOptions<T> extends UnpackOptions {
   /** What is left to do when everything has been read. */
-  finish: (run: Run, archive: ReadArchive) => Promise<T>;
+  finish: (run: ReadContext, archive: ReadArchive) => Promise<T>;
 }
 
 /** Rejects with the first error, at once. */
@@ -69,7 +69,7 @@ async function readAll<T>(
   const crew = createCrew(pool, options.stop);
   const tally = createTally(limits);
   const setup = setupOf(options);
-  const run: Run = {
+  const run: ReadContext = {
     reader,
     crew,
     tally,

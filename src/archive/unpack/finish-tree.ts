@@ -8,10 +8,10 @@ import { chmodSync, linkSync, lstatSync, lutimesSync, symlinkSync, utimesSync, t
 import { refuse, writeError } from '../errors.ts';
 import { nameOf } from '../read/entry-names.ts';
 import { toSeconds } from './unpack-member.ts';
-import type { Answer, BinaryRoot, Link, FinishJob, FinishReply } from '../workers/protocol.ts';
+import type { HandlerResult, BinaryRoot, Link, FinishJob, FinishReply } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
 
-export function finishTree(job: FinishJob): Answer<FinishReply> {
+export function finishTree(job: FinishJob): HandlerResult<FinishReply> {
   const { roots, hardlinks = [], symlinks = [], modes = [], times = [] } = job;
   for (const link of hardlinks) makeHardlink(link, roots);
   for (const link of symlinks) makeSymlink(link, roots);

@@ -6,7 +6,7 @@
 import { lstatSync, mkdirSync } from 'node:fs';
 import { systemCode } from '../../errors.ts';
 import { limit, refuse, takenError, writeError } from '../errors.ts';
-import { checkedName, leadsToRoot, linkedPlace, outside, placeOf } from '../read/entry-names.ts';
+import { checkedName, leadsToRoot, linkedTarget, outside, entryTargetOf } from '../read/entry-names.ts';
 import type { BinaryRoot } from '../workers/protocol.ts';
 import { fsPath } from '../format/binary-string.ts';
 
@@ -14,7 +14,7 @@ import { fsPath } from '../format/binary-string.ts';
  * Names are binary strings as in the archive; targets are absolute paths.
  * All methods throw CacheError ARCHIVE_REFUSED, and ARCHIVE_LIMIT or what a failed system call means.
  */
-export interface Tree {
+export interface TargetTree {
   /**
    * Returns where a file or link goes, and makes the directories above it. Only a file may take the place of
    * a root.
@@ -39,7 +39,7 @@ export const IMPLIED_MODE = 0o755;
 /** A worker forgets its directories past this many characters, so that no archive can fill its memory. */
 const MEMO_CHARACTERS = 16 * 1024 * 1024;
 
-export function createTree(roots: readonly BinaryRoot[], maxDirectories: number): Tree {
+export function createTargetTree(roots: readonly BinaryRoot[], maxDirectories: number): TargetTree {
   /** Paths of directories that exist, ending in `/`, by their names in the archive. */
   const known = new Map<string, string>();
   let characters = 0;
@@ -77,7 +77,7 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
 
     directory(path, mode) {
       const name = checkedName(path);
-      const place = placeOf(name, roots);
+      const place = entryTargetOf(name, roots);
       if (place === undefined) {
         if (leadsToRoot(name, roots)) return undefined;
         throw outside(name, path, roots);
@@ -90,13 +90,13 @@ export function createTree(roots: readonly BinaryRoot[], maxDirectories: number)
       return { target: place.target, exact: fresh && (mode & 0o700) === 0o700 };
     },
 
-    linked: (link) => linkedPlace(link, roots),
+    linked: (link) => linkedTarget(link, roots),
   };
 
   /** Makes a directory and those above it, because the entry `path` lies in it. */
   function enter(dir: string, path: string): string {
     const name = checkedName(dir, path);
-    const place = placeOf(name, roots);
+    const place = entryTargetOf(name, roots);
     if (place === undefined) throw outside(name, path, roots);
     const { root } = place;
     // Downwards from the nearest directory that is known to exist, or from the root.

@@ -8,7 +8,7 @@ import { writeError } from '../errors.ts';
 import { paddedLength } from '../format/tar-header.ts';
 import { createMemberReader, symlinkTarget, type MemberReader } from '../read/read-member.ts';
 import type { ReadEntry } from '../read/tar-entries.ts';
-import { createTree, IMPLIED_MODE } from './target-tree.ts';
+import { createTargetTree, IMPLIED_MODE } from './target-tree.ts';
 import { isInWasm, wasm } from '../wasm/instance.ts';
 import type { FileContent } from '../wasm/entry-table.ts';
 import type { UnpackSetup, FilePiece, UnpackReply } from '../workers/protocol.ts';
@@ -25,7 +25,7 @@ export function toSeconds(mtimeUs: number): number | string {
 
 /** Each worker needs one for each run, because it remembers directories. */
 export function createMemberUnpacker(setup: UnpackSetup): MemberReader {
-  const tree = createTree(setup.roots, setup.maxFiles);
+  const tree = createTargetTree(setup.roots, setup.maxFiles);
   return createMemberReader(setup, {
     // Only what was inflated into WebAssembly's memory. Anything else would have to be copied there first.
     ordinary: (tar, at, reply) => (isInWasm(tar) ? unpackOrdinary(tar, at, reply) : at),

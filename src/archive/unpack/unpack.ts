@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { createPool, type Pool } from '../workers/pool.ts';
 import { readThrough, type ReadArchive } from '../read/read-through.ts';
 import type { UnpackOptions, UnpackSummary } from '../types.ts';
-import type { Run } from '../read/run.ts';
+import type { ReadContext } from '../read/read-context.ts';
 import type { PendingStat, FinishJob } from '../workers/protocol.ts';
 import { refuseTwice } from './same-names.ts';
 import { lastOfEach } from './finish-order.ts';
@@ -52,7 +52,10 @@ export async function unpackWith(
   source: AsyncIterable<Uint8Array>,
   options: UnpackOptions,
 ): Promise<UnpackSummary> {
-  const finish = async (run: Run, { isOurs, tarBytes, trailer }: ReadArchive): Promise<UnpackSummary> => {
+  const finish = async (
+    run: ReadContext,
+    { isOurs, tarBytes, trailer }: ReadArchive,
+  ): Promise<UnpackSummary> => {
     const { reader, tally } = run;
     await finishAll(run, isOurs ? tally.pendingStats : lastOfEach(tally.pendingStats));
     return {
@@ -69,7 +72,7 @@ export async function unpackWith(
 
 /** Makes links, then sets modes and times (see finish-tree.ts). Each step needs the one before. */
 async function finishAll(
-  { crew, tally: { hardlinks, symlinks }, setup: { roots } }: Run,
+  { crew, tally: { hardlinks, symlinks }, setup: { roots } }: ReadContext,
   pendingStats: readonly PendingStat[],
 ): Promise<void> {
   refuseTwice(pendingStats, roots);

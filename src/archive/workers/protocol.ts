@@ -20,7 +20,7 @@ export interface Replies {
 export type ReplyOf<J extends Job> = Replies[J['type']];
 
 /** What a handler answers; the buffers move instead of being copied. */
-export interface Answer<R> {
+export interface HandlerResult<R> {
   reply: R;
   transfer: ArrayBuffer[];
 }

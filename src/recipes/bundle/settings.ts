@@ -10,7 +10,7 @@ import { homeOf } from '../../files/home.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../support/recipe.ts';
 
-export type Place = Pick<Project, 'dir' | 'env'>;
+export type BareProject = Pick<Project, 'dir' | 'env'>;
 
 export interface BundlerSettings {
   /** Absolute path of the Gemfile; undefined where the project has none. */
@@ -53,14 +53,14 @@ const GEMFILES = ['gems.rb', 'Gemfile'];
 /** Bundler's configuration files have some ten lines. */
 const MAX_CONFIG_BYTES = 64 * 1024;
 
-export function readBundlerSettings(place: Place): BundlerSettings {
-  const { dir, env } = place;
+export function readBundlerSettings(project: BareProject): BundlerSettings {
+  const { dir, env } = project;
   const given = env['BUNDLE_GEMFILE'] ?? GEMFILES.find((name) => existsSync(join(dir, name)));
-  const here = levelsOf(place, given === undefined ? dir : dirname(resolve(dir, given)));
+  const here = levelsOf(project, given === undefined ? dir : dirname(resolve(dir, given)));
   const name = valueIn(here, 'BUNDLE_GEMFILE') ?? given;
   const gemfile = name === undefined ? undefined : resolve(dir, name);
   const root = gemfile === undefined ? dir : dirname(gemfile);
-  const levels = levelsOf(place, root);
+  const levels = levelsOf(project, root);
   // Bundler 4 and later.
   const lockfile = env['BUNDLE_LOCKFILE'];
   return {
@@ -83,7 +83,7 @@ function lockfileOf(gemfile: string): string {
  * All sources, the strongest first.
  * @param root the folder of the Gemfile, to which Bundler's paths are relative
  */
-function levelsOf({ env }: Place, root: string): Level[] {
+function levelsOf({ env }: BareProject, root: string): Level[] {
   const environment: Level = { source: 'the environment', isLocal: false, values: env, isPlain: true };
   if ('BUNDLE_IGNORE_CONFIG' in env) return [environment];
   const local = join(env['BUNDLE_APP_CONFIG'] ?? '.bundle', 'config');

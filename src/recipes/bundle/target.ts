@@ -1,7 +1,7 @@
 import { readdirSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Elsewhere } from '../support/recipe.ts';
-import type { BundlerSettings, GemPath, Place } from './settings.ts';
+import type { BundlerSettings, GemPath, BareProject } from './settings.ts';
 
 /** Where gems go, relative to the project, unless a setting names another folder of it. */
 export const DEFAULT_TARGET = 'vendor/bundle';
@@ -10,21 +10,22 @@ export const DEFAULT_TARGET = 'vendor/bundle';
 const ENGINES = /^(?:ruby|jruby|truffleruby|rbx|mruby)$/;
 
 /** The folder that entries consist of, relative to the project: Bundler's path if that can be stored. */
-export function bundleTarget(place: Place, { path }: Pick<BundlerSettings, 'path'>): string {
-  const inside = path?.dir === undefined ? undefined : insideProject(place.dir, path.dir);
-  return inside !== undefined && holdsOnlyGems(resolve(place.dir, inside)) ? inside : DEFAULT_TARGET;
+export function bundleTarget(project: BareProject, { path }: Pick<BundlerSettings, 'path'>): string {
+  const inside = path?.dir === undefined ? undefined : insideProject(project.dir, path.dir);
+  return inside !== undefined && holdsOnlyGems(resolve(project.dir, inside)) ? inside : DEFAULT_TARGET;
 }
 
 /** @returns undefined when Bundler looks into the target */
 export function lookElsewhere(
-  place: Place,
+  project: BareProject,
   settings: BundlerSettings,
   target: string,
 ): Elsewhere | undefined {
   const { path } = settings;
-  if (path?.dir !== undefined && located(path.dir) === located(resolve(place.dir, target))) return undefined;
-  const where = whereGemsGo(place, path);
-  const fix = fixOf(place, settings, target);
+  if (path?.dir !== undefined && located(path.dir) === located(resolve(project.dir, target)))
+    return undefined;
+  const where = whereGemsGo(project, path);
+  const fix = fixOf(project, settings, target);
   return {
     where,
     fix,
@@ -32,13 +33,13 @@ export function lookElsewhere(
   };
 }
 
-function whereGemsGo({ env }: Place, path: GemPath | undefined): string {
+function whereGemsGo({ env }: BareProject, path: GemPath | undefined): string {
   if (path?.text !== undefined) return `${path.text} (BUNDLE_PATH in ${path.source})`;
   const system = env['GEM_HOME'] ?? "RubyGems' own folder";
   return `${system} (${path === undefined ? 'BUNDLE_PATH is not set' : `path.system in ${path.source}`})`;
 }
 
-function fixOf({ dir }: Place, { root, path }: BundlerSettings, target: string): string {
+function fixOf({ dir }: BareProject, { root, path }: BundlerSettings, target: string): string {
   // A relative path is relative to the Gemfile, wherever that is.
   const value = root === dir ? target : resolve(dir, target);
   if (path?.isLocal !== true) return `export BUNDLE_PATH=${value}`;

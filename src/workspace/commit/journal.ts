@@ -1,7 +1,7 @@
 /**
  * What a commit is about to do, written before it begins, so that the next run can undo it (`swap`) or, once
- * something had to be deleted for it, finish it (`forward`). How far it came is not written: the files
- * themselves tell, see moves.ts.
+ * something had to be deleted for it, finish it (`forward`). The journal does not record how far the commit
+ * came: the files themselves show that, see moves.ts.
  *
  * Targets and places are named as in the entry, never by absolute path: a journal is a file in somebody's
  * project, and must not be able to name anything but the targets and the run's own directories.
@@ -26,14 +26,14 @@ export interface TreeChange {
   /** The new tree is `new-<slot>` in the run's directory of the bay, the old one goes to `old-<slot>`. */
   slot: number;
   moves: NamedMove[];
-  /** Microseconds; of a directory that stays in place while its children change. */
+  /** Times of a directory that stays in place while its children change. Microseconds. */
   times?: { before: string; after: string };
 }
 
 export interface NamedMove {
   /** Empty for the tree itself, else one of its children, each byte as one character (latin1). */
   name: string;
-  /** Something is there and will be set aside. */
+  /** Something is in place and will be set aside. */
   goes: boolean;
   /** Something new takes its place. */
   comes: boolean;
@@ -43,10 +43,10 @@ export interface NamedMove {
 
 const FILE = 'journal.json';
 
-/** Some 100 bytes for each child of a target that is a mount point. */
+/** A target that is a mount point takes about 100 bytes for each of its children. */
 const MAX_JOURNAL_BYTES = 64 * 1024 * 1024;
 
-/** There is none, or it was not written by us. */
+/** Errors that mean: there is no journal, or we did not write it. */
 const NO_JOURNAL = ['ENOENT', 'ENOTREG', 'EFBIG', 'ELOOP', 'ENXIO'];
 
 export function writeJournal(runDir: string, journal: Journal): void {

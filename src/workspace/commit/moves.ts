@@ -1,8 +1,9 @@
 /**
  * The commit itself: one rename sets the old tree aside, another puts the new tree in place. A move is in one
  * of four states, and the file system shows which: nothing done (the new tree is staged, nothing is set
- * aside), old tree set aside, new tree in place, or somebody has installed since, which we leave alone. So
- * undoing and finishing need no record of progress. They may be interrupted and repeated at any point.
+ * aside), old tree set aside, new tree in place, or somebody has installed since, and we leave their tree
+ * alone. So undoing and finishing need no record of progress. They may be interrupted and repeated at any
+ * point.
  */
 import {
   lstatSync,
@@ -23,7 +24,7 @@ import { setTimes } from '../files/times.ts';
 import { exists } from '../files/exists.ts';
 
 /** A tree's change with the paths it means on this machine. */
-export interface Tree {
+export interface StagedTree {
   change: TreeChange;
   /** The target's real path. */
   place: string;
@@ -38,7 +39,7 @@ export interface Tree {
  * `finish`.
  * @throws the first system error; then `undo` puts everything back
  */
-export function swap(trees: readonly Tree[]): void {
+export function swap(trees: readonly StagedTree[]): void {
   for (const tree of trees) {
     for (const move of tree.change.moves) {
       const { place, fresh, old } = pathsOf(tree, move);
@@ -55,7 +56,7 @@ export function swap(trees: readonly Tree[]): void {
 }
 
 /** Whether every move is done. */
-export function isDone(trees: readonly Tree[]): boolean {
+export function isDone(trees: readonly StagedTree[]): boolean {
   return trees.every((tree) =>
     tree.change.moves.every((move) => {
       const { fresh, old } = pathsOf(tree, move);
@@ -65,12 +66,12 @@ export function isDone(trees: readonly Tree[]): boolean {
 }
 
 /** Puts back whatever has been moved. */
-export function undo(trees: readonly Tree[]): void {
+export function undo(trees: readonly StagedTree[]): void {
   for (const tree of [...trees].reverse()) {
     for (const move of [...tree.change.moves].reverse()) {
       const { place, fresh, old } = pathsOf(tree, move);
       if (move.comes && !exists(fresh) && exists(place)) moveTree(place, fresh);
-      // Somebody has installed there since. Their tree is newer, and stays.
+      // If something is in place now, somebody has installed it since. It is newer, so it stays.
       if (move.goes && exists(old) && !exists(place)) moveTree(old, place);
     }
     const { times } = tree.change;
@@ -89,14 +90,14 @@ const DOOMED = '.sandbox-cache-doomed';
  * Makes sure that `finish` will not get stuck half-way, and marks what it is to delete.
  * @throws CacheError TARGET_UNWRITABLE; a system error when the disk is full
  */
-export function prepareToFinish(trees: readonly Tree[]): void {
+export function prepareToFinish(trees: readonly StagedTree[]): void {
   const doomed = doomedPlaces(trees).filter((place) => lstatSync(place).isDirectory());
   for (const place of doomed) requireRemovable(place);
   for (const place of doomed) writeFileSync(childPath(place, Buffer.from(DOOMED)), '', { mode: 0o600 });
 }
 
 /** Takes back what `prepareToFinish` has done. */
-export function unmark(trees: readonly Tree[]): void {
+export function unmark(trees: readonly StagedTree[]): void {
   for (const place of trees.flatMap((tree) => tree.change.moves.map((move) => pathsOf(tree, move).place))) {
     try {
       unlinkSync(childPath(place, Buffer.from(DOOMED)));
@@ -107,7 +108,7 @@ export function unmark(trees: readonly Tree[]): void {
 }
 
 /** Deletes what could not be set aside, and puts the new trees in place. Can be repeated, but not undone. */
-export async function finish(trees: readonly Tree[]): Promise<void> {
+export async function finish(trees: readonly StagedTree[]): Promise<void> {
   for (const tree of trees) {
     for (const move of tree.change.moves) {
       if (!move.doomed) continue;
@@ -134,7 +135,7 @@ async function removeDoomed(place: Path): Promise<boolean> {
   return true;
 }
 
-function doomedPlaces(trees: readonly Tree[]): Path[] {
+function doomedPlaces(trees: readonly StagedTree[]): Path[] {
   return trees.flatMap((tree) =>
     tree.change.moves.filter(({ doomed }) => doomed).map((move) => pathsOf(tree, move).place),
   );
@@ -162,11 +163,14 @@ function requireRemovable(dir: Path): void {
   }
 }
 
-function setFinalTimes({ change: { times }, place }: Tree): void {
+function setFinalTimes({ change: { times }, place }: StagedTree): void {
   if (times !== undefined) setTimes(place, BigInt(times.after), BigInt(times.after));
 }
 
-function pathsOf({ place, fresh, old }: Tree, { name }: NamedMove): { place: Path; fresh: Path; old: Path } {
+function pathsOf(
+  { place, fresh, old }: StagedTree,
+  { name }: NamedMove,
+): { place: Path; fresh: Path; old: Path } {
   if (name === '') return { place, fresh, old };
   const child = Buffer.from(name, 'latin1');
   return { place: childPath(place, child), fresh: childPath(fresh, child), old: childPath(old, child) };
@@ -184,8 +188,8 @@ function setAside(place: Path, old: Path): boolean {
 }
 
 /**
- * Moving a directory to another parent takes the right to write to the directory itself. If it is ours and
- * lacks that right, it gets the right for the moment of the move.
+ * Moving a directory to another parent needs write permission on the directory itself. If it is ours and not
+ * writable, it is made writable for the move.
  */
 function moveTree(from: Path, to: Path): void {
   try {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CacheError } from '../../errors.ts';
 import { INSIDE } from '../places/bays.ts';
 import type { NamedMove, TreeChange } from './journal.ts';
-import type { Tree } from './moves.ts';
+import type { StagedTree } from './moves.ts';
 import type { Place } from '../places/places.ts';
 import { toTree } from './recovery.ts';
 import { keepTimes } from '../files/times.ts';
@@ -18,10 +18,10 @@ interface Planned {
 }
 
 /**
- * What has to move for a target to become what is staged for it, as of now.
+ * Lists the moves that turn a target, as it is now, into what is staged for it.
  * @throws CacheError TARGET_REFUSED; system errors
  */
-export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree {
+export function planChange(place: Place, { slot, comes, runDir }: Planned): StagedTree {
   const { target, path, how, bay } = place;
   const change: TreeChange = { target, bay, slot, moves: [] };
   const tree = toTree(change, path, runDir);
@@ -41,7 +41,7 @@ export function planChange(place: Place, { slot, comes, runDir }: Planned): Tree
   change.moves = childMoves(place, comes ? tree.fresh : undefined);
   change.times = { before: microseconds(path), after: microseconds(comes ? tree.fresh : path) };
   mkdirSync(tree.old, { mode: 0o700 });
-  // Otherwise its children could not be moved out. The target's mode stays as it is.
+  // Without this its children could not be moved out. The mode of the target itself does not change.
   if (comes) chmodSync(tree.fresh, 0o700);
   return tree;
 }
@@ -59,8 +59,8 @@ function refuseOtherKind({ target, path }: Place, fresh: string): void {
 }
 
 /**
- * Names that only we may write: receipts, markers, and whatever else is named like our own. An archive may
- * hold them.
+ * Removes names that only we may write: receipts, markers, and everything else with our prefix. An archive
+ * may contain them.
  */
 export function stripMarkers(fresh: string): void {
   if (!isDirectory(fresh)) return;

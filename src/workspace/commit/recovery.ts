@@ -6,7 +6,7 @@ import { readJournal, removeJournal, type Journal, type TreeChange } from './jou
 import { IGNORE_FILE, removeHidden } from '../files/hidden.ts';
 import { clearTree } from '../files/clear-tree.ts';
 import { MARK } from '../notes/mark.ts';
-import { finish, isDone, undo, unmark, type Tree } from './moves.ts';
+import { finish, isDone, undo, unmark, type StagedTree } from './moves.ts';
 import { isLeaseName, newestLease } from '../lease/lease-file.ts';
 import type { Layout } from '../places/places.ts';
 import type { StagingOptions } from '../types.ts';
@@ -19,7 +19,7 @@ export function runName(leaseId: string): string {
 
 /**
  * Recovers from what dead runs have left: undoes or finishes a commit that had begun, then removes their
- * directories. Only while holding the lease of the home, and before anything of our own is staged.
+ * directories. The caller must hold the lease of the home, and must not have staged anything yet.
  * @throws system errors of a commit that can be neither undone nor finished
  */
 export async function recover({ home, places }: Layout, options: Warned): Promise<void> {
@@ -64,9 +64,9 @@ async function recoverRun(layout: Layout, name: string): Promise<void> {
   removeJournal(runDir);
 }
 
-/** Leaves changes alone whose targets the entry no longer has: their paths have not been checked. */
-function treesOf(journal: Journal, { home, places }: Layout, name: string): Tree[] {
-  const trees: Tree[] = [];
+/** Skips changes to targets that the entry no longer has, because their paths have not been checked. */
+function treesOf(journal: Journal, { home, places }: Layout, name: string): StagedTree[] {
+  const trees: StagedTree[] = [];
   for (const change of journal.trees) {
     const place = places.find(({ target }) => target === change.target);
     if (place === undefined) continue;
@@ -77,7 +77,7 @@ function treesOf(journal: Journal, { home, places }: Layout, name: string): Tree
 }
 
 /** @param runDir the run's directory in the bay */
-export function toTree(change: TreeChange, place: string, runDir: string): Tree {
+export function toTree(change: TreeChange, place: string, runDir: string): StagedTree {
   return {
     change,
     place,
@@ -87,7 +87,7 @@ export function toTree(change: TreeChange, place: string, runDir: string): Tree 
 }
 
 /** Nothing is moved through a symlink, and children only between directories. */
-function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
+function isSound({ change: { moves }, place, fresh, old }: StagedTree): boolean {
   if (!isDirectory(join(fresh, '..'))) return false;
   if (moves.length === 1 && moves[0]?.name === '') return true;
   return (
@@ -97,7 +97,7 @@ function isSound({ change: { moves }, place, fresh, old }: Tree): boolean {
   );
 }
 
-/** Leaves a bay alone that is the home of another run. */
+/** Does nothing if the bay is the home of another run. */
 async function clearBay(dir: string, isDead: IsDead, clear: Clear): Promise<void> {
   if (!isDirectory(dir) || newestLease(dir) !== undefined) return;
   for (const name of readdirSync(dir)) if (isDead(name) || isLeaseName(name)) await clear(join(dir, name));

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fchmodSync, openSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** Begins the name of a file that is being written; only a kill leaves one behind. */
+/** The names of files that are being written begin with this. Only a kill leaves one behind. */
 export const UNFINISHED = '.sandbox-cache-new-';
 
 /**
- * Writes a file under a new name and renames it into place: readers see the old content or the new, and a
- * symlink of that name is replaced, not followed. The mode does not depend on the umask.
+ * Writes a file under a new name and renames it into place. Readers see the old content or the new. A symlink
+ * at `path` is replaced, not followed. The mode does not depend on the umask.
  */
 export function replaceFile(path: string, text: string, mode: number): void {
   const unfinished = join(dirname(path), `${UNFINISHED}${randomBytes(6).toString('hex')}`);
@@ -24,7 +24,7 @@ export function replaceFile(path: string, text: string, mode: number): void {
     try {
       unlinkSync(unfinished);
     } catch {
-      // It was not made, or cannot be removed for the reason that is thrown below.
+      // It was not made, or it cannot be removed for the same reason, which is thrown below.
     }
     throw error;
   }

@@ -10,8 +10,8 @@ export interface Clearing {
 
 /**
  * Removes an old tree, or what a dead run has left. Immutable files and files of another user stay. That is
- * worth a warning and no more, because no later restore needs their place.
- * @returns false when it was too late to remove all that can be removed
+ * only worth a warning, because no later restore needs their names.
+ * @returns false if `isLate` stopped it before everything was removed
  */
 export async function clearTree(path: string, { onWarning, isLate }: Clearing): Promise<boolean> {
   try {

@@ -3,7 +3,7 @@ import type { Path } from './removal.ts';
 
 /**
  * Whether anything has this name, a symlink that leads nowhere included.
- * @throws system errors of a path that cannot be looked at
+ * @throws a system error if that cannot be found out
  */
 export function exists(path: Path): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;

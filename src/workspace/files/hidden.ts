@@ -11,7 +11,7 @@ export const IGNORE_FILE = '.gitignore';
 
 /**
  * Makes a directory of our own, and keeps the times of its parent as they were. Does nothing if it exists.
- * @throws CacheError TARGET_REFUSED when something else has its name, a symlink above all; system errors
+ * @throws CacheError TARGET_REFUSED if the path is something else, in particular a symlink; system errors
  */
 export function makeHidden(dir: string): void {
   keepTimes(dirname(dir), () => unlessThere(() => mkdirSync(dir, { mode: 0o700 })));

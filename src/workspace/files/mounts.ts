@@ -6,14 +6,15 @@ import { dirname } from 'node:path';
  */
 export interface Mounts {
   /**
-   * Whether something is mounted on this existing directory (or it is a file system of its own: a btrfs
-   * subvolume).
+   * Whether something is mounted on this existing directory, or it is a file system of its own, such as a
+   * btrfs subvolume.
    */
   isMountPoint(path: string): boolean;
   /** Mount points inside the directory, at any depth. */
   below(path: string): string[];
   /**
-   * Two existing directories. Bind mounts of one file system share a device number and still refuse a rename.
+   * Whether two existing directories are on the same file system and mount. Bind mounts of one file system
+   * share a device number and still refuse a rename between them.
    */
   together(one: string, other: string): boolean;
 }
@@ -41,7 +42,7 @@ export function contains(dir: string, path: string): boolean {
 
 /**
  * The fifth field of `/proc/self/mountinfo` (proc_pid_mountinfo(5)), where a blank is written `\040`. Empty
- * on systems without it: then device numbers alone must tell.
+ * on systems without that file; there only device numbers can tell.
  */
 function mountPoints(): Set<string> {
   let table = '';

@@ -1,6 +1,6 @@
 /**
- * Directories that a target or its bay needs above it: made when they are missing, and removed again with
- * what needed them.
+ * Directories that a target or its bay needs above it. They are made if they are missing, and removed again
+ * with what needed them.
  */
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -8,7 +8,7 @@ import { systemCode } from '../../errors.ts';
 import { removeEmpty } from './hidden.ts';
 import { exists } from './exists.ts';
 
-/** Makes a directory and what is missing above it. @returns what was made, outermost first */
+/** Makes a directory and its missing parents. @returns what was made, outermost first */
 export function makeParents(dir: string): string[] {
   const missing: string[] = [];
   for (let at = dir; !exists(at); at = dirname(at)) missing.unshift(at);
@@ -19,7 +19,7 @@ export function makeParents(dir: string): string[] {
       made.push(parent);
     }
   } catch (error) {
-    // Somebody else has made it. It serves as well, and is theirs to remove, with all that is below it.
+    // Somebody else has made it. We can use it, and leave it and what is below it for them to remove.
     if (systemCode(error) === 'EEXIST') return [...made, ...makeParents(dir)];
     removeParents(made);
     throw error;

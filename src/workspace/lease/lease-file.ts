@@ -1,9 +1,8 @@
 /**
- * Lease files as they lie in a home, and whether their owners live.
+ * Reads the lease files in a home, and tells whether their owners are alive.
  *
- * A lease names the directory that it was made in, by device and inode. One that lies in any other directory
- * came there as part of a copy or of a checkout: it is foreign, and nobody holds it, even where its owner
- * lives.
+ * A lease records the directory that it was made in, by device and inode. A lease in any other directory came
+ * there with a copy or a checkout. It is foreign: nobody holds it, even if its owner is alive.
  */
 import { randomBytes } from 'node:crypto';
 import {
@@ -26,7 +25,7 @@ export interface SeenLease {
   generation: number;
   /** The file's whole content, random part included: tells one lease from a later one of the same name. */
   content: string;
-  /** Undefined while it is still being written, and for content that is no lease. */
+  /** Undefined while it is still being written, and if the content is not a lease. */
   owner: Owner | undefined;
   /** The random part. */
   token: string | undefined;
@@ -49,7 +48,7 @@ export function isLeaseName(name: string): boolean {
   return LEASE_NAME.test(name);
 }
 
-/** As many digits as numbers hold exactly. */
+/** Every number of 15 digits is held exactly. */
 const LEASE_NAME = /^lease-(\d{1,15})\.json$/;
 
 /** A lease has some 250 bytes, most of them the host's name. */
@@ -68,7 +67,7 @@ export function readLeases(home: string): SeenLease[] {
   return leases.sort((one, other) => other.generation - one.generation);
 }
 
-/** What is no file, or no small one, was not written by us: it reads as the lease of no directory. */
+/** Stands for anything but a small regular file. We did not write that, so it reads as a foreign lease. */
 const NO_LEASE = '{}';
 
 /** @returns undefined when it has just been removed */
@@ -106,9 +105,7 @@ function parseLease(
   return { content, owner, token, isForeign: false };
 }
 
-/**
- * Another machine may see a shared file system under another device number, but under the same inode numbers.
- */
+/** On another machine a shared file system may have another device number. Its inode numbers are the same. */
 function isSameDirectory(home: unknown, here: DirectoryId, owner: Owner): boolean {
   if (typeof home !== 'object' || home === null) return false;
   const { device, inode } = home as Partial<DirectoryId>;
@@ -139,7 +136,10 @@ interface Watch {
   sightings: Map<string, Sighting>;
 }
 
-/** All are watched from the first look on: many that are silent take no longer than one. */
+/**
+ * Returns the newest lease whose owner is alive. Every call looks at all leases, so that many silent ones
+ * take no longer to be given up than one.
+ */
 export function findAlive(home: string, leases: readonly SeenLease[], watch: Watch): SeenLease | undefined {
   const alive = leases.filter((lease) => {
     if (lease.isForeign) return false;
@@ -150,8 +150,8 @@ export function findAlive(home: string, leases: readonly SeenLease[], watch: Wat
 }
 
 /**
- * Ages are differences between times that the file system itself gave: clocks of containers may differ. A
- * lease whose time never changes while we look on is dead as well, whatever time it shows.
+ * Compares only times that the file system itself has set, because the clocks of containers may differ. A
+ * lease whose time does not change while we watch is dead too, whatever that time is.
  */
 function isBeating(
   home: string,
@@ -182,9 +182,9 @@ function fileSystemTime(home: string): number {
 }
 
 /**
- * Creates the file with its content, in one step where the file system has links: a lease without an owner
- * takes its time to die.
- * @returns undefined when it is there already
+ * Creates the file with its content, in one step if the file system has hard links. A lease that is left
+ * without content would hold up others until it counts as stale.
+ * @returns the open file; undefined if the path exists already
  */
 export function createWhole(path: string, content: string): number | undefined {
   const draft = join(dirname(path), `draft-${randomBytes(6).toString('hex')}`);

@@ -1,12 +1,12 @@
 /**
- * One run at a time in a home. The home's newest lease file, `lease-<generation>.json`, names the owner, who
- * touches it every two seconds. A dead owner is succeeded by creating the next generation: O_EXCL lets one
- * win.
+ * Lets one run at a time work in a home. The home's newest lease file, `lease-<generation>.json`, names the
+ * owner, who touches it every two seconds. Whoever finds the owner dead takes over by creating the next
+ * generation. Only one run can create that file.
  *
  * Between judging an owner dead and creating the next generation, others may have done the same and even
- * finished. So the winner looks again, and steps back when it finds a lease that it has not judged. Whoever
- * loses a lease while it was suspended can do no harm: every path it moves from or to is in the directory of
- * its own run, which is gone.
+ * finished. So the winner looks again, and gives up its lease if it finds one that it has not judged. A run
+ * that loses its lease while it is suspended can do no harm: each of its moves begins or ends in its own
+ * run's directory, which is gone by then.
  */
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, rmSync, unlinkSync, writeSync } from 'node:fs';
@@ -28,15 +28,15 @@ import {
 import { currentOwner, type Owner } from './owner.ts';
 
 export interface Lease {
-  /** Differs for every run there ever was: names the run's own directories. */
+  /** Unique to each run. It names the run's own directories. */
   readonly id: string;
-  /** Whoever is given this may work under the same lease: see `LeaseOptions.tokens`. */
+  /** A process that is given this may work under the same lease: see `LeaseOptions.tokens`. */
   readonly token: string;
   /** Whether somebody else held it when we came. */
   readonly waited: boolean;
   /** Whether nobody has taken it over while this process was suspended. */
   isHeld(): Promise<boolean>;
-  /** Lets the next one in. Idempotent. */
+  /** Lets the next run in. Idempotent. */
   release(): void;
 }
 
@@ -47,11 +47,12 @@ export interface LeaseOptions {
   /** Reject with TARGET_BUSY in place of waiting. @default true */
   wait?: boolean | undefined;
   /**
-   * Of leases that we work under: those of a run whose installer started this one, and those that this run
-   * holds itself. Where one of them is held there is nothing to wait for, and nothing to release.
+   * Tokens of the leases that we work under: those of the run whose installer started this one, and those
+   * that this run holds itself. If the home is held under one of them, this run neither waits for it nor
+   * releases it.
    */
   tokens?: readonly string[] | undefined;
-  /** How long an owner that pids tell nothing about may be silent, milliseconds. @default 30000 */
+  /** How long an owner may be silent if its pid tells us nothing, milliseconds. @default 30000 */
   staleMs?: number;
 }
 
@@ -78,7 +79,7 @@ export async function acquireLease(home: string, options: LeaseOptions): Promise
       if (alive === undefined) {
         const lease = await succeed(home, seen, waitedFor !== undefined);
         if (lease !== undefined) return lease;
-        // Somebody else did, too: come back at different times.
+        // Another run tried at the same moment. Wait for a random time, so that the two do not meet again.
         await pause(10 + Math.random() * 40, signal);
         continue;
       }
@@ -89,7 +90,7 @@ export async function acquireLease(home: string, options: LeaseOptions): Promise
       if (waitedFor === undefined) onWait?.(owner);
       waitedFor = owner;
     } catch (error) {
-      // Its last owner has just removed it.
+      // The last owner has just removed the home, so try again.
       const isOver = systemCode(error) === 'ENOENT' && existsSync(dirname(home));
       if (!isOver) {
         removeHidden(home);
@@ -104,7 +105,7 @@ export async function acquireLease(home: string, options: LeaseOptions): Promise
   }
 }
 
-/** @returns undefined when somebody else was there as well */
+/** @returns undefined if another run tried at the same moment */
 async function succeed(
   home: string,
   judged: readonly SeenLease[],
@@ -128,7 +129,7 @@ async function succeed(
   try {
     const others = readLeases(home).filter((lease) => lease.content !== content);
     const isNew = others.some((other) => !judged.some(({ content: known }) => known === other.content));
-    // The home that the lease names may have gone, and another one been made, before the lease was in it.
+    // The home may have been removed and made anew after its inode was read for the lease.
     if (isNew || directoryId(home).inode !== made.inode) {
       drop();
       return undefined;
@@ -155,7 +156,7 @@ async function succeed(
   };
 }
 
-/** The lease of somebody else whose token we have. */
+/** Shares a lease whose token we have. Releasing this one does nothing. */
 function share(home: string, { generation, token = '', content }: SeenLease): Lease {
   return {
     id: `${generation}-${token}-${randomBytes(4).toString('hex')}`,
@@ -177,7 +178,7 @@ async function isNewest(home: string, content: string): Promise<boolean> {
   return false;
 }
 
-/** Only real leases have a part in the order, but the names of others are taken too. */
+/** Only real leases count for the order, but the file names of foreign ones are taken too. */
 function nextGeneration(judged: readonly SeenLease[]): number {
   const newest = judged.find(({ token }) => token !== undefined);
   let generation = (newest?.generation ?? 0) + 1;
@@ -185,7 +186,7 @@ function nextGeneration(judged: readonly SeenLease[]): number {
   return generation;
 }
 
-/** Writes its first byte anew: then the time is the file system's own. */
+/** Writes the first byte again, so that the file system itself sets the file's time. */
 function beat(fd: number): void {
   try {
     writeSync(fd, '{', 0);

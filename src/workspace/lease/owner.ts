@@ -1,6 +1,6 @@
 /**
- * Who holds a lease. Within one container the kernel knows whether that process still lives, at once. A pid
- * from another container says nothing: there only the heartbeat counts.
+ * Who holds a lease. Within one container, the kernel knows at once whether that process is alive. A pid from
+ * another container says nothing, so there only the heartbeat counts.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -9,7 +9,7 @@ import { systemCode } from '../../errors.ts';
 export interface Owner {
   pid: number;
   host: string;
-  /** What makes the pid mean this process and no other; undefined where the system cannot tell. */
+  /** Tells this process from all others that have had its pid. Undefined if the system cannot tell. */
   identity?: Identity | undefined;
 }
 
@@ -18,7 +18,9 @@ interface Identity {
   boot: string;
   /** e.g. `pid:[4026531836]`: pids are unique within one namespace. */
   namespace: string;
-  /** Clock ticks from boot to the start of the process: pids are used again, these pairs are not. */
+  /**
+   * Clock ticks from boot to the start of the process. Pids are used again; pairs of pid and start are not.
+   */
   started: string;
 }
 
@@ -26,7 +28,7 @@ export function currentOwner(): Owner {
   return { pid: process.pid, host: hostname(), identity: currentIdentity() };
 }
 
-/** @returns undefined where pids cannot tell */
+/** @returns undefined if the pid says nothing about it */
 export function isRunning(owner: Owner): boolean | undefined {
   const there = owner.identity;
   if (there === undefined || !isOfThisBoot(owner)) return undefined;
@@ -37,12 +39,12 @@ export function isRunning(owner: Owner): boolean | undefined {
     if (systemCode(error) === 'ESRCH') return false;
   }
   const stat = readStat(String(owner.pid));
-  // Hidden from us (hidepid): a process of another user. Its heartbeat tells.
+  // It is another user's process, and hidden from us (hidepid). Its heartbeat will tell.
   if (stat === undefined) return undefined;
   return stat.started === there.started && !stat.ended;
 }
 
-/** Whether it runs, or ran, under the kernel that we run under, since it was started. */
+/** Whether the owner was started since the kernel that we run under was booted. */
 export function isOfThisBoot({ identity }: Owner): boolean {
   return identity !== undefined && identity.boot === currentIdentity()?.boot;
 }
@@ -50,7 +52,7 @@ export function isOfThisBoot({ identity }: Owner): boolean {
 export function isOwner(value: unknown): value is Owner {
   if (typeof value !== 'object' || value === null) return false;
   const { pid, host, identity } = value as Partial<Owner>;
-  // Signals to 0 and to negative pids go to groups.
+  // A signal to 0 or to a negative pid goes to a whole group.
   if (typeof pid !== 'number' || !Number.isSafeInteger(pid) || pid <= 0 || typeof host !== 'string')
     return false;
   if (identity === undefined) return true;
@@ -60,7 +62,7 @@ export function isOwner(value: unknown): value is Owner {
 function currentIdentity(): Identity | undefined {
   try {
     const stat = readStat('self');
-    // In a container that sees the /proc of another pid namespace, numbers there are not ours.
+    // A container may see the /proc of another pid namespace. Its numbers mean nothing here.
     if (stat?.pid !== process.pid) return undefined;
     return {
       boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
@@ -86,7 +88,7 @@ function readStat(pid: string): { pid: number; started: string; ended: boolean }
   const [state] = fields;
   const started = fields[19];
   if (started === undefined) return undefined;
-  // Zombies have ended; only their parent has not asked yet, as the first process of many a container never
+  // A zombie has ended. Its parent has only not asked yet, and the first process of many containers never
   // does.
   return { pid: parseInt(text, 10), started, ended: state === 'Z' || state === 'X' };
 }

@@ -1,13 +1,12 @@
 /**
- * What became of the last `save --background` of a project. Nobody watches that process, so its JSON document
- * goes into a file, and the next run tells of a failure.
+ * The result of a project's last `save --background`. Nobody watches that process, so it writes its JSON
+ * document to a file, and the next run reports a failure.
  */
 import { openSync, rmSync } from 'node:fs';
 import { readSmallText } from '../../files/read-small-file.ts';
 import { targetError } from '../files/errors.ts';
 import { makePrivateDir, privateDir, privatePath, requirePrivate } from './private-dir.ts';
 
-/** Some hundred lines. */
 const MAX_BYTES = 64 * 1024;
 
 /**
@@ -18,7 +17,7 @@ export function openBackgroundReport(projectDir: string, recipe: string): number
   try {
     makePrivateDir(projectDir);
     const path = reportPath(projectDir, recipe);
-    // The process before may still write to its own.
+    // An earlier process may still be writing to the file of this name, so make a new one.
     rmSync(path, { force: true });
     return openSync(path, 'wx', 0o600);
   } catch (error) {
@@ -27,7 +26,7 @@ export function openBackgroundReport(projectDir: string, recipe: string): number
 }
 
 /**
- * Takes the report away when it is one of a failure.
+ * Reads the report, and removes it if it is about a failure.
  * @returns what went wrong; undefined when all is well, or not known yet
  */
 export function takeBackgroundFailure(projectDir: string, recipe: string): string | undefined {

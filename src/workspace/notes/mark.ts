@@ -1,7 +1,7 @@
 /**
  * A mark says that an installer has begun and not ended well. A tree that a killed installer leaves may pass
- * every check and still lack what the last scripts would have made, so it is neither taken for installed nor
- * saved. The mark lies in the home of the lease: an installer that empties its target does not reach it.
+ * every check and still lack what the last scripts would have made, so it neither counts as installed nor is
+ * saved. The mark lies in the home of the lease, which an installer that empties its target does not reach.
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,8 @@ import { targetError } from '../files/errors.ts';
 export const MARK = 'installing.json';
 
 /**
- * - `none`: whatever is there was installed to the end, or by somebody else.
- * - `left`: an installer of a run that is over did not end well.
+ * - `none`: what is there was installed to the end, or by somebody else.
+ * - `left`: the installer of an earlier run did not end well.
  * - `under way`: we were started by the installer itself.
  */
 export type Marked = 'none' | 'left' | 'under way';

@@ -1,6 +1,6 @@
 /**
- * Where notes about projects lie that no checkout may bring along: in a private directory of this user, in
- * the system's directory for temporary files, which lasts from one command to the next.
+ * Where notes about projects are kept that no checkout may bring along: in this user's private directory,
+ * inside the system's directory for temporary files. That lasts from one command to the next.
  */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, realpathSync } from 'node:fs';
@@ -32,8 +32,8 @@ export function makePrivateDir(projectDir: string): void {
 }
 
 /**
- * Anybody may make the directory first, where temporary files are for all, and a project may hold them
- * itself.
+ * Checks that the directory is ours alone. Anybody may have made it first if the directory for temporary
+ * files is shared, and the project may contain that directory.
  * @throws CacheError TARGET_REFUSED; system errors, `ENOENT` where there is none yet
  */
 export function requirePrivate(projectDir: string): void {

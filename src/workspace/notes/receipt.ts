@@ -1,8 +1,8 @@
 /**
  * A tree counts as restored only with its receipt. The receipt sits in every target of the entry, so that
- * wiping one of several is noticed, and is written last, after commit and verification. That of a target
- * which is a file lies beside it, in a directory that git ignores. On the start-up path: loads nothing but
- * fs.
+ * wiping one of several is noticed, and is written last, after commit and verification. The receipt of a
+ * target that is a file lies beside it, in a directory that git ignores. On the start-up path: loads nothing
+ * but fs.
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -17,7 +17,7 @@ export const RECEIPT = '.sandbox-cache-receipt.json';
 /** Holds the receipts of files, e.g. `.sandbox-cache-receipts/.pnp.cjs.json`. */
 const FILE_RECEIPTS = '.sandbox-cache-receipts';
 
-/** For old scripts, which look for the lockfile's SHA-256 in it; never read by us. */
+/** Written for old scripts, which look for the lockfile's SHA-256 in it. We never read it. */
 export interface Marker {
   /** Relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
   path: string;
@@ -26,9 +26,9 @@ export interface Marker {
 }
 
 /**
- * The receipt of what is in place, when it is whole: every target that it lists carries the very same one.
- * @param mainTarget the directory that every entry has, relative to the project: all that is known without
- *   reading a lockfile, which takes longer than the rest of a restore that has nothing to do
+ * Returns the receipt of what is in place, if every target that it lists has exactly the same one.
+ * @param mainTarget the directory that every entry has, relative to the project. It is known without reading
+ *   a lockfile, which would take longer than the rest of a restore that has nothing to do
  */
 export function readReceipt(projectDir: string, mainTarget: string): Receipt | undefined {
   const text = readText(receiptPath(projectDir, mainTarget));
@@ -39,8 +39,8 @@ export function readReceipt(projectDir: string, mainTarget: string): Receipt | u
 }
 
 /**
- * Records that the trees in place are verified: the marker, then a receipt in each target, the main one's
- * last. The targets' own times stay as they are.
+ * Records that the trees in place are verified. Writes the marker, then a receipt in each target, the main
+ * target last. The times of the targets do not change.
  * @throws CacheError TARGET_UNWRITABLE, DISK_FULL
  */
 export function writeReceipts(projectDir: string, receipt: Receipt, marker: Marker): void {
@@ -58,7 +58,7 @@ export function writeReceipts(projectDir: string, receipt: Receipt, marker: Mark
 }
 
 /**
- * Removes the receipts of all targets, and the marker: what comes next is no longer what they speak of.
+ * Removes the receipts of all targets, and the marker, because the trees are about to change.
  * @throws CacheError TARGET_UNWRITABLE
  */
 export function removeReceipts(projectDir: string, targets: readonly string[], marker: string): void {
@@ -66,10 +66,10 @@ export function removeReceipts(projectDir: string, targets: readonly string[], m
   removeIn(join(projectDir, dirname(marker)), [basename(marker)], marker);
 }
 
-/** The receipts alone. @throws CacheError TARGET_UNWRITABLE */
+/** Removes the receipts, not the marker. @throws CacheError TARGET_UNWRITABLE */
 export function dropReceipts(projectDir: string, targets: readonly string[]): void {
   for (const target of targets) {
-    // Both: what is a file by now may have been a directory, and may be gone.
+    // Remove both kinds: a target that is a file now may have been a directory, and it may be gone.
     for (const path of [directoryReceipt(projectDir, target), fileReceipt(projectDir, target)])
       removeIn(dirname(path), [basename(path)], `the receipt of ${target}`);
   }
@@ -110,15 +110,14 @@ function removeIn(dir: string, names: readonly string[], shown: string): void {
 }
 
 /**
- * Old scripts only install once more without it: no reason to fail where the project itself may not be
- * written to.
+ * Without the marker, old scripts only install once more. So it is no error if the project is not writable.
  */
 function writeMarker(projectDir: string, targets: readonly string[], { path, sha256 }: Marker): void {
   const dir = join(projectDir, dirname(path));
   try {
     const found = lstatSync(dir, { throwIfNoEntry: false });
     if (found === undefined) mkdirSync(dir, { mode: 0o755 });
-    // A target may be a symlink (see places.ts), nothing else is written through one.
+    // A target may be a symlink (see places.ts). Nothing else is written through a symlink.
     else if (!found.isDirectory() && !targets.includes(dirname(path))) return;
     keepTimes(dir, () => replaceFile(join(projectDir, path), `${sha256}\n`, 0o644));
   } catch (error) {
@@ -159,8 +158,8 @@ function parseReceipt(text: string): Receipt | undefined {
 
 /**
  * - `installed`: an installer made it here.
- * - `unchecked`: it is of an entry whose signature nobody has asked for.
- * - 64 hex digits: it is of an entry that this key has signed. See signing-keys.ts.
+ * - `unchecked`: restored from an entry; no signature was asked for.
+ * - 64 hex digits: restored from an entry that this key has signed. See signing-keys.ts.
  */
 export type Origin = 'installed' | 'unchecked' | (string & {});
 
@@ -170,7 +169,7 @@ export interface Receipt {
   key: string;
   /** All targets of the entry, relative to the project. */
   targets: string[];
-  /** Opaque; differs once an installer has worked in the targets. Empty where nothing could tell. */
+  /** Opaque. It differs once an installer has worked in the targets. Empty if nothing could show that. */
   witness: string;
   /** Where the tree comes from. */
   origin: Origin;

@@ -1,9 +1,8 @@
 /**
- * Self-healing: an entry that failed its checks here is noted, and the next save here replaces exactly that
- * object.
+ * Notes an entry that failed its checks here, so that the next save here replaces exactly that object.
  *
- * A note decides what a save may replace, so no checkout may bring one along, or a pull request could replace
- * everybody's entry by a tree of its own. Notes therefore lie outside the project (`private-dir.ts`).
+ * A note decides what a save may replace. If a checkout could bring one along, a pull request could replace
+ * everybody's entry with its own tree. So notes lie outside the project (`private-dir.ts`).
  */
 import { rmSync } from 'node:fs';
 import { readSmallText } from '../../files/read-small-file.ts';
@@ -13,13 +12,13 @@ import { makePrivateDir, privateDir, privatePath, requirePrivate } from './priva
 
 export interface Rejected {
   key: string;
-  /** Of the object that failed: another one under the same key is not to be replaced. */
+  /** ETag of the object that failed. Another object under the same key must not be replaced. */
   etag: string;
-  /** The mark of the save that wrote it, where it has one. It says more than the ETag. */
+  /** The id of the save that wrote it, if it has one. It says more than the ETag. */
   writeId?: string | undefined;
   reason: string;
   /**
-   * What the settings left out of the tree when it failed, where it failed for lack of something (see
+   * What the settings left out of the tree at that time, if it failed because something was missing (see
    * `Recipe.leftOut`).
    */
   leftOut?: string;

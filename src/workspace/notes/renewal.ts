@@ -1,4 +1,4 @@
-/** When the entry of a project was last renewed, or tried to be, from this machine. */
+/** When this machine last renewed the entry of a project, or tried to. */
 import { readSmallText } from '../../files/read-small-file.ts';
 import { replaceFile } from '../files/atomic-file.ts';
 import { makePrivateDir, privatePath } from './private-dir.ts';
@@ -9,7 +9,7 @@ const MAX_NOTE_BYTES = 16 * 1024;
 
 /**
  * Notes that the entry is about to be renewed.
- * @returns whether it may be: not for the second time within a day. False too where no note can be kept
+ * @returns whether it may be renewed: at most once a day. Also false if the note cannot be written
  */
 export function mayRenew(projectDir: string, recipe: string, key: string): boolean {
   try {

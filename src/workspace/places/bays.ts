@@ -1,8 +1,11 @@
-/** What a restore under way is seen by. On the start-up path: loads nothing but fs. */
+/**
+ * The names of the directories that exist while a restore is under way. On the start-up path: loads only fs
+ * and path.
+ */
 import { lstatSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** Where a tree is staged: in the home of the whole restore, next to the target, or in it. */
+/** Where a tree is staged: in the home of the whole restore, beside the target, or inside it. */
 export type Bay = 'home' | 'beside' | 'inside';
 
 /** The name of a bay inside its target. */
@@ -26,7 +29,8 @@ export function projectHome(projectDir: string, mainTarget: string): string {
 }
 
 /**
- * Whether a restore is under way or was killed. Three looks: for every start at which the receipt matches.
+ * Whether a restore is under way or was killed. Takes three system calls, because every start whose receipt
+ * matches asks.
  */
 export function hasLeftovers(projectDir: string, mainTarget: string): boolean {
   const path = realPath(join(projectDir, mainTarget));
@@ -38,7 +42,7 @@ function isThere(path: string): boolean {
   try {
     return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
   } catch {
-    // The target is a file, or may not be looked into: then nothing was staged in it.
+    // The target is a file or cannot be searched, so nothing was staged in it.
     return false;
   }
 }

@@ -1,18 +1,19 @@
 /**
  * Where each target really is and how a new tree gets there.
  *
- * Most are plain directories and change places with the new tree by rename. A mount point, a directory with
- * mount points in it and a directory whose parent may not be written to stay where they are and change their
- * children.
+ * Most targets are plain directories, and change places with the new tree by rename. Three kinds stay where
+ * they are and only their children are moved: a mount point, a directory with mount points in it, and a
+ * directory whose parent is not writable.
  *
- * Symlinks on the way were made by whoever set the project up (an archive cannot make one there) and are
- * followed, as installers do: `node_modules -> /cache/node_modules` keeps its layout. But a restore replaces
- * what it finds, so the link of a target is followed only to a place that is plainly meant for it: one of the
- * same name, one that is empty or one with our receipt. Never to a directory that the project itself is in.
+ * Symlinks on the way to a target were made by whoever set up the project; an archive cannot make one there.
+ * They are followed, as installers follow them, so `node_modules -> /cache/node_modules` keeps its layout.
+ * But a restore replaces what it finds. So a target's own link is followed only to a directory that is
+ * plainly meant for it: one of the same name, an empty one, or one with our receipt. It is never followed to
+ * a directory that contains the project.
  *
- * A target may also be a single file, where the recipe says so. It changes places by rename as well; a link
- * to a file is never followed. And one target may be a link into another (a workspace's `node_modules` to
- * that of the root): it is an alias, which is neither packed nor replaced.
+ * A target may also be a single file, where the recipe says so. It is moved by rename as well, and a link to
+ * a file is never followed. One target may be a link into another, as a workspace's `node_modules` may lead
+ * to the root's. It is an alias, which is neither packed nor replaced.
  */
 import {
   accessSync,
@@ -37,11 +38,11 @@ export interface Place {
   /** Absolute, every symlink followed. May not exist yet. */
   path: string;
   /**
-   * `rename`: the trees change places. `children`: the directory stays, what is in it changes. `alias`: it
-   * stays, being a link into another target.
+   * `rename`: the trees change places. `children`: the directory stays, and what is in it changes. `alias`:
+   * it is a link into another target, and stays.
    */
   how: 'rename' | 'children' | 'alias';
-  /** Children that stay: mount points, and what the file system keeps in its root. */
+  /** Children that stay: mount points, and `lost+found` in the root of a file system. */
   keep: readonly string[];
   bay: Bay;
   /** The directory that `bay` means. */
@@ -50,15 +51,15 @@ export interface Place {
 
 export interface Layout {
   /**
-   * Exists while a restore is under way: lease, journal, trees. The same for every run that could get in its
-   * way.
+   * Exists while a restore is under way, and holds the lease, the journal and staged trees. Every run that
+   * could get in the way has the same home.
    */
   home: string;
   /** In the order of the targets. */
   places: Place[];
 }
 
-/** What of a project an entry consists of. */
+/** Which parts of a project an entry consists of. */
 export interface Targets {
   /** Absolute. */
   projectDir: string;
@@ -69,7 +70,7 @@ export interface Targets {
 }
 
 /**
- * Only looks; makes nothing.
+ * Finds out where each target is and where it is staged. Changes nothing.
  * @throws CacheError TARGET_REFUSED, TARGET_UNWRITABLE
  */
 export function layOut(entry: Targets): Layout {
@@ -91,7 +92,7 @@ export function layOut(entry: Targets): Layout {
 }
 
 /**
- * Which of these targets, all there, are to be packed: all but aliases. Links are followed as a restore
+ * Returns the targets to pack: all but aliases. Every target has to exist. Links are followed as a restore
  * follows them, so that nothing is packed that no restore would replace.
  * @throws CacheError TARGET_REFUSED
  */
@@ -107,9 +108,9 @@ function ownBay({ path, how }: Pick<Spot, 'path' | 'how'>): string {
 }
 
 /**
- * In the project's own directory where that can be written to and is on the file system of the target. Where
- * the target is a volume or lies elsewhere it goes there: other containers may have the same one in other
- * projects.
+ * The home is in the project if the project is writable and on the target's file system. If the target is a
+ * volume or lies outside the project, the home is inside or beside the target, because other containers may
+ * use the same target in other projects.
  */
 function homeOf(mounts: Mounts, project: string, main: Spot): string {
   const inProject =
@@ -120,7 +121,7 @@ function homeOf(mounts: Mounts, project: string, main: Spot): string {
   return inProject ? projectHome(project, main.target) : ownBay(main);
 }
 
-/** What a staged tree must be movable to. */
+/** The directory that a staged tree must be movable to. */
 function baseOf({ how, path, anchor }: Spot): string {
   return how === 'children' ? path : anchor;
 }
@@ -163,9 +164,9 @@ interface Located {
   path: string;
   /** The deepest directory on the way to `path` that exists: its parent, unless that is missing too. */
   anchor: string;
-  /** A symlink leads to it, and it has another name. */
+  /** A symlink leads to it, and its own name is a different one. */
   renamed: boolean;
-  /** There is a regular file. */
+  /** It exists and is a regular file. */
   isFile: boolean;
   /** It is reached through its own link or one on the way, and lies in another target. */
   isAlias: boolean;
@@ -187,7 +188,7 @@ function locateAll(project: string, { targets, mayBeFiles = false }: Targets): L
   });
 }
 
-/** Whether both would be replaced, and one with the other. */
+/** Whether `one` contains `other` and both would be replaced. */
 function holds(one: Located, other: Located): boolean {
   return one !== other && !one.isAlias && !other.isAlias && contains(one.path, other.path);
 }
@@ -232,7 +233,7 @@ function locate(project: string, target: string, mayBeFile: boolean): Located {
 
 const PLAIN = { renamed: false, isFile: false, isAlias: false };
 
-/** A directory comes with its real path. */
+/** `path` is the directory's real path. */
 type Found =
   { type: 'nothing' } | { type: 'dangling' } | { type: 'file' } | { type: 'directory'; path: string };
 

@@ -1,13 +1,13 @@
 import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { swap, type Tree } from '../../../src/workspace/commit/moves.ts';
+import { swap, type StagedTree } from '../../../src/workspace/commit/moves.ts';
 import { makeTemporaryFolder, type TemporaryFolder } from '../../support/temporary.ts';
 import { isRoot } from '../../support/user.ts';
 import { makeVersion, versionOf } from '../versions.ts';
 
 let folder: TemporaryFolder;
-let tree: Tree;
+let tree: StagedTree;
 beforeEach(async () => {
   folder = await makeTemporaryFolder('moves');
   const [place, fresh, old] = ['project/deps', 'run/new-0', 'run/old-0'].map((name) =>

@@ -8,7 +8,7 @@ import { Readable } from 'node:stream';
 import type { CacheError } from '../../../errors.ts';
 import { TransferError } from '../errors/classify.ts';
 
-export interface AnswerOptions {
+export interface GuardOptions {
   /** Longest time without a byte of a document, milliseconds. */
   stallTimeoutMs: number;
   /** Called with every answer, and with the service's own time in milliseconds where it tells it. */
@@ -17,7 +17,7 @@ export interface AnswerOptions {
   refuse: (evidence: string) => CacheError;
 }
 
-interface Answer {
+interface RawResponse {
   statusCode: number;
   headers: Record<string, string>;
   body: Readable;
@@ -28,7 +28,7 @@ const MIB = 1024 * 1024;
 const MAX_LISTING_BYTES = 16 * MIB;
 const MAX_DOCUMENT_BYTES = MIB;
 
-export function guardAnswers(client: S3Client, options: AnswerOptions): void {
+export function guardAnswers(client: S3Client, options: GuardOptions): void {
   client.middlewareStack.add(
     (next) => (args) => {
       // After the signature: Google's service rewrites this header, and then refuses a signature that covers
@@ -42,7 +42,7 @@ export function guardAnswers(client: S3Client, options: AnswerOptions): void {
     (next, { commandName }) =>
       async (args) => {
         const result = await next(args);
-        const answer = result.response as Answer;
+        const answer = result.response as RawResponse;
         options.onAnswer(parseDate(answer.headers['date']));
         if (isWebPage(answer)) {
           discard(answer.body);
@@ -78,7 +78,7 @@ export function foreignEncoding(header: string | undefined): string | undefined 
  * A success, to look at: web servers and login pages say 200 to everything, and the SDK reads nothing out of
  * it.
  */
-function isWebPage({ statusCode, headers }: Answer): boolean {
+function isWebPage({ statusCode, headers }: RawResponse): boolean {
   // A gateway's 502 is a page as well, but a failure that passes.
   if (statusCode >= 300) return false;
   if (!/^text\/html/i.test(headers['content-type'] ?? '')) return false;
@@ -107,9 +107,9 @@ const OBJECT_HEADERS = new Set([
 
 /** @throws TransferError, or what the connection ended with */
 async function readDocument(
-  { statusCode, headers, body }: Answer,
+  { statusCode, headers, body }: RawResponse,
   maxBytes: number,
-  { stallTimeoutMs }: AnswerOptions,
+  { stallTimeoutMs }: GuardOptions,
 ): Promise<Buffer> {
   const encoding = foreignEncoding(headers['content-encoding']);
   if (encoding !== undefined) {

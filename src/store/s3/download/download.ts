@@ -46,13 +46,17 @@ export async function openObject(
   }
 }
 
-async function openFirst(connection: Connection, key: string, run: Run): Promise<OpenEntry | undefined> {
-  const { signal } = run.cancel;
+async function openFirst(
+  connection: Connection,
+  key: string,
+  transfer: Transfer,
+): Promise<OpenEntry | undefined> {
+  const { signal } = transfer.cancel;
   const retry = connection.retry(signal);
   for (;;) {
     try {
-      const first = await getRange(connection, { key, start: 0, end: run.smallest }, signal);
-      const body = new Download(connection, first, run).body();
+      const first = await getRange(connection, { key, start: 0, end: transfer.smallest }, signal);
+      const body = new Download(connection, first, transfer).body();
       return { info: first.info, from: 's3', metadata: first.metadata, body };
     } catch (error) {
       if (isMissing(error) || (await isAbsent(connection, { key, error }, signal))) return undefined;
@@ -67,7 +71,7 @@ async function openFirst(connection: Connection, key: string, run: Run): Promise
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
 
-interface Run extends DownloadOptions {
+interface Transfer extends DownloadOptions {
   /** Ends every request of this download, and follows the caller's signal. */
   cancel: LinkedAbort;
 }
@@ -75,7 +79,7 @@ interface Run extends DownloadOptions {
 class Download {
   readonly #connection: Connection;
   readonly #first: RangeAnswer;
-  readonly #run: Run;
+  readonly #transfer: Transfer;
   readonly #source: RangeSource;
   readonly #plan: RangePlan;
   readonly #laggards: Laggards;
@@ -87,13 +91,13 @@ class Download {
   #begun = 0;
   #mostAtATime = 0;
 
-  constructor(connection: Connection, first: RangeAnswer, run: Run) {
+  constructor(connection: Connection, first: RangeAnswer, transfer: Transfer) {
     const { key, size } = first.info;
-    const { signal } = run.cancel;
+    const { signal } = transfer.cancel;
     this.#connection = connection;
     this.#first = first;
-    this.#run = run;
-    this.#plan = new RangePlan(run);
+    this.#transfer = transfer;
+    this.#plan = new RangePlan(transfer);
     this.#laggards = new Laggards(connection.stallTimeoutMs);
     const pin = new Pin(connection, first.info, signal);
     this.#source = {
@@ -107,7 +111,7 @@ class Download {
       onThrottled: () => this.#plan.throttled(),
     };
     // A server that ignores ranges sends everything in its first answer, which is then the only range.
-    this.#start(first.partial ? Math.min(run.smallest, size) : size, first);
+    this.#start(first.partial ? Math.min(transfer.smallest, size) : size, first);
     this.#fill();
     this.#watch = setInterval(() => this.#overtake(), this.#laggards.tickMs).unref();
   }
@@ -143,21 +147,21 @@ class Download {
 
   #end(): void {
     clearInterval(this.#watch);
-    this.#run.cancel.abort();
-    this.#run.cancel.unlink();
+    this.#transfer.cancel.abort();
+    this.#transfer.cancel.unlink();
   }
 
   #fill(): void {
     const { size } = this.#first.info;
     while (this.#next < size && this.#ranges.length < this.#plan.count) {
       const end = Math.min(this.#next + this.#plan.size, size);
-      if (end - (this.#ranges[0]?.start ?? this.#next) > this.#run.budget) return;
+      if (end - (this.#ranges[0]?.start ?? this.#next) > this.#transfer.budget) return;
       this.#start(end);
     }
   }
 
   #start(end: number, answer?: RangeAnswer): void {
-    const range = new Range(this.#source, { start: this.#next, end, limit: this.#run.budget });
+    const range = new Range(this.#source, { start: this.#next, end, limit: this.#transfer.budget });
     this.#ranges.push(range);
     this.#next = end;
     this.#begun += 1;
@@ -179,7 +183,7 @@ class Download {
       (error: unknown) => {
         // The consumer learns of it now, whichever range it waits for.
         for (const waiting of this.#ranges) waiting.part.fail(error);
-        this.#run.cancel.abort();
+        this.#transfer.cancel.abort();
       },
     );
   }
@@ -207,7 +211,7 @@ class Download {
   }
 
   #explain(error: unknown): unknown {
-    if (this.#run.signal.aborted) return this.#run.signal.reason;
+    if (this.#transfer.signal.aborted) return this.#transfer.signal.reason;
     const { key } = this.#first.info;
     if (inspect(error).name === 'PreconditionFailed' || isMissing(error)) {
       return new CacheError(

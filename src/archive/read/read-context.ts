@@ -1,4 +1,3 @@
-/** What the readers of an archive share. */
 import type { ByteReader } from './byte-reader.ts';
 import type { Memory } from '../workers/buffer-pool.ts';
 import type { Crew } from '../workers/crew.ts';
@@ -6,7 +5,7 @@ import type { Tally } from './tally.ts';
 import type { UnpackSetup, UnpackReply } from '../workers/protocol.ts';
 
 /** What the readers of our own and of foreign archives share in one run. */
-export interface Run {
+export interface ReadContext {
   reader: ByteReader;
   memory: Memory;
   crew: Crew;
