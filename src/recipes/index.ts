@@ -6,7 +6,7 @@ import { readProjectRecipes } from './custom/project-file.ts';
 import type { Project, Recipe } from './support/recipe.ts';
 import { isNear } from './support/nearest-name.ts';
 
-/** In the order in which several are handled in one run. */
+/** In the order in which one run handles them. */
 export const builtInRecipes: readonly Recipe[] = [bundleRecipe, npmRecipe];
 
 export interface RecipeChoice {
@@ -14,14 +14,14 @@ export interface RecipeChoice {
   projectDir: string;
   /** The environment of a recipe: package managers read their settings there. */
   environment(recipe: Recipe): Project['env'];
-  /** As the user named them; none means every recipe whose lockfile is there. */
+  /** As the user named them. None means every recipe whose lockfile exists. */
   names: readonly string[];
 }
 
 /**
  * The recipes to work on, each once: built-in ones and those of `.sandbox-cache.json`, which may add to a
- * built-in one or take its place by its name. A named one may have no lockfile: that is for its command to
- * say.
+ * built-in one or take its place by its name. A named recipe may have no lockfile; the command itself reports
+ * that.
  * @throws CacheError USAGE for a name that no recipe has, CONFIG_INVALID for a `.sandbox-cache.json` that
  *   does not parse.
  */
@@ -44,9 +44,9 @@ export function findRecipe(projectDir: string, name: string): Recipe | undefined
 }
 
 /**
- * What is wrong with a name that nothing is stored under, for commands that need no recipe (`list`, `prune`).
- * @param otherwise what to do when no known recipe was meant
- * @returns a CacheError USAGE, or undefined for the name of a recipe
+ * Says what is wrong with a name that no entry has, for commands that need no recipe (`list`, `prune`).
+ * @param otherwise what the user can do if no known recipe was meant
+ * @returns a CacheError USAGE; undefined for the name of a recipe
  */
 export function strangeName(
   projectDir: string,

@@ -3,7 +3,7 @@ import type { Command, Project } from '../support/recipe.ts';
 import { readBundlerSettings } from './settings.ts';
 import { lookElsewhere } from './target.ts';
 
-/** Runs Bundler on this lockfile and on the target, even if its settings would send it elsewhere. */
+/** The command that runs Bundler on this lockfile and on the target, even if its settings name others. */
 export function bundler(
   project: Project,
   target: string,

@@ -7,8 +7,9 @@ const REQUIREMENT = /^(=|!=|>=|<=|~>|>|<)? *(\S+)$/;
 type Segments = readonly (number | string)[];
 
 /**
- * One text for requirements that mean the same: `~> 3.0, >= 3.0.1` in whatever order; `3.0` is `= 3.0`.
- * @returns undefined where one of them is not understood
+ * Returns the same text for requirements that mean the same: `~> 3.0, >= 3.0.1` in any order; `3.0` as `=
+ * 3.0`.
+ * @returns undefined if one of them is not understood
  */
 export function canonicalRequirement(parts: readonly string[]): string | undefined {
   const all = parts.map((part) => {
@@ -19,7 +20,7 @@ export function canonicalRequirement(parts: readonly string[]): string | undefin
   return all.length === 0 ? '>= 0' : [...new Set(all)].sort().join(', ');
 }
 
-/** @returns undefined where the version or the requirement is not understood */
+/** @returns undefined if the version or the requirement is not understood */
 export function satisfies(version: string, parts: readonly string[]): boolean | undefined {
   const canonical = canonicalRequirement(parts);
   if (canonical === undefined || !VERSION.test(version)) return undefined;

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { namesIn } from '../../files/names-in.ts';
 import { readSmallText } from '../../files/read-small-file.ts';
 
-/** The output of the build of one extension: some hundred kilobytes for the largest. */
+/** Limit for the build log of one extension. The largest have some hundred kilobytes. */
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
 
 /** `vendor/bundle/<engine>/<abi>` of each Ruby that has installed there, relative to the project. */
@@ -14,9 +14,9 @@ export function installations(dir: string, target: string): string[] {
 }
 
 /**
- * What the first damaged gem lacks, for people. Bundler only looks at specifications and at one marker of
- * each extension: `bundle check` and `bundle exec` both succeed on a bundle whose `gems` folder is gone, and
- * on one without any compiled file.
+ * Says what the first damaged gem lacks, for people. Bundler only looks at specifications and at one marker
+ * of each extension: `bundle check` and `bundle exec` both succeed on a bundle whose `gems` folder is gone,
+ * and on one without any compiled file.
  */
 export function damagedGem(dir: string, target: string): string | undefined {
   for (const path of installations(dir, target)) {
@@ -34,7 +34,7 @@ export function damagedGem(dir: string, target: string): string | undefined {
   return undefined;
 }
 
-/** `nokogiri-1.16.0-x86_64-linux-gnu`: came compiled, so that no log tells what was installed. */
+/** `nokogiri-1.16.0-x86_64-linux-gnu`: a gem that came compiled, so no log says what was installed. */
 const PRECOMPILED = /-(?:x86_64|aarch64|arm64|arm|x86|universal)-(?:linux|darwin)[^/]*$/;
 
 /**
@@ -50,7 +50,7 @@ function emptiedFolder(dir: string, lib: string): string | undefined {
   return isFolder && readdirSync(join(dir, path)).length === 0 ? path : undefined;
 }
 
-/** The gems that something is left of, e.g. `rack-3.0.0`: a specification, or files. */
+/** The gems of which a specification or files are there, e.g. `rack-3.0.0`. */
 export function installedGems(dir: string, target: string): string[] {
   const installed = installations(dir, target).map((path) => join(dir, path));
   return installed.flatMap((path) => [...specified(path), ...namesIn(join(path, 'gems')).sort()]);
@@ -71,8 +71,8 @@ function extensionFolders(installation: string): string[] {
 }
 
 /**
- * A library that the build installed and that is nowhere now. The log of the build names them; a gem whose
- * extension compiles none, as some do, has none to lose.
+ * Finds a library that the build installed and that is gone. The build log names the libraries. Some
+ * extensions compile none.
  */
 function lostLibrary(installation: string, extension: string): string | undefined {
   const installed = installedLibraries(join(installation, extension, 'gem_make.out'));

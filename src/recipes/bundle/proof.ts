@@ -1,10 +1,10 @@
 /**
- * Whether a bundle is certainly whole, without starting Bundler: `bundle check` and `bundle exec` take some 0.2 s
- * of a restore. It never says that a bundle is broken; that is Bundler's to say. It says `whole` only where every
- * version of Bundler from 2.3 on would agree, and `unknown` for whatever it does not understand.
+ * Proves that a bundle is complete without starting Bundler: `bundle check` and `bundle exec` take about 0.2
+ * s of a restore. It never calls a bundle broken; only Bundler decides that. It says `whole` only if every
+ * version of Bundler since 2.3 would agree, and `unknown` for everything that it does not understand.
  *
- * `doubtful` is for the tree alone: settings, Gemfile and lockfile are understood, and the tree holds less than they
- * ask for, or something else.
+ * `doubtful` is only about the tree: settings, Gemfile and lockfile are understood, but the tree does not
+ * hold exactly what they ask for.
  */
 import { isUtf8 } from 'node:buffer';
 import { existsSync } from 'node:fs';
@@ -32,12 +32,12 @@ export function proveWhole(project: Project, target: string, ruby: RubyFacts): P
     if (closure === undefined) return 'unknown';
     return holdsGems(closure, { dir: join(project.dir, target), ruby }) ? 'whole' : 'doubtful';
   } catch {
-    // A file that cannot be read: Bundler will say so.
+    // A file cannot be read. Bundler will report it.
     return 'unknown';
   }
 }
 
-/** Every gem that this lockfile could need here, whatever groups are left out. */
+/** Every gem that this lockfile could need here, whichever groups are left out. */
 function wantedGems(project: Project, ruby: RubyFacts): LockedGem[] | undefined {
   const settings = readBundlerSettings(project);
   const { gemfile: path, root } = settings;
@@ -45,7 +45,7 @@ function wantedGems(project: Project, ruby: RubyFacts): LockedGem[] | undefined 
   if (!hasOnlyKnownSettings(project, settings) || !isBundlersRuby(project)) return undefined;
   const plugins = [join(root, '.bundle/plugin'), join(homeOf(project.env), '.bundle/plugin')];
   if ([join(root, 'vendor/cache'), ...plugins].some((folder) => existsSync(folder))) return undefined;
-  // Older ones insist on the very version of Bundler that the lockfile names.
+  // Older versions insist on exactly the version of Bundler that the lockfile names.
   if (!/^ruby\d/.test(ruby.abi) || satisfies(ruby.rubygems, ['>= 3.3']) !== true) return undefined;
   const [gemfile, lock] = [readGemfile(readText(path)), readLockfile(readText(settings.lockfile))];
   if (gemfile === undefined || lock === undefined || !agree(gemfile, lock, ruby)) return undefined;
@@ -57,12 +57,12 @@ function wantedGems(project: Project, ruby: RubyFacts): LockedGem[] | undefined 
   return closureOf(roots, lock, names);
 }
 
-/** Whether `bundle install --frozen` would be content with the two. */
+/** Whether `bundle install --frozen` would accept the two. */
 function agree(gemfile: Gemfile, lock: Lockfile, ruby: RubyFacts): boolean {
   const withSlash = (url: string): string => url.replace(/\/?$/, '/');
   if (withSlash(gemfile.source) !== withSlash(lock.remote) || !/^\w+:\/\/[^@?#\s]+$/.test(lock.remote))
     return false;
-  // A lockfile of a Bundler of another age may be read in another way.
+  // Another major version of Bundler may read its lockfiles differently.
   if (lock.bundler !== undefined && !/^2\.\d+\.\d+$/.test(lock.bundler)) return false;
   if ((gemfile.ruby === undefined) !== (lock.ruby === undefined)) return false;
   const wanted = gemfile.ruby ?? [];
@@ -82,8 +82,8 @@ function platformNames(platform: string): string[] {
 }
 
 /**
- * @returns undefined where it is not clear which variant of a gem Bundler takes, where a gem is not in the lockfile or not
- *   of a version that another asks for, and where gems depend on each other in a circle
+ * @returns undefined if it is unclear which variant of a gem Bundler takes, if a gem is missing from the
+ *   lockfile or has a version that does not satisfy another gem, or if gems depend on each other in a circle
  */
 function closureOf(
   roots: readonly string[],
@@ -95,7 +95,7 @@ function closureOf(
   const done = new Map<string, LockedGem>();
   const above = new Set<string>();
   const visit = (name: string, requirement: string): boolean => {
-    // What runs is a Bundler of version 2 at least. It is in no lockfile.
+    // Bundler itself is not in the lockfile. The one that runs is version 2 or later.
     if (name === 'bundler') return /^>= [01](?:\.\d+)*$/.test(requirement) || requirement === '>= 0';
     const gem = done.get(name) ?? variantFor(variants.get(name) ?? [], platforms);
     if (gem === undefined || above.has(name)) return false;
@@ -126,11 +126,11 @@ interface Bundle {
   ruby: RubyFacts;
 }
 
-/** Whether all specifications are as RubyGems writes them, those of the closure among them. */
+/** Whether all specifications are written as RubyGems writes them, and include those of the closure. */
 function holdsGems(closure: readonly LockedGem[], { dir, ruby }: Bundle): boolean {
   const api = ruby.abi.replace(/^ruby/, '');
   const installation = join(dir, 'ruby', api.replace(/-static$/, ''));
-  // Code of gems that extends RubyGems itself.
+  // Plugins are code of gems that extends RubyGems itself.
   if (namesIn(join(installation, 'plugins')).length > 0) return false;
   const specs = installedSpecs(join(installation, 'specifications'));
   if (specs === undefined) return false;

@@ -1,6 +1,6 @@
 /**
- * A Gemfile is a Ruby program. Most are nothing but a list, and such a list can be read without Ruby: `source`,
- * `ruby`, `group`, and `gem` with literals. Whatever else a line says makes the whole file unreadable.
+ * A Gemfile is a Ruby program. Most are only a list, which can be read without Ruby: `source`, `ruby`,
+ * `group`, and `gem` with literals. If any line says something else, the whole file counts as unreadable.
  */
 import { canonicalRequirement } from './gem-version.ts';
 
@@ -15,7 +15,7 @@ export interface Gemfile {
 export interface RequestedGem {
   /** Canonical. */
   requirement: string;
-  /** Whether only for Rubies that no system has which this file is read for: Windows, JRuby. */
+  /** Whether it is only for other Rubies than ours: Windows, JRuby. */
   isForOthers: boolean;
 }
 
@@ -35,7 +35,8 @@ const SOURCE = line(`source (${STRING})`);
 const RUBY = line(`ruby (${STRING}(?:, *${STRING})*)`);
 const GROUP = line(`group ${WORD}(?:, *${WORD})*(?:, *optional: (?:true|false))? do`);
 const END = line('end');
-// A shorthand that nothing uses: with `github:` a gem has an option that is not read here.
+// Defines a shorthand. A gem that used it, e.g. with `github:`, would have an option that makes the file
+// unreadable.
 const GIT_SOURCE = line(
   `git_source\\(:\\w+\\) ?\\{ ?\\|(\\w+)\\| ?"https://[^"\\\\#]*(?:#\\{\\1\\})?[^"\\\\#]*" ?\\}`,
 );
@@ -44,7 +45,7 @@ const GEM = line(`gem (${STRING})((?:, *${STRING})*)((?:, *${OPTION})*)`);
 const OTHERS = new Set(['mswin', 'mswin64', 'mingw', 'x64_mingw', 'jruby', 'truffleruby']);
 const PLATFORMS = new Set([...OTHERS, 'ruby', 'mri']);
 
-/** @returns undefined for one that says more than a list does */
+/** @returns undefined if the file is more than such a list */
 export function readGemfile(text: string): Gemfile | undefined {
   let source: string | undefined;
   let ruby: string[] | undefined;

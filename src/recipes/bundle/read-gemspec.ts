@@ -1,7 +1,7 @@
 /**
- * The specification of an installed gem, `specifications/NAME-VERSION.gemspec`: a Ruby program that RubyGems writes
- * (`Gem::Specification#to_ruby`), always of the same lines. One that consists of nothing else runs as it did when it was
- * written; so a truncated or edited one is found without Ruby.
+ * The specification of an installed gem, `specifications/NAME-VERSION.gemspec`: a Ruby program that RubyGems
+ * writes (`Gem::Specification#to_ruby`), always with the same lines. A file with only such lines runs as it
+ * did when it was written. So a truncated or edited one is noticed without Ruby.
  */
 import { canonicalRequirement } from './gem-version.ts';
 
@@ -68,7 +68,7 @@ const VERSION = /^\d+(?:\.[0-9A-Za-z]+)*$/;
 const HEAD =
   /^# -\*- encoding: utf-8 -\*-\n# stub: (\S+) (\S+) (\S+) ([^\n]+)\n(?:# stub: ([^\n]+)\n)?\nGem::Specification\.new do \|s\|\n/;
 
-/** @returns undefined for a text that RubyGems has not written in this way */
+/** @returns undefined for a text that RubyGems would not write */
 export function readGemspec(text: string): InstalledSpec | undefined {
   const head = HEAD.exec(text);
   if (head === null) return undefined;
@@ -114,7 +114,7 @@ interface Body {
 function readBody(lines: readonly string[]): Body | undefined {
   const values = new Map<string, string>();
   const found: { kind: string; name: string; requirement: string }[] = [];
-  // Open conditions, each with whether its `else` has come.
+  // One item for each open condition: whether its `else` has come.
   const open: boolean[] = [];
   let isOver = false;
   for (const line of lines) {
@@ -139,7 +139,10 @@ function readBody(lines: readonly string[]): Body | undefined {
   return isOver ? { values, dependencies: runtimeOf(found) } : undefined;
 }
 
-/** Plain `add_dependency` is what comes after `else`, for RubyGems before 1.2, with those for development. */
+/**
+ * The part after `else` is for RubyGems before 1.2. It uses plain `add_dependency`, also for development
+ * dependencies.
+ */
 function runtimeOf(
   found: readonly { kind: string; name: string; requirement: string }[],
 ): Map<string, string> {

@@ -1,6 +1,6 @@
 /**
- * A Gemfile.lock as Bundler reads it (bundler/lockfile_parser.rb), as far as one source of gems goes. Whoever
- * proves something from it must not guess, so a line of any other kind makes the whole file unreadable.
+ * A Gemfile.lock as Bundler reads it (bundler/lockfile_parser.rb), if all gems have one source. A proof must
+ * not rest on guesses, so a line of any other kind makes the whole file unreadable.
  */
 import { canonicalRequirement } from './gem-version.ts';
 
@@ -65,7 +65,7 @@ function isSection(line: string): line is Section {
   return SECTION.test(line);
 }
 
-/** Lines by section. @returns undefined for another section, or one twice */
+/** Lines by section. @returns undefined if there is another section, or one comes twice */
 function sectionsOf(text: string): Partial<Record<Section, string[]>> | undefined {
   const sections: Partial<Record<Section, string[]>> = {};
   let current: string[] | undefined;
@@ -108,7 +108,7 @@ function dependenciesOf(lines: readonly string[], indent: string): Map<string, s
   return found;
 }
 
-/** @returns undefined where there is no such section; empty where it is not understood */
+/** @returns undefined if there is no such section; an empty text if it is not understood */
 function onlyOne(lines: readonly string[] | undefined, pattern: RegExp): string | undefined {
   if (lines === undefined) return undefined;
   return lines.length === 1 ? (pattern.exec(lines[0] ?? '')?.[1] ?? '') : '';

@@ -11,13 +11,10 @@ import type { Project, Recipe } from '../support/recipe.ts';
 import { platformOf } from '../support/runtime.ts';
 import { which } from '../support/which.ts';
 
-/** Of a project without a Gemfile either may be meant: a Docker layer may bring the lockfile alone. */
+/** Without a Gemfile either name counts, because a Docker layer may bring the lockfile alone. */
 const LOCKFILES = ['Gemfile.lock', 'gems.locked'];
 
-/**
- * Bundler: Gemfile.lock or gems.locked → vendor/bundle, or what the project's settings say in place of
- * either.
- */
+/** Bundler: Gemfile.lock or gems.locked → vendor/bundle, or what the project's settings name instead. */
 export const bundleRecipe = recipeOf(LOCKFILES, DEFAULT_TARGET);
 
 function recipeOf(lockfiles: readonly string[], target: string): Recipe {
@@ -69,9 +66,9 @@ function recipeOf(lockfiles: readonly string[], target: string): Recipe {
     },
 
     install(project) {
-      // Frozen, as `npm ci` is: an install that rewrites the lockfile is saved under a key that no fresh
-      // clone asks for. Not where Bundler would refuse because the lockfile lacks this platform: better a
-      // late start than none.
+      // Frozen, like `npm ci`. If an install rewrote the lockfile, it would be saved under a key that no
+      // fresh clone asks for. Not frozen if the lockfile lacks this platform, because Bundler would refuse to
+      // install at all.
       const decided = ['BUNDLE_FROZEN', 'BUNDLE_DEPLOYMENT'].some((name) => name in project.env);
       const frozen = !decided && missingPlatform(project) === undefined;
       return bundler(project, target, { args: ['install'], env: frozen ? { BUNDLE_FROZEN: 'true' } : {} });

@@ -5,7 +5,7 @@ import { runCommand } from '../support/run.ts';
 import { which } from '../support/which.ts';
 import { satisfies } from './gem-version.ts';
 
-/** What of the Ruby on PATH decides what its gems are, and where. */
+/** The properties of the Ruby on PATH that decide which gems it installs, and where. */
 export interface RubyFacts {
   /** The engine and `Gem.extension_api_version`: `ruby3.1.0`, `ruby3.3.0-static`. */
   abi: string;
@@ -19,8 +19,8 @@ export interface RubyFacts {
 
 /**
  * Worked out as RubyGems does (rubygems.rb) but without loading RubyGems: 6 ms in place of 30. The suffix
- * `-static` tells a Ruby whose extensions link against no libruby. A preview of Ruby has the patchlevel -1:
- * it is older than the version that it names.
+ * `-static` marks a Ruby whose extensions do not link against libruby. A preview has patchlevel -1: it is
+ * older than the version that it names.
  */
 const SCRIPT = [
   'c = RbConfig::CONFIG; print RUBY_ENGINE, c["ruby_version"], ("-static" if c["ENABLE_SHARED"] == "no")',
@@ -29,10 +29,10 @@ const SCRIPT = [
   'print "\\n", (RUBY_VERSION if RUBY_PATCHLEVEL >= 0), "\\n", c["arch"], "\\n", g, "\\n"',
 ].join('; ');
 
-/** By the environment that found Ruby: a run asks for the key first, and again when it verifies. */
+/** Facts by the environment in which Ruby was found. A run asks twice: for the key, and when it verifies. */
 const known = new WeakMap<Project['env'], RubyFacts>();
 
-/** @throws CacheError RUNTIME_MISSING when there is no Ruby on PATH or it cannot tell */
+/** @throws CacheError RUNTIME_MISSING if there is no Ruby on PATH or it fails */
 export async function rubyFacts(project: Project, signal: AbortSignal): Promise<RubyFacts> {
   const before = known.get(project.env);
   if (before !== undefined) return before;
@@ -52,7 +52,7 @@ export async function rubyFacts(project: Project, signal: AbortSignal): Promise<
   return facts;
 }
 
-/** Whether `bundle` is the one that came with the `ruby` on PATH: another's would know other facts. */
+/** Whether `bundle` belongs to the `ruby` on PATH. Another Ruby would have other facts. */
 export function isBundlersRuby(project: Project): boolean {
   const [ruby, bundle] = [which('ruby', project), which('bundle', project)];
   return ruby !== undefined && bundle !== undefined && dirname(ruby) === dirname(bundle);
@@ -60,7 +60,7 @@ export function isBundlersRuby(project: Project): boolean {
 
 /**
  * `Gem::Platform.local.to_s`, the name of the folder that extensions are in.
- * @returns undefined where versions of RubyGems may differ
+ * @returns undefined if it may depend on the version of RubyGems
  */
 export function localPlatform({ arch, rubygems }: RubyFacts): string | undefined {
   const darwin = /^(arm64|x86_64)-darwin(\d+)$/.exec(arch);

@@ -17,13 +17,15 @@ export interface BundlerSettings {
   gemfile: string | undefined;
   /** Absolute path of its lockfile. */
   lockfile: string | undefined;
-  /** The folder that relative paths begin in: the Gemfile's. */
+  /** The Gemfile's folder, to which paths are relative. */
   root: string;
-  /** Where gems are installed; undefined when no setting says so, and Bundler takes RubyGems' own folder. */
+  /** Where gems are installed. Undefined if no setting says so; Bundler then uses RubyGems' own folder. */
   path: GemPath | undefined;
   /** The value that counts, e.g. of `BUNDLE_WITHOUT`. */
   value(name: string): string | undefined;
-  /** All that are set somewhere; undefined where a configuration file holds more than lines of one value. */
+  /**
+   * All names that are set anywhere. Undefined if a configuration file holds more than lines of one value.
+   */
   names: readonly string[] | undefined;
 }
 
@@ -34,7 +36,7 @@ export interface GemPath {
   dir: string | undefined;
   /** The file or variable that says so, as people know it. */
   source: string;
-  /** Whether the project's own configuration says so, which beats the environment. */
+  /** Whether it comes from the project's own configuration, which beats the environment. */
   isLocal: boolean;
 }
 
@@ -43,7 +45,7 @@ interface Level {
   source: string;
   isLocal: boolean;
   values: Readonly<Record<string, string>>;
-  /** Whether nothing else stands there. */
+  /** Whether it holds only lines of one value. */
   isPlain: boolean;
 }
 
@@ -119,7 +121,7 @@ function valueIn(levels: readonly Level[], name: string): string | undefined {
   return levels.map(({ values }) => values[name]).find((value) => value !== undefined);
 }
 
-/** As `Bundler::Settings#path`: the strongest source that mentions the path at all decides alone. */
+/** Like `Bundler::Settings#path`: the strongest source that mentions the path decides alone. */
 function gemPath(
   levels: readonly Level[],
   { root, home }: { root: string; home: string },

@@ -9,7 +9,7 @@ export const DEFAULT_TARGET = 'vendor/bundle';
 /** Bundler makes a folder in its path for each engine that installs there. */
 const ENGINES = /^(?:ruby|jruby|truffleruby|rbx|mruby)$/;
 
-/** The folder that entries consist of, relative to the project: Bundler's path if that can be stored. */
+/** The folder that is stored, relative to the project: Bundler's path, if that can be stored. */
 export function bundleTarget(project: BareProject, { path }: Pick<BundlerSettings, 'path'>): string {
   const inside = path?.dir === undefined ? undefined : insideProject(project.dir, path.dir);
   return inside !== undefined && holdsOnlyGems(resolve(project.dir, inside)) ? inside : DEFAULT_TARGET;
@@ -48,8 +48,8 @@ function fixOf({ dir }: BareProject, { root, path }: BundlerSettings, target: st
 }
 
 /**
- * Relative to the project, with `/`; undefined for the project itself, its repository, and everything
- * outside.
+ * The path relative to the project, with `/`. Undefined for the project itself, its repository, and
+ * everything outside.
  */
 function insideProject(dir: string, path: string): string | undefined {
   const parts = relative(realpathSync(dir), located(path)).split(sep);
@@ -60,7 +60,8 @@ function insideProject(dir: string, path: string): string | undefined {
 }
 
 /**
- * Resolves links among the parents of a path, which `$PWD` may go through. The folder itself may stay a link.
+ * Resolves links among the parents of a path, because `$PWD` may contain some. The folder itself may stay a
+ * link.
  */
 function located(path: string): string {
   const parent = dirname(path);
@@ -73,7 +74,8 @@ function located(path: string): string {
 }
 
 /**
- * A restore replaces the whole folder, and an application may keep sources of its own in `vendor`, for one.
+ * Whether the folder holds only gems. A restore replaces all of it, and an application may keep its own
+ * sources in `vendor`, for example.
  */
 function holdsOnlyGems(path: string): boolean {
   try {

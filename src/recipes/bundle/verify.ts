@@ -10,12 +10,13 @@ import { rubyFacts } from './ruby-facts.ts';
 import { readBundlerSettings } from './settings.ts';
 import { lookElsewhere } from './target.ts';
 
-/** Neither command may write: a bundle that is frozen leaves its lockfile alone. */
+/** Neither command may write. A frozen Bundler does not change the lockfile. */
 const QUIET_AND_FROZEN = { BUNDLE_FROZEN: 'true', BUNDLE_SILENCE_ROOT_WARNING: 'true' };
 
 /**
- * The status with which each says that gems are missing; `bundle exec` takes that of Bundler::GemNotFound.
- * All others are about something else: another Ruby, a path source that is not there yet, the Gemfile.
+ * The exit status with which each command says that gems are missing; `bundle exec` uses that of
+ * Bundler::GemNotFound. Any other status has another cause: another Ruby, a path source that is not there
+ * yet, the Gemfile.
  */
 const CHECK_MISSES_GEMS = 1;
 const EXEC_MISSES_GEMS = 7;
@@ -24,7 +25,7 @@ const EXEC_MISSES_GEMS = 7;
 export async function verifyBundle(project: Project, target: string, signal: AbortSignal): Promise<Verdict> {
   const settings = readBundlerSettings(project);
   const elsewhere = lookElsewhere(project, settings, target);
-  // BUNDLE_PATH cannot send Bundler to the target where the project's own configuration says otherwise.
+  // If the project's own configuration names another path, BUNDLE_PATH cannot override it.
   if (elsewhere !== undefined && settings.path?.isLocal === true)
     return { ok: false, reason: elsewhere.reason, blame: 'machine' };
   const damage = damagedGem(project.dir, target);
@@ -61,7 +62,7 @@ export async function verifyBundle(project: Project, target: string, signal: Abo
 export async function looksDamaged(project: Project, target: string, signal: AbortSignal): Promise<boolean> {
   if (damagedGem(project.dir, target) !== undefined) return true;
   const { value } = readBundlerSettings(project);
-  // A group may be left out, here or where the tree was installed.
+  // A group may have been left out, here or when the tree was installed.
   if (['BUNDLE_WITHOUT', 'BUNDLE_WITH', 'BUNDLE_ONLY'].some((name) => value(name) !== undefined))
     return false;
   return (await proof(project, target, signal)) === 'doubtful';
@@ -73,12 +74,14 @@ async function proof(project: Project, target: string, signal: AbortSignal): Pro
     return proveWhole(project, target, await rubyFacts(project, signal));
   } catch (error) {
     if (signal.aborted || !(error instanceof CacheError)) throw error;
-    // No Ruby, no Bundler either: starting it will say so.
+    // Without Ruby there is no Bundler either. Starting it will report that.
     return 'unknown';
   }
 }
 
-/** Whether nothing is there of the gems that Bundler misses. Their groups may have been left out, then. */
+/**
+ * Whether nothing at all is there of the gems that Bundler misses. Then their groups may have been left out.
+ */
 function wasLeftOut({ dir }: Project, target: string, { stdout, stderr }: RunResult): boolean {
   const missing = [...`${stdout}\n${stderr}`.matchAll(/^ \* (\S+) \((\S+)\)$/gm)];
   const installed = installedGems(dir, target);

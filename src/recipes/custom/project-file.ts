@@ -5,12 +5,15 @@ import { readSmallText } from '../../files/read-small-file.ts';
 import { checkKeyFiles, customRecipe, type CustomRecipeOptions } from './recipe.ts';
 import type { Recipe } from '../support/recipe.ts';
 
-/** Recipes that a project brings along, committed with it. See docs/EXTENDING.md. */
+/** The file with the project's own recipes, which is committed with it. See docs/EXTENDING.md. */
 export const PROJECT_FILE = '.sandbox-cache.json';
 
 const MAX_BYTES = 1024 * 1024;
 
-/** What a recipe in the file may say: lists are lists of strings, commands lists or a line for `sh -c`. */
+/**
+ * The fields of a recipe in the file. A list is a list of strings; a command is a list, or a line for `sh
+ * -c`.
+ */
 const FIELDS = {
   lockfiles: 'list',
   paths: 'list',
@@ -22,8 +25,8 @@ const FIELDS = {
 } as const satisfies Partial<Record<keyof CustomRecipeOptions, 'list' | 'command'>>;
 
 /**
- * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. What is under
- * the name of a built-in recipe and names neither lockfiles nor paths adds to its key.
+ * Reads `{ "recipes": { "pip": { "lockfiles": ["requirements.txt"], "paths": ["venv"] } } }`. A recipe that
+ * has the name of a built-in one and neither lockfiles nor paths adds to the built-in recipe's key.
  * @returns none when the project has no such file
  * @throws CacheError CONFIG_INVALID, also for a name or a path that no recipe may have
  */
@@ -43,14 +46,14 @@ export function readProjectRecipes(projectDir: string, builtIn: readonly Recipe[
       if (isAddition) return withKeyParts(extended, fields, projectDir);
       return customRecipe({ lockfiles: [], paths: [], ...fields, projectDir, name });
     } catch (error) {
-      // Without its hint: that is about flags.
+      // Its hint is left out, because it is about flags.
       if (error instanceof CacheError) throw invalid(`has recipes.${name}: ${error.message}`, error);
       throw error;
     }
   });
 }
 
-/** The same recipe, also where the project's settings make another of it. */
+/** Adds key parts to the recipe, and to what `at` makes of it. */
 function withKeyParts(recipe: Recipe, fields: Record<string, unknown>, projectDir: string): Recipe {
   const { files = [], variables = [] } = fields as { files?: string[]; variables?: string[] };
   const more = checkKeyFiles(files, projectDir);
@@ -80,8 +83,8 @@ function parse(projectDir: string): Record<string, unknown> {
 }
 
 /**
- * ` at position 12`: no more of the message, and no cause. They quote the text, which may be a file that the
- * path only leads to.
+ * Returns ` at position 12`, and no more of the message or the cause. They quote the text, and a link may
+ * lead to any file.
  */
 function whereNot(error: unknown): string {
   return (

@@ -9,7 +9,7 @@ export interface CustomRecipeOptions {
   /** Absolute path of the project: absolute paths inside it are taken as relative ones. */
   projectDir: string;
   name: string;
-  /** One or more; all have to be there, all go into the key. */
+  /** One or more. All must be there, and all go into the key. */
   lockfiles: readonly string[];
   /** Directories and files, one or more, the main one first. */
   paths: readonly string[];
@@ -103,7 +103,7 @@ const NOT_STARTED = [126, 127];
 
 /** @throws CacheError USAGE */
 function checkName(name: string): void {
-  // A part of 16 hex digits would read as the hash in `<name>-<hash>-<runtime>`.
+  // A part of 16 hex digits would be taken for the hash in `<name>-<hash>-<runtime>`.
   const reads = /^[a-z0-9_]+(-[a-z0-9_]+)*$/.test(name) && !/(^|-)[0-9a-f]{16}(-|$)/.test(name);
   if (reads && name.length <= 32) return;
   throw refuse(
@@ -113,7 +113,7 @@ function checkName(name: string): void {
   );
 }
 
-/** Lockfiles are only read: one above the project (a monorepo's) is welcome. */
+/** Lockfiles are only read, so one above the project is allowed, as in a monorepo. */
 function checkLockfile(path: string, projectDir: string): string {
   const relativePath = normalize(path, projectDir);
   if (relativePath === '.' || /[\p{Cc}]/u.test(path)) throw refuse(path, 'is no lockfile', 'Give a file.');
@@ -156,8 +156,8 @@ function normalize(path: string, projectDir: string): string {
 }
 
 /**
- * A file itself, and what lies directly in a directory. Not hidden names there: tools keep caches of their
- * own under them, such as `.cache`, which change while nobody installs.
+ * The file itself, or the directory and what lies directly in it. Hidden names in it do not count: tools keep
+ * caches there, such as `.cache`, which change while nobody installs.
  */
 function witnessesOf(dir: string, target: string): string[] {
   const path = join(dir, target);

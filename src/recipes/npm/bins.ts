@@ -3,12 +3,11 @@ import type { Package, Packages } from './lockfile.ts';
 import { isFile, statOf } from './tree.ts';
 
 /**
- * The links that a package's commands lack in the `.bin` beside it, or that lead nowhere:
+ * The links of a package's commands that are missing from the `.bin` beside it, or that lead nowhere:
  * `node_modules/.bin/tsc`.
  *
- * npm makes no link to a file that is not there at that moment, and is content. So a command may lack its
- * link where the file can have come later: built in a workspace, or made by an install script, which runs
- * after linking.
+ * npm silently makes no link to a file that does not exist at that moment. So a link may be missing if the
+ * file can have come later: built in a workspace, or made by an install script, which runs after linking.
  */
 export function missingLinks(dir: string, location: string, entry: Package): string[] {
   if (entry.bin === undefined || entry.link === true || entry.hasInstallScript === true) return [];

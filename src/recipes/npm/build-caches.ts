@@ -1,6 +1,6 @@
 /**
- * What build tools keep in node_modules/.cache, and make again where it is missing. The rest of that folder
- * is stored: install scripts put there what they download, and do not run again after a restore.
+ * Folders of build tools in node_modules/.cache, which the tools make again if they are missing. The rest of
+ * that folder is stored: install scripts put downloads there, and do not run again after a restore.
  */
 export const BUILD_CACHES = [
   'autoprefixer',

@@ -1,7 +1,7 @@
 import type { Package } from './lockfile.ts';
 
 /**
- * What differs between the lockfile's entry and what is installed; a field that either lacks does not count.
+ * Says how the lockfile's entry and what is installed differ. A field that one of them lacks does not count.
  */
 export function mismatch(wanted: Package, there: Package, lockfile: string): string | undefined {
   if ((wanted.link === true) !== (there.link === true)) {
@@ -20,7 +20,7 @@ export function mismatch(wanted: Package, there: Package, lockfile: string): str
   return undefined;
 }
 
-/** `v1.0.0` and `1.0.0+build` as npm writes them into lockfiles. */
+/** Writes `v1.0.0` and `1.0.0+build` as npm writes them into lockfiles. */
 function plain(version: string): string {
   return version
     .trim()

@@ -1,9 +1,9 @@
 /**
- * npm's configuration, found and read as npm does it, without starting npm: that takes 300 ms, and this is on
- * the way of every start.
+ * npm's configuration, found and read as npm does it, but without starting npm. That takes 300 ms, and every
+ * start needs the configuration.
  *
- * The environment wins over the project's .npmrc, that over the user's, the global one and the one that npm's
- * own package brings along (@npmcli/config, `Config.load`).
+ * The order of precedence is: the environment, the project's .npmrc, the user's, the global one, and the one
+ * in npm's own package (@npmcli/config, `Config.load`).
  */
 import { realpathSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -15,19 +15,19 @@ import type { Project } from '../support/recipe.ts';
 import { which } from '../support/which.ts';
 import { type IniValues, parseIni } from './ini.ts';
 
-/** Lookup by npm's name of a setting, e.g. `install-strategy`. Undefined: set nowhere. */
+/** Looks settings up by npm's names, e.g. `install-strategy`. Undefined if nothing sets them. */
 export interface NpmConfig {
   text(name: string): string | undefined;
   flag(name: string): boolean | undefined;
-  /** @param known the values that npm takes; it passes over others. @default all */
+  /** @param known the values that npm accepts; others are ignored. @default all */
   list(name: string, known?: readonly string[]): readonly string[] | undefined;
-  /** Each source alone, from the weakest to the one that wins. */
+  /** Each source by itself, from the weakest to the strongest. */
   sources(): NpmConfig[];
 }
 
 type Environment = Project['env'];
 
-/** Some hundred times what the longest .npmrc holds. */
+/** Hundreds of times the size of the longest .npmrc. */
 const MAX_BYTES = 1024 * 1024;
 
 /** @throws CacheError SOURCE_UNREADABLE for a file that npm would never finish reading */
@@ -79,7 +79,7 @@ function given(text: string | undefined): string | undefined {
   return text === '' || text === 'null' ? undefined : text;
 }
 
-/** As nopt cleans booleans: `0` and `false` are false, all else is true. */
+/** As nopt reads booleans: `0` and `false` are false, all else is true. */
 function isTrue(text: string): boolean {
   return text === '' || (text !== 'false' && Number(text) !== 0);
 }
@@ -93,14 +93,15 @@ function fromEnvironment(env: Environment): IniValues {
       .slice('npm_config_'.length)
       .toLowerCase()
       .replace(/(?!^)_/g, '-');
-    // npm takes the last one in the order of the environment, which nobody knows.
+    // If a name comes in several spellings, npm takes the last one in the order of the environment, which is
+    // not known.
     if (values.has(setting) && name !== name.toLowerCase()) continue;
     values.set(setting, value.includes('\n\n') ? value.split('\n\n') : value);
   }
   return values;
 }
 
-/** A file that is not there, or may not be read, has no settings, as for npm. */
+/** Like npm, takes a file that is missing or cannot be read for one without settings. */
 function fromFile(path: string | undefined): IniValues {
   if (path === undefined) return new Map();
   try {
@@ -119,7 +120,7 @@ function fromFile(path: string | undefined): IniValues {
   }
 }
 
-/** npm replaces `${NAME}` by the variable where there is one, `${NAME?}` by nothing where there is none. */
+/** npm replaces `${NAME}` if there is such a variable, and `${NAME?}` by nothing if there is none. */
 function expand(text: string, env: Environment): string {
   if (!text.includes('${')) return text;
   return text.replace(
@@ -135,7 +136,7 @@ function expand(text: string, env: Environment): string {
 /** /usr/local/lib/node_modules/npm/bin/npm-cli.js → /usr/local/lib/node_modules/npm/npmrc. */
 function builtInFile(project: Pick<Project, 'dir' | 'env'>): string | undefined {
   const npm = realProgram('npm', project);
-  // A script that stands in for it (Volta, asdf) does not tell where it is.
+  // A script that stands in for npm (Volta, asdf) does not show where npm is.
   return npm?.endsWith('/bin/npm-cli.js') === true ? join(dirname(dirname(npm)), 'npmrc') : undefined;
 }
 

@@ -23,11 +23,11 @@ export interface Mismatch {
   text: string;
   /** A dev dependency that is not there at all. */
   isMissingDev?: boolean;
-  /** A package that is not there, and that only a workspace outside this checkout needs. */
+  /** A missing package that only a workspace outside this checkout needs. */
   isOrphan?: boolean;
 }
 
-/** With `install-links` npm copies a linked folder, but no workspace. */
+/** With `install-links` npm copies linked folders, but not workspaces. */
 export function isCopied({ packages, scope, settings }: Evidence, location: string): boolean {
   return (
     settings.installLinks && packages.get(location)?.link === true && !scope.graph.isWorkspaceLink(location)

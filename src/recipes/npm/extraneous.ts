@@ -12,8 +12,8 @@ import {
 import { HIDDEN_LOCKFILE } from './tree.ts';
 
 /**
- * Whether npm has installed packages that the lockfile does not name, which an install would remove. By its
- * own record: what nobody recorded it passes over too.
+ * Whether npm has installed packages that the lockfile does not name, which an install would remove. This
+ * goes by npm's own record. npm too ignores what is not recorded.
  */
 export function hasExtraneous({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>): boolean {
   const recorded = readHiddenLockfile(join(dir, HIDDEN_LOCKFILE)) ?? new Map<string, Package>();
@@ -25,8 +25,8 @@ export function hasExtraneous({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile
 }
 
 /**
- * In a linked tree places are npm's own choice. A link there leads to a folder of the lockfile, or into the
- * store; what is in the store counts by its name and version.
+ * In a linked tree npm chooses the folders itself. A link leads to a folder of the lockfile, or into the
+ * store, where packages are compared by name and version.
  */
 function naming(wanted: Packages): (location: string, entry: Package) => boolean {
   const names = new Set([...wanted].map(([location, entry]) => nameAndVersion(location, entry)));
@@ -34,7 +34,7 @@ function naming(wanted: Packages): (location: string, entry: Package) => boolean
     const { link, resolved = '' } = entry;
     if (link === true) return wanted.has(resolved) || resolved.startsWith(`${STORE}/`);
     if (!location.startsWith(`${STORE}/`)) return false;
-    // Version 1 does not tell the names behind aliases.
+    // A version 1 lockfile does not say which names are behind aliases.
     return !wanted.has('') || names.has(nameAndVersion(location, entry));
   };
 }

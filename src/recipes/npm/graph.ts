@@ -1,6 +1,6 @@
 /**
- * Who depends on whom in a lockfile. npm writes down names and places; what a name leads to is found as Node
- * finds it.
+ * Who depends on whom in a lockfile. npm records names and locations. Which package a name means is found as
+ * Node finds it.
  */
 import type { Package, Packages } from './lockfile.ts';
 
@@ -18,7 +18,7 @@ export interface Graph {
   isWorkspaceLink(location: string): boolean;
 }
 
-/** @param withPeers npm knows no peers under `legacy-peer-deps` */
+/** @param withPeers false under `legacy-peer-deps`, where npm ignores peers */
 export function createGraph(packages: Packages, { withPeers }: { withPeers: boolean }): Graph {
   const isWorkspaceLink = workspaceLinks(packages);
   const from = new Map<string, Edge[]>();
@@ -52,8 +52,8 @@ function byTarget(edges: readonly Edge[]): Map<string, Edge[]> {
 }
 
 /**
- * As arborist's `Node._loadDeps`: of several kinds under one name the last counts, but a workspace is always
- * one.
+ * Like arborist's `Node._loadDeps`: if one name comes in several kinds, the last one counts, but a workspace
+ * stays a workspace.
  */
 function edgesOf(
   packages: Packages,
@@ -91,8 +91,8 @@ function* dependenciesOf(entry: Package): Generator<[name: string, type: Edge['t
 }
 
 /**
- * The first `node_modules/<name>` on the way up from a package. Nothing is above one outside the project. npm
- * removes what it calls extraneous before anything leads there.
+ * The first `node_modules/<name>` on the way up from a package. A package outside the project has nothing
+ * above it. npm removes what it calls extraneous before anything can lead there.
  */
 function findModule(packages: Packages, location: string, name: string): string | undefined {
   for (let folder = location; ; folder = folder.slice(0, Math.max(folder.lastIndexOf('/'), 0))) {
@@ -102,7 +102,7 @@ function findModule(packages: Packages, location: string, name: string): string 
   }
 }
 
-/** Links that nobody asked for by a path (`"a": "file:../a"`) are the project's workspaces. */
+/** The project's workspaces are the links that no dependency names by a path (`"a": "file:../a"`). */
 function workspaceLinks(packages: Packages): (location: string) => boolean {
   const links = [...packages].filter(
     ([location, { link }]) => link === true && !location.includes('/node_modules/'),

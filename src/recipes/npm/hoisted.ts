@@ -1,6 +1,7 @@
 /**
- * A tree as npm lays it out by default: every package is where the lockfile says. Where npm would believe its
- * own record of what it installed, the lockfile is held against that; else every package's manifest is read.
+ * A tree as npm lays it out by default: every package is where the lockfile says. If npm would trust its own
+ * record of what it installed, the lockfile is compared with that. Otherwise every package's manifest is
+ * read.
  */
 import { isLinkOf, missingLinks } from './bins.ts';
 import { mismatch } from './compare.ts';
@@ -54,7 +55,7 @@ function mismatchesOfLockfile(evidence: Evidence, installed: Packages): Mismatch
   return mismatches;
 }
 
-/** A copy of a linked folder comes without what the folder needs for development. */
+/** The copy of a linked folder has none of the folder's development dependencies. */
 function isBelowCopied(evidence: Evidence, location: string): boolean {
   const folder = projectFolder(location);
   if (folder === '' || !evidence.settings.installLinks) return false;
@@ -67,7 +68,7 @@ function missingPackage(location: string, { dev, devOptional }: Package, isOrpha
   return { text: `${location} is missing`, isMissingDev: (dev ?? devOptional) === true, isOrphan };
 }
 
-/** What is said to be installed and does not work. */
+/** Packages that are recorded as installed, but do not work. */
 function mismatchesOnDisk(evidence: Evidence, installed: Packages): Mismatch[] {
   const { dir, packages, scope } = evidence;
   const mismatches: Mismatch[] = [];
@@ -86,10 +87,10 @@ function commandFault(evidence: Evidence, installed: Packages, location: string)
   const { dir, packages, settings } = evidence;
   if (!settings.binLinks) return undefined;
   const wanted = packages.get(location)!;
-  // A version 1 lockfile knows no commands, npm's record does.
+  // A version 1 lockfile does not list commands, but npm's record does.
   const missing = missingLinks(dir, location, wanted.bin === undefined ? installed.get(location)! : wanted);
-  // With a package that it leaves out npm removes the links of its commands, though another has a command of
-  // that name.
+  // When npm leaves a package out, it removes the links of its commands, even if another package has a
+  // command of that name.
   const isLeftOut = (other: string): boolean =>
     isInstalledPlace(other) &&
     !installed.has(other) &&

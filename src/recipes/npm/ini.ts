@@ -3,7 +3,7 @@
  * settings need.
  */
 
-/** A value as it is written, or those of `name[] = value`, in order. */
+/** A value as it is written, or all values of `name[] = value`, in order. */
 export type IniValues = ReadonlyMap<string, string | readonly string[]>;
 
 /** Reads `omit[]=dev`, `bin-links = false ; why`, `quiet` (which is `true`), `tag="a;b"`. Never fails. */
@@ -11,7 +11,7 @@ export function parseIni(text: string): IniValues {
   const values = new Map<string, string | readonly string[]>();
   for (const line of text.split(/[\r\n]+/)) {
     if (/^\s*(?:[;#]|$)/.test(line)) continue;
-    // A section holds none of npm's settings, and nothing ends it but another one.
+    // Sections hold no settings of npm, and only another section ends one.
     if (/^\[[^\]]*\]\s*$/.test(line)) break;
     const found = /^(?<name>[^=]+)(?<given>=(?<value>.*))?$/.exec(line)?.groups;
     if (found === undefined) continue;
@@ -26,7 +26,7 @@ export function parseIni(text: string): IniValues {
   return values;
 }
 
-/** Takes off quotes, or the comment behind a bare value and the backslashes in front of `;`, `#` and `\`. */
+/** Removes quotes. From a bare value it removes the comment, and the backslashes before `;`, `#` and `\`. */
 function decode(raw: string): string {
   const text = raw.trim();
   const quote = ['"', "'"].find((mark) => text.startsWith(mark) && text.endsWith(mark));
@@ -36,7 +36,7 @@ function decode(raw: string): string {
       .replace(/\\([\\;#])/g, '$1')
       .trim();
   }
-  // npm hands what is left within single quotes to a JSON parser as well.
+  // npm also gives what is inside single quotes to a JSON parser.
   const json = quote === '"' ? text : text.slice(1, -1);
   try {
     return String(JSON.parse(json));

@@ -17,7 +17,8 @@ import { diskError, isFile, packagesIn, readManifest, statOf } from './tree.ts';
 export const STORE = 'node_modules/.store';
 
 /**
- * Versions of npm before 11.19 leave the store behind when the strategy changes; then nothing leads into it.
+ * Whether the tree is linked. npm before 11.19 leaves the store behind when the strategy changes, but then no
+ * link leads into it.
  */
 export function isLinked(dir: string, packages: Packages): boolean {
   if (statOf(join(dir, STORE)) === undefined) return false;
@@ -26,7 +27,7 @@ export function isLinked(dir: string, packages: Packages): boolean {
   );
 }
 
-/** A package, the project or a workspace, and the folder with what it depends on. */
+/** A package, the project or a workspace, with the folder that holds its dependencies. */
 interface Instance {
   location: string;
   folder: string;
@@ -77,7 +78,7 @@ export function linkedMismatches(evidence: Evidence): Mismatch[] {
     }
   }
   if (optional.size === 0) return mismatches;
-  // What only a package that is not there leads to is not there either.
+  // A package that is only needed by a missing package is missing too.
   const isAbsent = ([location, { optional }]: [string, Package]): boolean =>
     optional === true && !found.has(location);
   const excused = excusable(evidence, new Set([...packages].filter(isAbsent).map(([location]) => location)));
@@ -101,7 +102,8 @@ function localInstances(evidence: Evidence): Instance[] {
 }
 
 /**
- * As arborist's `IsolatedReifier`: what is left out is left out of the project and its workspaces, by kind.
+ * Like arborist's `IsolatedReifier`: kinds of dependencies are left out only of the project and its
+ * workspaces.
  */
 function wantedEdges({ dir, packages, scope, settings }: Evidence, { location, folder }: Instance): Edge[] {
   const { omit } = settings;
@@ -111,10 +113,10 @@ function wantedEdges({ dir, packages, scope, settings }: Evidence, { location, f
   return scope.graph.edgesFrom(location).filter((edge) => {
     const { type, to, name } = edge;
     if (!scope.includes(to)) return false;
-    // npm does not install an optional peer for its own sake.
+    // npm does not install a package only because it is an optional peer.
     if (type === 'peerOptional' && scope.isOrphan(to) && leadsTo(dir, `${folder}/${name}`) === undefined)
       return false;
-    // npm 11 links a workspace into the project only where the project asks for it by name.
+    // npm 11 links a workspace into the project only if the project depends on it by name.
     if (type === 'workspace') return Object.hasOwn(declared, name);
     if (type === 'peer' && isOurs && omit.has('peer')) return false;
     return !isOurs || !((type === 'dev' && omit.has('dev')) || (isOptional(edge) && omit.has('optional')));
@@ -125,7 +127,7 @@ function isOptional({ type }: Edge): boolean {
   return type === 'optional' || type === 'peerOptional';
 }
 
-/** What a package brings along is inside it; what the project itself bundles is where the lockfile says. */
+/** A package's bundled dependencies are inside it. Those of the project are where the lockfile says. */
 function bundledFault(dir: string, { location, folder }: Instance, { name, to }: Edge): string | undefined {
   const own = nameAt(location);
   const places = [to, `${folder}/${own}/node_modules/${name}`];

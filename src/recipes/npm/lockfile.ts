@@ -9,7 +9,7 @@ import { readSmallText } from '../../files/read-small-file.ts';
  * https://docs.npmjs.com/cli/v11/configuring-npm/package-lock-json
  */
 export interface Package {
-  /** Where it is not what the location says, as for an alias. */
+  /** The name, if it differs from the location's, as for an alias. */
   name?: string;
   version?: string;
   resolved?: string;
@@ -32,7 +32,7 @@ export interface Package {
   optionalDependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
   peerDependenciesMeta?: Record<string, { optional?: boolean }>;
-  /** Of the project, its workspaces and the targets of links. */
+  /** Only the project, its workspaces and the targets of links have it. */
   devDependencies?: Record<string, string>;
   bundleDependencies?: string[] | boolean;
 }
@@ -72,7 +72,7 @@ export function readLockfile(path: string): Packages {
 
 /**
  * npm's own record of what it installed.
- * @returns undefined when it is missing or is not JSON, as npm passes over it then
+ * @returns undefined if it is missing or is not JSON; npm ignores it then
  * @throws a system error for anything but a file of a sane size: npm would never finish reading it
  */
 export function readHiddenLockfile(path: string): Packages | undefined {
@@ -97,8 +97,8 @@ export function readJson(path: string): object {
 }
 
 /**
- * Whether npm puts a package there: `packages/a` is a workspace's source, `node_modules/.store/a@1.0.0` a
- * mere folder.
+ * Whether npm puts a package there: `packages/a` is a workspace's source, and `node_modules/.store/a@1.0.0`
+ * is only a folder.
  */
 export function isInstalledPlace(location: string): boolean {
   return /(^|\/)node_modules\/(@[^/]+\/)?[^/]+$/.test(location);
@@ -109,7 +109,9 @@ export function nameAt(location: string): string {
   return location.replace(/^.*node_modules\//, '');
 }
 
-/** The `node_modules` directories that these packages can have, the root's first, the others in order. */
+/**
+ * The `node_modules` directories that these packages can have: the root's first, then the others in order.
+ */
 export function moduleFolders(packages: Packages): string[] {
   const folders = new Set<string>();
   for (const location of packages.keys()) {
@@ -141,7 +143,7 @@ function packagesOf({ packages, dependencies }: Lockfile): Packages {
   return found;
 }
 
-/** Gives version 1 entries the shape of version 3, as far as they tell. */
+/** Adds version 1 entries in the form of version 3, with what they say. */
 function addOld(found: Map<string, Package>, parent: string, dependencies: Record<string, OldPackage>): void {
   for (const [name, old] of Object.entries(dependencies)) {
     const location = posix.join(parent, 'node_modules', name);

@@ -1,8 +1,8 @@
 /**
- * Which optional packages have to be there. npm passes over an optional package that fails for any reason, a
- * broken download too, and still ends with status 0; a tree without its `@esbuild/linux-x64` must not become
- * an entry. So an optional package may only be missing where the lockfile shows why: it is for another
- * platform, Node or npm, it runs a script, which may fail, or it is there only for one of those.
+ * Which optional packages must be there. npm skips an optional package that fails for any reason, even a
+ * broken download, and still ends with status 0. A tree without its `@esbuild/linux-x64` must not become an
+ * entry. So an optional package may only be missing if the lockfile shows why: it is for another platform,
+ * Node or npm; it runs a script, which may fail; or only such a package needs it.
  */
 import type { Platform } from '../support/runtime.ts';
 import type { Evidence, Host } from './evidence.ts';
@@ -12,14 +12,13 @@ import { nameAt, type Package } from './lockfile.ts';
 /** @param missing locations of optional packages @returns those of them that npm may have left out */
 export function excusable(evidence: Evidence, missing: ReadonlySet<string>): Set<string> {
   const { packages, host } = evidence;
-  // Version 1 tells neither platforms nor scripts.
+  // A version 1 lockfile lists neither platforms nor scripts.
   if (!packages.has('')) return new Set(missing);
   const names = new Set([...packages.keys()].map(nameAt));
   const failed = [...missing].filter((location) =>
     mayFail(location, packages.get(location)!, { names, host }),
   );
-  // The usual case: those for other platforms, each of which says so itself. Who needs whom is costly to find
-  // out.
+  // The usual case: all are for other platforms, and each says so itself. Building the graph would cost more.
   if (failed.length === missing.size) return new Set(failed);
   return optionalSet(evidence, failed);
 }
@@ -32,7 +31,7 @@ function mayFail(
   const { hasInstallScript, peer, resolved, engines } = entry;
   return (
     hasInstallScript === true ||
-    // npm keeps optional peers in the lockfile, and by its version installs them or not.
+    // The lockfile lists optional peers. Whether they are installed depends on npm's version.
     peer === true ||
     // Built from a repository, by scripts.
     resolved?.startsWith('git') === true ||
@@ -43,9 +42,9 @@ function mayFail(
 }
 
 /**
- * As arborist's `optionalSet`: what cannot do without the failed packages, and what nothing else needs then.
- * Optional edges count on neither side: a package that others only ask for as optional is left out with them.
- * All failed packages are looked at together, as npm 11 does; npm 10 looks at each, and leaves out less.
+ * Like arborist's `optionalSet`: the packages that need a failed one, and those that nothing else needs then.
+ * Optional edges do not count: a package that others need only optionally is left out with them. Like npm 11,
+ * this looks at all failed packages together; npm 10 looks at each by itself, and leaves out less.
  */
 function optionalSet({ scope, settings }: Evidence, failed: readonly string[]): Set<string> {
   const { graph } = scope;
@@ -88,9 +87,9 @@ function includes(list: string | string[] | undefined, value: string | undefined
 }
 
 /**
- * npm writes `libc` into lockfiles since 11.11. Before, `npm install` knows it from the registry and leaves
- * the other twin out. Names tell: `@rollup/rollup-linux-x64-musl`, `lightningcss-linux-x64-gnu`, and
- * `@img/sharp-linux-x64` beside `@img/sharp-linuxmusl-x64`.
+ * npm has written `libc` into lockfiles since 11.11. Before that, `npm install` learns it from the registry
+ * and leaves the other variant out. Here only the names can tell: `@rollup/rollup-linux-x64-musl`,
+ * `lightningcss-linux-x64-gnu`, and `@img/sharp-linux-x64` beside `@img/sharp-linuxmusl-x64`.
  */
 function libcByName(name: string, names: ReadonlySet<string>): string | undefined {
   if (!name.includes('linux')) return undefined;
@@ -105,7 +104,7 @@ function engineRange(engines: Package['engines'], name: 'node' | 'npm'): string 
   return range === '*' || range === '' ? undefined : range;
 }
 
-/** False also when the range is one that we cannot judge. */
+/** Also false for a range that we cannot judge. */
 function fitsNode(range: string | undefined, version: string | undefined): boolean {
   if (range === undefined) return true;
   return version !== undefined && range.split('||').some((part) => satisfies(version, part.trim()));

@@ -1,6 +1,6 @@
 /**
- * What of a lockfile an install puts on disk. Settings narrow it down (`omit`, `workspace`), and so does a
- * checkout that lacks some of the workspaces: npm leaves out what nothing else needs.
+ * Which packages of a lockfile an install puts on disk. Settings narrow it down (`omit`, `workspace`). So
+ * does a checkout without some of the workspaces: npm leaves out what only those need.
  */
 import { join, posix } from 'node:path';
 import { createGraph, type Edge, type Graph } from './graph.ts';
@@ -10,11 +10,11 @@ import { statOf } from './tree.ts';
 
 export interface Scope {
   graph: Graph;
-  /** Whether npm installs it here, as far as settings say. */
+  /** Whether npm installs it here under these settings. */
   includes(location: string): boolean;
   /** Whether it installs what the project itself depends on, or only what chosen workspaces do. */
   includesRoot: boolean;
-  /** Nothing that is in this checkout needs it. */
+  /** Whether nothing in this checkout needs it. */
   isOrphan(location: string): boolean;
   /** The workspaces of the lockfile that are not in this checkout, e.g. `packages/web`. */
   absent: readonly string[];
@@ -27,16 +27,15 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
   const lost = new Set(absent.map(([location]) => location));
   const { dependencies, devDependencies, optionalDependencies } = packages.get('') ?? {};
   const named = { ...dependencies, ...devDependencies, ...optionalDependencies };
-  // Of a workspace that is not here npm knows no more, unless something else asks for it by its name.
+  // npm does not know a workspace that is not here, unless something else depends on it by name.
   const isKnown = ({ type, to, name }: Edge): boolean => {
     if (type === 'workspace') return !lost.has(to) || Object.hasOwn(named, name);
-    // npm does not install an optional peer for its own sake. One that is there is in use, and needs its own
-    // dependencies.
+    // npm does not install a package only because it is an optional peer. One that is there is used, and
+    // needs its own dependencies.
     return type !== 'peerOptional' || statOf(join(dir, to)) !== undefined;
   };
   const owners = settings.omit.size === 0 ? NOBODY : ownersOf(packages, graph);
-  // The lockfile's flags are those of the whole project. With a workspace away, npm finds anew what is only
-  // there for what is left out.
+  // The lockfile's flags are for the whole project. If a workspace is missing, npm works them out again.
   const isInstalled = (edge: Edge): boolean =>
     isKnown(edge) && !(owners.has(projectFolder(edge.from)) && isLeftOut(edge, settings));
   const here = lost.size === 0 ? undefined : reach(graph, [''], isInstalled);
@@ -51,7 +50,7 @@ export function scopeOf(dir: string, packages: Packages, settings: Settings): Sc
   };
 }
 
-/** The mark of a workspace, for npm too. */
+/** Whether the folder is a package of its own. npm looks at the same file. */
 function isProject(folder: string): boolean {
   return statOf(join(folder, 'package.json')) !== undefined;
 }
@@ -81,7 +80,7 @@ function filtered({ dir, packages, graph, settings, lost }: Filtering): Set<stri
   if (ignoreWorkspaces || (includeRoot && workspaces.length > 0)) {
     starts.push(...graph.edgesFrom('').flatMap(({ type, to }) => (type === 'workspace' ? [] : [to])));
   }
-  // Version 1 does not tell what the project and its workspaces need.
+  // A version 1 lockfile does not say what the project and its workspaces need.
   if (!packages.has('') && (ignoreWorkspaces || workspaces.length > 0)) return new Set();
   return starts.length === 0 ? undefined : reach(graph, starts, () => true);
 }
@@ -99,7 +98,7 @@ function isNamed(
   });
 }
 
-/** Everything that the starts lead to, and they themselves. */
+/** The starts, and everything that they lead to. */
 function reach(graph: Graph, starts: readonly string[], isFollowed: (edge: Edge) => boolean): Set<string> {
   const found = new Set(starts);
   for (const location of found) {
@@ -122,8 +121,8 @@ function isLeftOut({ type }: Edge, { omit }: Settings): boolean {
 }
 
 /**
- * As arborist's `Node.shouldOmit`: what lies below a linked folder that is no workspace is never left out.
- * With `legacy-peer-deps` peers are nobody's business.
+ * Like arborist's `Node.shouldOmit`: what lies below a linked folder that is not a workspace is never left
+ * out. `legacy-peer-deps` ignores peers.
  */
 function omission(
   packages: Packages,
@@ -144,7 +143,7 @@ function omission(
   };
 }
 
-/** A link's own entry says nothing but where it leads; the flags are with the target. */
+/** A link's own entry only says where it leads. The target's entry has the flags. */
 export function flagsOf(packages: Packages, entry: Package): Package {
   if (entry.link !== true || entry.resolved === undefined) return entry;
   return packages.get(entry.resolved) ?? entry;

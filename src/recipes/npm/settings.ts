@@ -5,15 +5,15 @@ import { type NpmConfig, readNpmConfig } from './config.ts';
 export interface Settings {
   omit: ReadonlySet<string>;
   binLinks: boolean;
-  /** Peers are then not installed by themselves. */
+  /** If true, peers are not installed automatically. */
   legacyPeerDeps: boolean;
-  /** `file:` dependencies are copied, not linked. */
+  /** If true, `file:` dependencies are copied, not linked. */
   installLinks: boolean;
   /** Names or folders of the workspaces that an install is narrowed down to; empty for all. */
   workspaces: readonly string[];
   /** `workspaces=false`: the root's dependencies alone. */
   ignoreWorkspaces: boolean;
-  /** The root's dependencies in addition to those of `workspaces`. */
+  /** If true, the root's dependencies are installed as well as those of `workspaces`. */
   includeRoot: boolean;
   os: string | undefined;
   cpu: string | undefined;
@@ -23,8 +23,8 @@ export interface Settings {
 const TYPES = ['dev', 'optional', 'peer'];
 
 /**
- * The settings that change what is installed, by npm's names (docs/keys.md), each with the value that does
- * not count: a flag's or a text's default. A list has the values that npm takes, none for any.
+ * The settings that change what is installed, by npm's names (docs/keys.md). A flag or text has its default
+ * value, which does not go into the key. A list has the values that npm accepts; an empty one means any.
  */
 const KEY_SETTINGS = {
   also: '',
@@ -50,10 +50,10 @@ const KEY_SETTINGS = {
   workspaces: true,
 } as const satisfies Record<string, boolean | string | readonly string[]>;
 
-/** Their variables, e.g. `npm_config_omit`. */
+/** The environment variables of these settings, e.g. `npm_config_omit`. */
 export const SETTING_VARIABLES = Object.keys(KEY_SETTINGS).map(variableOf);
 
-/** What they are set to, wherever that is, by their variables; empty where it is npm's default. */
+/** The values of these settings, from whatever source, by variable. Empty for npm's default. */
 export function keySettings(project: Pick<Project, 'dir' | 'env'>): Record<string, string> {
   const config = readNpmConfig(project);
   return Object.fromEntries(
@@ -95,8 +95,8 @@ export function npmSettings(project: Pick<Project, 'dir' | 'env'>): Settings {
 }
 
 /**
- * As npm's `buildOmitList`, with the settings it has deprecated. npm calls it for each source in turn, and a
- * stronger one starts from what the weaker ones came to. `NODE_ENV` only decides what is left out by default.
+ * Like npm's `buildOmitList`, deprecated settings included. npm calls it for each source in turn, and each
+ * starts from the result of the weaker ones. `NODE_ENV` only decides the default.
  */
 function omitted(config: NpmConfig, nodeEnv: string | undefined): ReadonlySet<string> {
   let omit = new Set<string>(nodeEnv === 'production' ? ['dev'] : []);

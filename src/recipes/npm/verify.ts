@@ -1,6 +1,6 @@
 /**
- * Checks a node_modules tree against its lockfile, without starting npm and with little more than one `stat`
- * a package.
+ * Checks a node_modules tree against its lockfile, without starting npm, and with little more than one `stat`
+ * for each package.
  */
 import { join } from 'node:path';
 import { systemCode } from '../../errors.ts';
@@ -45,7 +45,7 @@ export function verifyTree(
   return { ok: true, partial: `${evidence.scope.absent.join(', ')} is not in this checkout` };
 }
 
-/** @returns a sentence where npm itself would never finish reading it */
+/** @returns a sentence if npm itself would never finish reading it */
 function readRecord(dir: string): Packages | string | undefined {
   try {
     return readHiddenLockfile(join(dir, HIDDEN_LOCKFILE));

@@ -26,7 +26,7 @@ export function unreadable(path: string, error: unknown): CacheError {
   return new CacheError('SOURCE_UNREADABLE', `${path} ${readError(error)}`, { hint, cause: error });
 }
 
-/** The lockfile that counts, relative to the project: the first of the recipe's that is a file. */
+/** The lockfile that counts, relative to the project: the first one of the recipe that is a file. */
 export function findLockfile(
   projectDir: string,
   recipe: Pick<Recipe, 'lockfiles' | 'everyLockfile'>,
@@ -50,7 +50,7 @@ export function readLockfiles(
   return paths.map((path) => ({ path, sha256: hashFile(join(projectDir, path)) }));
 }
 
-/** The recipe's variables that are set, and what else it counts, by name, for the key. */
+/** The recipe's variables that are set, and its other values for the key, by name. */
 export function keyVariables(
   recipe: Pick<Recipe, 'keyVariables' | 'keyValues'>,
   env: Readonly<Record<string, string>>,

@@ -1,7 +1,7 @@
 /** Which recipe somebody may have meant. */
 import { editDistance } from '../../text/edit-distance.ts';
 
-/** What people type for them. */
+/** Other names that people type. */
 const ALIASES: Readonly<Record<string, string>> = {
   bundler: 'bundle',
   gem: 'bundle',

@@ -22,9 +22,12 @@ export interface RunResult {
   stderr: string;
 }
 
-/** Time to end in peace, ms: a run has 2 s to end after a signal. */
+/** How long a program may take to end by itself, ms. A run must end within 2 s of a signal. */
 const GRACE_MS = 1000;
-/** Time for the last output after the program's end, ms: a daemon it left behind may hold the pipe open. */
+/**
+ * How long to wait for the last output after the program has ended, ms. A daemon that it left behind may hold
+ * the pipe open.
+ */
 const DRAIN_MS = 200;
 const CAPTURE_BYTES = 64 * 1024;
 
@@ -35,13 +38,13 @@ const CAPTURE_BYTES = 64 * 1024;
  */
 export async function runCommand(command: Command, options: RunOptions): Promise<RunResult> {
   const { project, output, signal } = options;
-  // Most runs start nothing: they need not load it.
+  // Loaded only here, because most runs start no program.
   const [{ spawn }, { isatty }] = await Promise.all([import('node:child_process'), import('node:tty')]);
   signal.throwIfAborted();
   const [program, ...args] = command.argv;
   const path = requireProgram(program, project);
-  // With us in the terminal's process group it can ask for a passphrase, and Ctrl-Z stops both. Else it has a
-  // group, and a session, of its own.
+  // If it shares our process group, it can ask for a passphrase at the terminal, and Ctrl-Z stops both.
+  // Otherwise it gets a group and a session of its own.
   const isShared = output !== 'capture' && hasTerminal();
   const child = spawn(path, args, {
     argv0: program,
@@ -125,8 +128,8 @@ function groupKiller({ pid }: ChildProcess): Kill {
 }
 
 /**
- * For a group that is ours as well: what the child has started by the first signal. A later one finds orphans
- * by their ids.
+ * Ends a child that is in our own process group, with all that it had started at the first signal. Later
+ * signals still reach those that have become orphans.
  */
 function treeKiller({ pid }: ChildProcess): Kill {
   const tree = new Set<number>();
@@ -137,7 +140,7 @@ function treeKiller({ pid }: ChildProcess): Kill {
   };
 }
 
-/** As Linux tells; elsewhere only the program itself is found. */
+/** Works on Linux; elsewhere only the program itself is found. */
 function childrenOf(pid: number): number[] {
   try {
     return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
@@ -156,7 +159,7 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Keeps the end of a stream, where tools say what went wrong. */
+/** Keeps the end of a stream, because that is where tools say what went wrong. */
 function tail(stream: NodeJS.ReadableStream | null): () => string {
   let kept = Buffer.alloc(0);
   stream?.on('data', (chunk: Buffer) => {

@@ -16,8 +16,8 @@ export interface Platform {
 
 /**
  * What compiled artefacts depend on, for the key: `linux-x64-node115`, `linux-x64-musl-ruby3.1.0`. It
- * describes the recipe's own interpreter on PATH where that is a program whose header can be read, else the
- * Node that runs this: a 32-bit Ruby beside a 64-bit Node, or a glibc one on Alpine, gets its own entries.
+ * describes the recipe's interpreter on PATH if its header can be read, else the Node that runs this. So a
+ * 32-bit Ruby beside a 64-bit Node, or a glibc Ruby on Alpine, has entries of its own.
  * @throws CacheError RUNTIME_MISSING as `Recipe.abi`.
  */
 export async function runtimeOf(recipe: Recipe, project: Project, signal: AbortSignal): Promise<string> {
@@ -35,7 +35,7 @@ export function runtime(abi: string, program?: string): string {
 
 /**
  * @param program the interpreter's file;
- * @default the Node that runs this, which also stands in for scripts
+ * @default the Node that runs this; it is also used if the interpreter is a script
  */
 export function platformOf(program: string = process.execPath): Platform {
   const { platform, arch, execPath } = process;
@@ -44,7 +44,7 @@ export function platformOf(program: string = process.execPath): Platform {
   return { os: platform, arch: header?.arch ?? arch, libc: isMusl(header) ? 'musl' : 'glibc' };
 }
 
-/** A static program has no loader to ask: then the loader that the system has decides. */
+/** A static program names no loader, so the loader that the system has decides. */
 function isMusl(header: ElfHeader | undefined): boolean {
   const musl = /^(ld-musl|libc\.musl)-/;
   if (header?.loader !== undefined) {
