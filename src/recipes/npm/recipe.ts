@@ -13,10 +13,10 @@ import { requireProgram, which } from '../support/which.ts';
 export const npmRecipe: Recipe = {
   name: 'npm',
   label: 'Node packages',
-  // With both present npm reads the shrinkwrap only.
+  // If both are there, npm reads only the shrinkwrap.
   lockfiles: ['npm-shrinkwrap.json', 'package-lock.json'],
   keyVariables: ['NODE_ENV=production', ...SETTING_VARIABLES],
-  // What patch-package, called by the project's postinstall, changes in the tree.
+  // patch-package applies these to the tree, if the project's postinstall calls it.
   keyFiles: ['patches/*.patch'],
   program: 'node',
   mainTarget: 'node_modules',
@@ -78,7 +78,7 @@ async function verdictOf(project: Project, options: { readsManifests: boolean })
   try {
     return verifyTree(project, host, options);
   } catch (error) {
-    // A tree that this user may not read is no good to this user, but it may be to others.
+    // This user may not read the tree, but others may, so the machine is to blame.
     if (error instanceof CacheError || systemCode(error) === undefined) throw error;
     return { ok: false, reason: error instanceof Error ? error.message : String(error), blame: 'machine' };
   }
@@ -90,7 +90,7 @@ function isThisNode(path: string): boolean {
 
 async function askNode(project: Project, signal: AbortSignal): Promise<string> {
   const { status, stdout, stderr } = await runCommand(
-    // Options meant for the application may print, or load what is not there yet.
+    // Options for the application may print something, or load what is not installed yet.
     { argv: ['node', '-p', 'process.versions.modules'], env: { NODE_OPTIONS: '' } },
     { project, output: 'capture', signal },
   );

@@ -6,12 +6,12 @@ import { type Package, type Packages, readJson } from './lockfile.ts';
 /** Where npm records what it installed. */
 export const HIDDEN_LOCKFILE = 'node_modules/.package-lock.json';
 
-/** The slack that npm itself allows, ms (arborist, shrinkwrap.js). */
+/** The tolerance that npm itself allows, ms (arborist, shrinkwrap.js). */
 const JITTER_MS = 10;
 
 /**
- * Whether npm would believe its record: no directory that it names, nor one that holds them, has changed
- * since. Adding, removing or replacing a package changes the directory above it.
+ * Whether npm would trust its record: neither a directory that it names nor one that contains those has
+ * changed since. Adding, removing or replacing a package changes the directory above it.
  */
 export function isUnchangedSince(dir: string, recorded: Packages): boolean {
   const record = statOf(join(dir, HIDDEN_LOCKFILE));
@@ -31,8 +31,8 @@ export function isUnchangedSince(dir: string, recorded: Packages): boolean {
 }
 
 /**
- * What is really in the places that the lockfile names, read from each package's manifest: without npm's
- * record. Where there is something but no manifest, the entry is empty.
+ * Reads what is really installed at the lockfile's locations, from each package's manifest instead of npm's
+ * record. If something is there without a manifest, its entry is empty.
  */
 export function readTree(dir: string, locations: Iterable<string>): Packages {
   const found = new Map<string, Package>();
@@ -70,12 +70,12 @@ export function packagesIn(dir: string, folder: string): string[] {
   });
 }
 
-/** What is wrong on disk with a package that is said to be installed; undefined when nothing is. */
+/** Says what is wrong on disk with a package that is recorded as installed; undefined if nothing is. */
 export function diskError(dir: string, location: string, { link, resolved }: Package): string | undefined {
   const path = join(dir, location);
   if (link === true) {
     const target = resolved === undefined ? undefined : realPath(join(dir, resolved));
-    // A folder that is not in this checkout (yet): npm makes the link all the same.
+    // The folder is not in this checkout (yet). npm makes the link all the same.
     if (target === undefined || realPath(path) === target) return undefined;
     return `${location} is no link to ${resolved}`;
   }
@@ -92,7 +92,7 @@ export function statOf(path: string): Stats | undefined {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    // A file where a folder should be, a link to itself.
+    // There is a file in place of a folder, or a link to itself.
     if (systemCode(error) === 'ENOTDIR' || systemCode(error) === 'ELOOP') return undefined;
     throw error;
   }

@@ -5,7 +5,7 @@
  */
 export interface Recipe {
   /**
-   * This recipe as the project and its environment have it, where those may name another lockfile or another
+   * Returns this recipe as it applies to the project and its environment, which may name another lockfile or
    * directory.
    * @default itself
    */
@@ -20,27 +20,27 @@ export interface Recipe {
   /** All of `lockfiles` must be there and all of them count. */
   readonly everyLockfile?: boolean;
   /**
-   * Environment variables that change what is installed: mixed into the hash when set (not empty).
+   * Environment variables that change what is installed. They go into the hash if they are set and not empty.
    * `NAME=value` counts with that value only, and `NAME*` stands for all that begin with NAME.
    */
   readonly keyVariables: readonly string[];
   /**
-   * What else changes the tree, by name: mixed into the hash as variables are, and in place of one of that
-   * name. An empty value does not count. @default nothing
+   * Other values that change the tree, by name. They go into the hash like variables, and replace a variable
+   * of the same name. An empty value does not count. @default nothing
    */
   readonly keyValues?: Readonly<Record<string, string>>;
   /**
-   * Further files that change what is installed, as far as they are there: relative to the project, with `*`
-   * for any run of characters but `/`, e.g. `patches/*.patch`.
+   * Further files that change what is installed, if they exist. Relative to the project; `*` stands for any
+   * characters but `/`, e.g. `patches/*.patch`.
    */
   readonly keyFiles?: readonly string[];
 
-  /** The interpreter whose build the compiled artefacts depend on (`ruby`, `node`): looked for on PATH. */
+  /** The interpreter that compiled artefacts depend on (`ruby`, `node`). It is looked up on PATH. */
   readonly program?: string;
 
   /**
    * Whether targets may be single files.
-   * @default false: what is not a directory does not count as installed
+   * @default false: anything but a directory does not count as installed
    */
   readonly fileTargets?: boolean;
 
@@ -48,44 +48,44 @@ export interface Recipe {
   readonly mainTarget: string;
 
   /**
-   * Directories the entry consists of, relative to the project, `/`-separated, first the main one (which
-   * carries the markers). All that this lockfile could have: some may not exist. Nothing outside them is ever
-   * packed, written or removed.
+   * The directories that the entry consists of, relative to the project, `/`-separated, the main one first.
+   * These are all that this lockfile could have, so some may not exist. Nothing outside them is ever packed,
+   * written or removed.
    */
   targets(project: Project): Promise<string[]>;
 
   /**
-   * What within the targets is not worth storing: project-relative paths whose segments may hold `*` (any run
-   * of characters but `/`), e.g. `vendor/bundle/ruby/x.y.z/cache/NAME.gem` as two `*`. A directory that
-   * matches is left out whole.
+   * What is not worth storing in the targets: paths relative to the project, whose segments may hold `*` (any
+   * characters but `/`), e.g. `vendor/bundle/ruby/x.y.z/cache/NAME.gem` as two `*`. A directory that matches
+   * is left out with everything in it.
    */
   excludes(targets: readonly string[]): string[];
 
   /**
-   * Which directories hold one package each: what their paths end in, segments with `*` for any run of
-   * characters but `/` (none that begins with a dot, where it comes first). An archive is cut between them, so
-   * that what has not changed is stored as it was. The innermost counts.
+   * Which directories hold one package each: the ends of their paths. In a segment `*` stands for any
+   * characters but `/`; at its beginning it does not match a dot. An archive is cut between packages, so that
+   * an unchanged package is stored as before. The innermost match counts.
    * @default none is known: each directory counts as one
    */
   readonly packages?: readonly string[];
 
   /**
-   * Whether an entry keeps the files' own times, because something compares them: Python does, with what its
-   * `.pyc` files say.
-   * @default false: times are made from what files hold, those of `witnesses` excepted
+   * Whether an entry keeps the files' own times, because something compares them: Python compares them with
+   * its `.pyc` files.
+   * @default false: times are made from the files' contents, except for `witnesses`
    */
   readonly keepsTimes?: boolean;
 
   /**
    * The ABI part of the runtime, e.g. `ruby3.1.0`, `node115`; empty for none.
-   * @throws CacheError RUNTIME_MISSING when the program is not on PATH or cannot tell.
+   * @throws CacheError RUNTIME_MISSING if the program is not on PATH or fails.
    */
   abi(project: Project, signal: AbortSignal): Promise<string>;
 
   /**
-   * Files and directories whose modification time tells that an installer has worked in the targets since
-   * (receipts survive `npm install` and `bundle install`). Few: they are looked at on every start. Relative
-   * to the project.
+   * Files and directories whose modification time shows that an installer has worked in the targets (receipts
+   * survive `npm install` and `bundle install`). There must be few, because every start looks at them.
+   * Relative to the project.
    */
   witnesses(project: Pick<Project, 'dir'>, targets: readonly string[]): string[];
 
@@ -96,8 +96,8 @@ export interface Recipe {
   incremental?(): Promise<Incremental>;
 
   /**
-   * What is wrong with the project so that its entries are never found again, and the fix, which is a line to
-   * type: worth a warning on a miss.
+   * Says why entries of this project can never be found again, if so, with the command that fixes it. A miss
+   * warns about it.
    */
   advice?(project: Project): { message: string; hint: string; fix: string } | undefined;
 
@@ -116,38 +116,38 @@ export interface Recipe {
   verifyThoroughly?(project: Project, signal: AbortSignal): Promise<Verdict>;
 
   /**
-   * Where the package manager looks in place of the targets, set as it is in the caller's environment. A tree
-   * that it does not look into is of no use, however good it is. Few and small files are read, no program is
-   * started.
+   * Where the package manager looks instead of the targets, as it is configured in the caller's environment.
+   * A tree in which it does not look is useless, however good. Reads a few small files, and starts no
+   * program.
    */
   lookElsewhere?(project: Project): Elsewhere | undefined;
 
   /**
    * What the present settings leave out of an install, such as groups of gems. A tree that lacks only that is
-   * good for whoever saved it, so it must not be replaced by one that lacks something else.
+   * good for the one who saved it. So it must not be replaced by a tree that lacks something else.
    */
   leftOut?(project: Project): string;
 
   /**
-   * Whether `verify` starts no process and takes some milliseconds: then it is also asked where a receipt is
-   * in place.
+   * Whether `verify` takes only milliseconds and starts no process. If so, it is also called when a receipt
+   * is in place.
    */
   readonly verifiesQuickly?: boolean;
 
   /**
-   * For a recipe whose `verify` is slow: a look of some milliseconds where a receipt is in place. Whether
-   * something seems to be missing, so that `verify` ought to be asked.
+   * For a recipe whose `verify` is slow: whether something seems to be missing, so that `verify` should be
+   * called although a receipt is in place. Takes milliseconds.
    * @default never
    */
   looksDamaged?(project: Project, signal: AbortSignal): Promise<boolean>;
 
   /**
-   * Whether the targets hold packages that the lockfile does not name. They are usable all the same, but they
-   * are not what an install would make: `restore --fallback` may have left them.
+   * Whether the targets hold packages that the lockfile does not name. Such a tree is usable, but an install
+   * would not make it: `restore --fallback` may have left them.
    */
   holdsMore?(project: Project): Promise<boolean>;
 
-  /** Whether `verify` holds the targets against the lockfile, not only looks whether they are there. */
+  /** Whether `verify` compares the targets with the lockfile, and does not only check that they exist. */
   readonly verifiesLockfile: boolean;
 
   /** Marker for old scripts, relative to the project: `.bundle/.installed`, `node_modules/.installed`. */
@@ -197,7 +197,7 @@ export interface Pruned {
 }
 
 /**
- * What a verification comes to. `blame` says what has to change before it can pass:
+ * The result of a verification. `blame` says what has to change before it can pass:
  *
  * - `entry`: the targets lack something, or hold something wrong. An entry with this content is of no use to
  *   anybody.
@@ -218,9 +218,9 @@ export type Blame = 'entry' | 'settings' | 'machine';
 export interface Elsewhere {
   /** e.g. `/usr/local/bundle (BUNDLE_PATH in the environment)` */
   where: string;
-  /** A sentence that says so, with the line that mends it. */
+  /** A sentence that says so, with the command that fixes it. */
   reason: string;
-  /** That line, to be typed into a shell in the project. */
+  /** That command, to be typed into a shell in the project. */
   fix: string;
 }
 
