@@ -1,6 +1,6 @@
 /**
- * One run of the program: flags → Config → one command → exit code. Only this file sets the process's exit
- * code and decides what a signal ends.
+ * One run of the program: flags → Config → one command → exit code. Only this file sets the exit code of the
+ * process and decides what happens on a signal.
  */
 import { CommanderError } from 'commander';
 import { createSession, type Session } from './session/session.ts';
@@ -73,7 +73,7 @@ async function run(argv: readonly string[]): Promise<void> {
 }
 
 function tellUsageError(error: CommanderError, argv: readonly string[]): void {
-  // No command at all: commander has printed the whole help in place of an error.
+  // There was no command at all, and commander has printed the whole help instead of an error.
   const nothingNamed = error.code === 'commander.help';
   const { code, message, hint } = usageError(
     nothingNamed ? 'no command is given' : error.message,
@@ -83,7 +83,7 @@ function tellUsageError(error: CommanderError, argv: readonly string[]): void {
   if (argv.includes('--json')) printJson({ exitCode: 2, error: { code, message, hint } });
 }
 
-/** @returns the exit code if stdout did not take everything */
+/** @returns the exit code if not everything could be written to stdout */
 function lostResults(): number | undefined {
   const { failure } = OUTPUTS.stdout;
   if (failure === undefined) return undefined;
@@ -106,11 +106,11 @@ async function leave(code: number, { first }: Signals): Promise<void> {
   dieBy(first ?? 'SIGKILL', code);
 }
 
-/** Ends the process by a signal, which no thread can prevent. */
+/** Ends the process by a signal. No thread can prevent that. */
 function dieBy(signal: StopSignal | 'SIGKILL', code = signal === 'SIGKILL' ? 3 : SIGNAL_CODES[signal]): void {
   process.removeAllListeners(signal);
   process.kill(process.pid, signal);
-  // The first process of a container does not get signals that it has no handler for.
+  // The first process of a container ignores signals that it has no handler for.
   setTimeout(() => process.exit(code), STILL_ALIVE_MS);
 }
 
@@ -186,7 +186,8 @@ async function perform(flags: GlobalFlags, action: Action, { signals, watchdog }
 }
 
 /**
- * Runs a command that looks at the configuration itself. No warning is told apart: the document has them all.
+ * Runs a command that looks at the configuration itself. Prints no warnings, because the document has them
+ * all.
  * @returns the exit code
  */
 async function examine(flags: GlobalFlags, examination: Examination, guards: Guards): Promise<number> {
@@ -228,7 +229,7 @@ interface Failing {
   signals: Signals;
 }
 
-/** Says what ended the run. @returns the exit code */
+/** Reports what ended the run. @returns the exit code */
 function tellFailure(error: unknown, { flags, log, signals }: Failing): number {
   const known = error instanceof CacheError ? error : unexpected(error);
   const code = errorCode(known, signals.first);
@@ -256,7 +257,8 @@ function tell(outcome: Outcome, { flags, log, terminal, withheld }: Telling): vo
       return log.error(outcome.error);
     case 'off': {
       const message = `Caching is off: ${outcome.reason}`;
-      // An entrypoint may mean it. A person at a terminal would wait for something that never happens.
+      // An entrypoint may intend this. A person at a terminal should be warned, because nothing will be
+      // cached.
       return log.event(terminal.interactive ? { type: 'warning', message } : { type: 'step', text: message });
     }
     case 'no-lockfile':

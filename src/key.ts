@@ -1,11 +1,11 @@
 /**
- * What an entry is called: `<prefix>/<recipe>-<hash>-<runtime>.tar.gz`. The format and its test vectors are
- * in docs/keys.md. Pure: digests, runtime and settings come in as values.
+ * The name of an entry: `<prefix>/<recipe>-<hash>-<runtime>.tar.gz`. docs/keys.md has the format and test
+ * vectors. Nothing here reads files or the environment: digests, runtime and settings are arguments.
  */
 import { createHash } from 'node:crypto';
 import { CacheError } from './errors.ts';
 
-/** What a key's hash is made from. */
+/** What the hash of a key is made from. */
 export interface KeyIngredients {
   /** The lockfiles: `path` relative to the project, `/`-separated; `sha256` of its bytes, 64 hex digits. */
   files: readonly { path: string; sha256: string }[];
@@ -21,7 +21,7 @@ export interface KeyParts {
   /** Without slashes at either end, see `keyPrefix`. */
   prefix: string;
   recipe: string;
-  /** 64 hex digits, of which the key holds the first 16. */
+  /** 64 hex digits. The key holds the first 16. */
   digest: string;
   /** e.g. `linux-x64-node115`; empty or absent under `CACHE_KEY_RUNTIME=false`. */
   runtime?: string;
@@ -41,8 +41,8 @@ export interface ParsedKey {
 export const HASH_DIGITS = 16;
 
 /**
- * What a recipe may be called. No part between dashes is 16 hex digits: a hash that is read back from a key
- * is then always the first such part, whatever follows.
+ * Allowed names of recipes. No part between dashes may be 16 hex digits, so that the first such part of a key
+ * is always the hash.
  */
 export const RECIPE_NAME = /^(?!(?:.*-)?[0-9a-f]{16}(?:-|$))[a-z0-9_]+(?:-[a-z0-9_]+)*$/;
 
@@ -51,8 +51,9 @@ const NAME =
   /^(?<recipe>.+?)-(?<hash>[0-9a-f]{16})(?:-(?<runtime>[A-Za-z0-9._-]+))?(?<extension>\.tar(?:\.gz|\.zst)?)$/;
 
 /**
- * The SHA-256 that the key's hash is the beginning of, 64 hex digits: of the lockfile itself, as `sha256sum`
- * prints it, when there is one and nothing else to mix in; else of the lines of `digestText`.
+ * The SHA-256 whose beginning is the key's hash, 64 hex digits. It is the digest of the lockfile itself, as
+ * `sha256sum` prints it, if there is one lockfile and nothing else; otherwise that of the lines of
+ * `digestText`.
  */
 export function keyDigest(ingredients: KeyIngredients): string {
   const text = digestText(ingredients);
@@ -66,7 +67,7 @@ export function keyDigest(ingredients: KeyIngredients): string {
 /**
  * The text that is hashed: `<sha256>  <path>` of each file, then `<NAME>=<value>` of each variable, both in
  * byte order.
- * @returns undefined for a single file with nothing mixed in: its own digest counts.
+ * @returns undefined for a single file and nothing else: its own digest counts.
  */
 export function digestText({ files, salt, variables }: KeyIngredients): string | undefined {
   const values = Object.entries(variables);

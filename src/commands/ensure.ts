@@ -25,7 +25,7 @@ export async function ensure(
 ): Promise<OutcomeDetail> {
   const began = performance.now();
   const elsewhere = recipe.lookElsewhere?.(projectOf(session, recipe));
-  // Told before minutes of installing. A command that the caller gave may mend it.
+  // Reported before minutes of installing. A command that the caller gave may fix it.
   if (elsewhere !== undefined && options.command.length === 0)
     throw new CacheError('VERIFY_FAILED', `${recipe.name} was not installed: ${elsewhere.reason}`);
   await requireStoreApartHere(session, recipe);
@@ -35,7 +35,7 @@ export async function ensure(
     isElsewhere: elsewhere !== undefined,
     seconds: () => (performance.now() - began) / 1000,
   };
-  // Most runs have nothing to do, and need not keep others out.
+  // Most runs have nothing to do, so they need no hold.
   const found = await lookInPlace(session, recipe);
   if (found.type === 'ready') return ready(session, found.key, ensuring);
   return holding({ session, recipe, patient: true }, async (held) => {
@@ -48,7 +48,7 @@ export async function ensure(
 interface Ensuring {
   recipe: Recipe;
   options: InstallOptions;
-  /** Whether the package manager looked elsewhere when we came. */
+  /** Whether the package manager looked elsewhere when this run began. */
   isElsewhere: boolean;
   seconds: () => number;
 }

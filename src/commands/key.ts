@@ -12,7 +12,7 @@ import type { OutcomeDetail, Standing } from '../session/outcome.ts';
 import { entryUrl, type Session } from '../session/session.ts';
 import { withDeadline } from '../session/deadline.ts';
 
-/** The key or the URL. No store is opened for it. */
+/** Prints the key or the URL, without opening the store. */
 export async function key(
   session: Session,
   recipe: Recipe,

@@ -36,8 +36,7 @@ export async function prune(
       hint: 'Unset it, or look with --dry-run.',
     });
   }
-  // Not worth failing for: a job that clears may come before the first save of a recipe that only flags
-  // describe.
+  // Only a warning: a cleaning job may run before the first save of a recipe that only flags describe.
   const entries = await entriesNamed(session, recipes, ({ message, hint = '' }) =>
     session.emit({ type: 'warning', message: `${message}, nor any entry of that name`, hint }),
   );

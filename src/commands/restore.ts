@@ -27,7 +27,7 @@ export interface RestoreOptions {
   fallback?: boolean;
   /** Delete an entry whose bytes or whose tree fail their checks. */
   evict?: boolean;
-  /** Restore it even where the receipts say that it is in place. */
+  /** Restore it even if the receipts say that it is in place. */
   again?: boolean;
 }
 
@@ -83,7 +83,7 @@ async function fetch(
       session.store(),
       import('../archive/format/containers.ts'),
     ]);
-    // A Node without zstd. Told at once, or every run would end as a miss that nobody can explain.
+    // Fails if this Node has no zstd. Otherwise every run would end as a miss that nobody could explain.
     containerFor(subject.compression);
     session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
     const opening = findFitting(session, subject, { look: (at) => store.open(at, { signal }), pass: giveUp });
@@ -140,7 +140,7 @@ function isLikelyToFetch({ config }: Session, { mainTarget, lockfiles }: Recipe)
   return !exists(mainTarget) && lockfiles.some(exists);
 }
 
-/** Whoever needs the store gets its error. */
+/** The error is reported where the store is used. */
 function loadStore(session: Session): void {
   session.store().catch(() => {});
 }
@@ -311,9 +311,9 @@ async function rejectUnverified(
 }
 
 /**
- * Notes a faulty entry, so that the next save here replaces exactly that object; `--evict` deletes it. The
- * fault itself is about to be told: what goes wrong here is only about mending it.
- * @returns what `--evict` did, to go behind the fault: `; the entry was deleted`. Empty where it did nothing,
+ * Notes a bad entry, so that the next save here replaces exactly that object; `--evict` deletes it. The
+ * caller reports what is wrong with the entry. An error in here is only a warning.
+ * @returns what `--evict` did, to add to the report: `; the entry was deleted`. Empty if it did nothing,
  *   which a warning explains.
  */
 async function reject(
@@ -344,7 +344,7 @@ async function reject(
   // The next machine may leave out something else, and its entry would be deleted in turn.
   if (fault.leftOut !== undefined) return kept('what it lacks may have been left out on purpose');
   try {
-    // The fault may be a key that does not fit.
+    // The reason may be a key that does not form a pair.
     await signer(session.config);
     switch (await store.remove(key, { etag, writeId, signal: session.signal })) {
       case 'removed':

@@ -9,8 +9,8 @@ import type { Session } from '../session/session.ts';
 
 /**
  * Starts another process that saves, and leaves it: `save --background`. It does not write to our output,
- * since whoever reads that may wait for it to end. That there is nothing to save is told here, and what goes
- * wrong later by the next run.
+ * since whoever reads that may wait for it to end. If there is nothing to save, this run reports it. If the
+ * save fails, the next run reports it.
  * @param argv the command line of that process
  */
 export async function saveInBackground(

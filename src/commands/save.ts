@@ -103,7 +103,10 @@ interface Installed {
   present: string[];
 }
 
-/** What there is to save, as far as it is known without asking the store; else why nothing is. */
+/**
+ * Finds what there is to save, without asking the store. Otherwise returns the outcome that says why there is
+ * nothing.
+ */
 export async function findInstalled(session: Session, recipe: Recipe): Promise<Installed | OutcomeDetail> {
   const { config } = session;
   const off = whyOff(config, 'write');

@@ -6,7 +6,7 @@ import { CacheError, reasonOf, systemCode } from '../errors.ts';
 import { readSmallText } from '../files/read-small-file.ts';
 import type { Session } from '../session/session.ts';
 
-/** Not through a link: the checkout may be somebody else's work. */
+/** Links are not followed, because the checkout may be somebody else's work. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
 /**
@@ -86,7 +86,7 @@ function guard<T>(work: () => T, path: string): T {
   }
 }
 
-/** As Compose reads it: in single quotes wherever something could mean more than itself. */
+/** A value as Compose reads it: in single quotes if any character could have a special meaning. */
 function assigned(value: string): string {
   return /^[\w./-]+$/.test(value) ? value : `'${value.replace(/['\\]/g, String.raw`\$&`)}'`;
 }

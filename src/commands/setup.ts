@@ -5,7 +5,7 @@ import type { Applied, Step, Wanted } from '../store/s3/setup/wanted.ts';
 import { writeEnvFile } from './setup-files.ts';
 
 export interface SetupFlags {
-  /** Whether the command line names the bucket, and no variable may do so yet. */
+  /** Whether the command line names the bucket. A variable may not be set yet. */
   isNamedHere: boolean;
   /** 0: entries stay. @default 30 */
   expireDays: number;
@@ -21,7 +21,7 @@ export interface SetupFlags {
   envFile?: boolean;
 }
 
-/** Asks whether to carry out a plan. @throws CacheError USAGE where nobody can be asked */
+/** Asks whether to carry out a plan. @throws CacheError USAGE if nobody can be asked */
 export type Agree = (plan: string) => Promise<boolean>;
 
 /** Sets the configured bucket up, after a look at what is there. A second run finds nothing to do. */
@@ -128,7 +128,7 @@ function stepJson({ title, state, note, commands }: Step, applied: Applied | und
   return { title, state, note, commands, ...(applied === undefined ? {} : { applied }) };
 }
 
-/** What the service does not have is worth a line, and no failure. */
+/** Prints a line for what the service does not have. That is no error. */
 function tellShortcomings({ emit }: Session, steps: readonly Step[], results: Results): void {
   for (const step of steps) {
     const applied = results.get(step);
@@ -139,7 +139,7 @@ function tellShortcomings({ emit }: Session, steps: readonly Step[], results: Re
   }
 }
 
-/** @throws CacheError that names each step that was not done, after all had their turn */
+/** @throws CacheError that names each step that was not done, after all were tried */
 function requireAll(results: Results): void {
   const missed = [...results].filter(([, { result }]) => result === 'denied' || result === 'failed');
   if (missed.length === 0) return;

@@ -1,7 +1,7 @@
 import { printsProjectRecipes } from './project-recipes.ts';
 import { allOptions, argumentValues, type CommandLine, type OptionWords, takesRecipes } from './words.ts';
 
-/** For bash from 3.2 on, which macOS has: no `mapfile`, and no `compopt`. */
+/** Works with bash 3.2 and later. macOS has 3.2, which lacks `mapfile` and `compopt`. */
 export function bashScript(commandLine: CommandLine): string {
   const { program, options, commands } = commandLine;
   const name = `_${program.replaceAll('-', '_')}`;
@@ -63,7 +63,7 @@ complete -F ${name} ${program}
 `;
 }
 
-/** One a letter is enough to type, not to choose from. */
+/** Only the long names are offered: a single letter does not tell what it means. */
 function longNames(options: readonly OptionWords[]): string {
   return options.map(({ names }) => names.at(-1)).join(' ');
 }

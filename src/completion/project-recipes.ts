@@ -6,7 +6,7 @@ import { PROJECT_FILE } from '../recipes/custom/project-file.ts';
  */
 export const RECIPES_COMMAND = 'project-recipes';
 
-/** A line for any of the shells. Without the file nothing is started: Tab must not wait. */
+/** A command for any of the shells. It starts nothing if there is no such file, so that Tab does not wait. */
 export function printsProjectRecipes(program: string): string {
   return `test -f ${PROJECT_FILE} && command ${program} ${RECIPES_COMMAND} 2>/dev/null`;
 }

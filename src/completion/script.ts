@@ -1,4 +1,4 @@
-/** What a shell has to source to complete our command line. Loaded only where somebody asks for it. */
+/** The script that a shell sources to complete our command line. Loaded only when somebody asks for it. */
 import type { Command } from 'commander';
 import { bashScript } from './bash.ts';
 import { fishScript } from './fish.ts';

@@ -1,6 +1,6 @@
 /**
- * What there is to complete on our command line, read from the commander program: no list of it is kept
- * anywhere else.
+ * Everything that can be completed on our command line. It is read from the commander program, so that there
+ * is no second list.
  */
 import type { Argument, Command, Option } from 'commander';
 
@@ -23,7 +23,7 @@ export interface OptionWords {
   /** `-C`, `--project` */
   names: string[];
   description: string;
-  /** What its value is; undefined where it takes none. */
+  /** What kind of value it takes; undefined if it takes none. */
   value: 'directory' | 'file' | 'text' | undefined;
 }
 
@@ -31,11 +31,11 @@ export interface ArgumentWords {
   name: string;
   /** It may come several times. */
   variadic: boolean;
-  /** Values to offer; none where anything may stand. */
+  /** Values to offer; none if any text is allowed. */
   words: readonly string[];
-  /** The project's own recipes may stand here too: see `project-recipes.ts`. */
+  /** Whether the project's own recipes are allowed too: see `project-recipes.ts`. */
   isRecipe: boolean;
-  /** The words of another program. */
+  /** Whether it is the command line of another program. */
   isCommand: boolean;
 }
 
@@ -44,7 +44,7 @@ export function allOptions({ options, commands }: CommandLine): OptionWords[] {
   return [options, ...commands.map((command) => command.options)].flat();
 }
 
-/** What to offer wherever an argument of the command may stand. */
+/** The words to offer for any argument of the command. */
 export function argumentValues(command: CommandWords): string {
   return [...new Set(command.arguments.flatMap(({ words }) => words))].join(' ');
 }
@@ -69,7 +69,7 @@ export function commandLineOf(program: Command, recipes: readonly string[]): Com
     arguments: command.registeredArguments.map((argument) => argumentWords(argument, recipes)),
   }));
   const names = commands.map(({ name }) => name);
-  // Its argument is one of the others.
+  // The argument of `help` is one of the other commands.
   for (const {
     name,
     arguments: [first],

@@ -2,9 +2,9 @@ import { type EnvFile, requireNoReference } from './env-file.ts';
 import type { Variables } from './values.ts';
 
 /**
- * What opens the store. An install script of a dependency that could read it could put a poisoned tree into
- * everybody's cache. AWS_SECURITY_TOKEN is an old name of the session token; on ECS the URI alone is enough
- * to get credentials.
+ * The variables that give access to the store. An install script that could read them could put a poisoned
+ * tree into everybody's cache. AWS_SECURITY_TOKEN is an old name of the session token; on ECS the URI alone
+ * is enough to get credentials.
  */
 const AWS_SECRETS = [
   'AWS_ACCESS_KEY_ID',
@@ -18,7 +18,7 @@ const AWS_SECRETS = [
   'AWS_WEB_IDENTITY_TOKEN_FILE',
 ];
 
-/** Nobody but this program has a use for them. */
+/** Only this program uses them. */
 const OWN_SECRETS = ['CACHE_SIGNING_KEY', 'CACHE_TICKET'];
 
 export interface ChildEnvironment {
@@ -28,8 +28,8 @@ export interface ChildEnvironment {
 }
 
 /**
- * The environment of installers and of recipes' commands: the real one, without what opens the store or signs
- * for it.
+ * The environment of installers and of recipes' commands: the real one, without the variables that give
+ * access to the store or sign for it.
  */
 export function childEnvironment(
   real: Variables,
@@ -43,7 +43,7 @@ export function childEnvironment(
 }
 
 /**
- * The variables of the file that may reach a recipe: those it names, but never a secret.
+ * The variables of the file that a recipe gets: those that it names, but never a secret.
  * @param patterns `NODE_ENV=production` and `NODE_ENV` name NODE_ENV, `BUNDLE_BUILD__*` all that begin so
  * @throws CacheError CONFIG_INVALID
  */
@@ -61,6 +61,6 @@ export function fileVariables(file: EnvFile, patterns: readonly string[]): Varia
 function isNamed(name: string, pattern: string): boolean {
   const wanted = pattern.replace(/=.*$/s, '');
   if (wanted.endsWith('*')) return name.startsWith(wanted.slice(0, -1));
-  // npm takes its settings in capitals too.
+  // npm also accepts its settings in capitals.
   return name === wanted || name === wanted.toUpperCase();
 }

@@ -42,7 +42,7 @@ export interface Config {
   readonly timeoutMs: number;
   /** Longest time without a byte. */
   readonly stallTimeoutMs: number;
-  /** Whether keys end in the runtime. Without it keys are the old shell library's. */
+  /** Whether keys end in the runtime. If not, keys are those of the old shell library. */
   readonly keyRuntime: boolean;
   /** Whether entries of built-in recipes keep the files' own times. */
   readonly keepTimes: boolean;
@@ -54,7 +54,7 @@ export interface Config {
   readonly signingKey: string | undefined;
   /** Ed25519 public key, PEM. */
   readonly verifyKey: string | undefined;
-  /** Undefined: the CPUs this process may use. */
+  /** Undefined: as many as the CPUs that this process may use. */
   readonly workers: number | undefined;
   readonly limits: { maxBytes: number; maxFiles: number; maxRatio: number; maxPathBytes: number };
   /** The environment for child processes, without secrets of ours. A recipe's own is `recipeEnvironment`. */
@@ -62,7 +62,7 @@ export interface Config {
   /** AWS variables that child processes do not get. */
   readonly withheld: readonly string[];
   readonly envFile: EnvFile;
-  /** Problems worth a warning, not worth stopping for. */
+  /** Problems that are worth a warning, but do not stop a command. */
   readonly warnings: readonly { message: string; hint: string }[];
 }
 
@@ -77,15 +77,18 @@ export interface LocalConfig {
   readonly maxSizeBytes: number;
 }
 
-/** What the command line may set over the environment. */
+/** Settings of the command line, which win over the environment. */
 export interface Flags {
   project?: string;
   verbose?: boolean;
-  /** Takes the place of CACHE_S3_BUCKET. */
+  /** Replaces CACHE_S3_BUCKET. */
   bucketToSetUp?: string;
 }
 
-/** 650 MB of memory. More are a mistake: 256 took 2.4 GB, and ten times as long as two. */
+/**
+ * These take 650 MB of memory. A higher number is a mistake: 256 workers took 2.4 GB, and ten times as long
+ * as two.
+ */
 const MOST_WORKERS = 64;
 
 /**
@@ -152,8 +155,8 @@ export function configFrom({ flags, projectDir, sources: given }: Origins): Conf
 }
 
 /**
- * The environment of one recipe: what the file sets of the variables that the recipe names, under the real
- * one.
+ * The environment of one recipe: the real one, and below it those variables of the file that the recipe
+ * names.
  * @param keyVariables as `Recipe.keyVariables`
  * @throws CacheError CONFIG_INVALID
  */
@@ -175,7 +178,7 @@ function warnings(sources: Sources, path: string): Config['warnings'] {
   return found.filter((warning) => warning !== undefined);
 }
 
-/** @throws CacheError USAGE for what is no directory */
+/** @throws CacheError USAGE if it is not a directory */
 export function projectDirectory({ project = '.' }: Flags): string {
   const dir = absolute(project);
   if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
@@ -206,8 +209,8 @@ function storeConfig(
   sources: Sources,
   { projectDir, ticket }: { projectDir: string; ticket: Ticket | undefined },
 ): StoreConfig {
-  // Checked where it has no effect as well: what is wrong now would be found out by whoever turns the store
-  // on.
+  // Checked even where it has no effect. Otherwise the mistake would show up only when somebody turns the
+  // store on.
   const maxSizeBytes = size(env, 'CACHE_LOCAL_MAX_SIZE', 10e9);
   const dir = env['CACHE_LOCAL_DIR'];
   const local = dir === undefined ? undefined : { dir: resolve(projectDir, dir), maxSizeBytes };
@@ -232,7 +235,7 @@ function prefix(env: Variables): string {
   return naming('CACHE_S3_PREFIX', () => keyPrefix(env['CACHE_S3_PREFIX'] ?? 'claude-sandbox-cache'));
 }
 
-/** What a room below says of a value, with the variable that holds it. */
+/** Adds the variable's name to an error about its value. */
 function naming<T>(setting: string, parse: () => T): T {
   try {
     return parse();

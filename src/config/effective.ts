@@ -1,4 +1,4 @@
-/** The settings as they take effect, each with where it comes from. Secrets are masked. */
+/** The settings as they take effect, each with its source. Secrets are masked. */
 import { redact } from '../errors.ts';
 import type { Config } from './config.ts';
 import { ALIASES } from './s3.ts';
@@ -9,21 +9,21 @@ export interface EffectiveSetting {
   readonly name: string;
   /** As it takes effect, masked where it is secret; `-` where nothing is set and there is no default. */
   readonly value: string;
-  /** `profile`: of the AWS configuration files. */
+  /** `profile`: from the AWS configuration files. */
   readonly source: 'flag' | 'environment' | 'file' | 'profile' | 'default';
-  /** Where it stands in the file, from 1. */
+  /** Line in the file, from 1. */
   readonly line?: number;
   /** Why it cannot be used. */
   readonly problem?: string;
 }
 
-/** What the AWS configuration files say, as far as they were asked. */
+/** The settings that were read from the AWS configuration files. */
 export interface ProfileSettings {
   readonly region?: string;
   readonly endpoint?: string;
 }
 
-/** Names of others that have an effect here. */
+/** Variables of other programs that have an effect here. */
 const OTHERS = [
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
@@ -37,12 +37,12 @@ const OTHERS = [
   ...ALIASES.noProxy,
 ];
 
-/** Those that only count where they are set, and have no row otherwise. */
+/** Those that have a row only if they are set. */
 const ONLY_WHERE_SET = new Set(
   OTHERS.filter((name) => name !== 'AWS_REGION' && name !== 'AWS_ENDPOINT_URL_S3'),
 );
 
-/** Every setting there is, in alphabetical order: ours, and those of others that have an effect here. */
+/** Every setting in alphabetical order: ours, and those of other programs that have an effect here. */
 export function effectiveSettings(survey: Survey, profile: ProfileSettings = {}): EffectiveSetting[] {
   const rows = [...SETTINGS, ...OTHERS].map((name) => rowOf(survey, name, profile));
   return rows.filter((row) => row !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -85,21 +85,21 @@ function isAliased({ sources: { real, file } }: Survey, name: string): boolean {
   return aliases.some((other) => other !== name && (other in real || other in file.values));
 }
 
-/** Names whose values nobody is shown. */
+/** Names whose values are never shown. */
 const SECRET = /SECRET|TOKEN$|PASSWORD|TICKET/;
-/** What is shown of a key's id: enough to tell two apart. */
+/** How many characters of a key's id are shown: enough to tell two apart. */
 const ID_TAIL = 4;
 
 function shown(name: string, text: string, config: Config | undefined): string {
   if (SECRET.test(name)) return '****';
   if (name === 'AWS_ACCESS_KEY_ID') return text.length < 16 ? '****' : `****${text.slice(-ID_TAIL)}`;
-  // A path is shown, a key itself is not; and what was meant to be a key may be one that was cut off.
+  // A path is shown, a key is not. Anything else may be a key that was cut off.
   if (name === 'CACHE_SIGNING_KEY' && !/^[\w./~-]{1,200}$/.test(text)) return '****';
   if (text.includes('-----BEGIN')) return 'a key in PEM';
   return redact((config && EFFECTIVE[name]?.(config)) ?? text);
 }
 
-/** What comes of a setting, in the words that the variable takes. */
+/** The effective value of each setting, as one would write it in the variable. */
 const EFFECTIVE: Readonly<Record<string, (config: Config) => string | undefined>> = {
   AWS_REGION: ({ store }) => ('s3' in store ? (store.s3.region ?? 'us-east-1') : undefined),
   CACHE_COMPRESSION: ({ compression }) => compression,

@@ -11,9 +11,9 @@ export const ENV_FILE = '.env.claude-sandbox';
  * environment.
  */
 export interface EnvFile {
-  /** Without empty ones. */
+  /** Variables that are not empty. */
   readonly values: Variables;
-  /** Where each name stands, from 1. */
+  /** Line of each name, from 1. */
   readonly lines: Readonly<Record<string, number>>;
   /** Names whose values refer to other variables. */
   readonly references: readonly string[];
@@ -56,7 +56,7 @@ export function readEnvFile(path: string): EnvFile {
   return { ...file, exposed: holdsSecret && (mode & 0o077) !== 0 };
 }
 
-/** What other names hold is nobody's business here, unless a recipe asks for them. */
+/** Other names do not matter here, unless a recipe asks for them. */
 const IS_OURS = /^(CACHE|AWS)_|_PROXY$/i;
 
 /** @throws CacheError CONFIG_INVALID for a setting of ours that refers to another variable */

@@ -5,10 +5,13 @@ import { readSmallText } from '../files/read-small-file.ts';
 import { invalid, type Variables } from './values.ts';
 
 const MAX_KEY_BYTES = 64 * 1024;
-/** Something is there, so the value is a path and not a key in a form that is not known here. */
+/** Errors that mean that a file exists. So the value is a path, and not a key in an unknown form. */
 const IS_THERE: readonly (string | undefined)[] = ['ENOTREG', 'EFBIG', 'EACCES', 'ELOOP', 'ENXIO'];
 
-/** PEM text, also with `\n` written out as secrets managers do, or a file's path. */
+/**
+ * Reads a key from PEM text or from the file at a path. In the text `
+ * ` may be written out, as secrets managers do.
+ */
 export function pem(env: Variables, name: string, projectDir: string): string | undefined {
   const text = env[name];
   if (text === undefined) return undefined;
@@ -19,7 +22,7 @@ export function pem(env: Variables, name: string, projectDir: string): string | 
   try {
     key = readSmallText(path, { maxBytes: MAX_KEY_BYTES });
   } catch (error) {
-    // Without the cause: it repeats the value, which may be a key.
+    // The cause is left out, because it repeats the value, which may be a key.
     if (IS_THERE.includes(systemCode(error)))
       throw invalid(name, `${name}: ${path} ${readError(error)}`, { hint });
   }

@@ -4,20 +4,20 @@
  * https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax
  *
  * One rule is left out on purpose: references to other variables (`$NAME`, `${NAME}`) are not replaced. The
- * file may come with a repository, and could otherwise send any variable of the environment away, say as part
- * of a bucket's name.
+ * file may come with a repository. It could otherwise send any variable of the environment elsewhere, for
+ * example as part of a bucket's name.
  */
 export interface EnvLine {
   name: string;
   /** Without quotes, escapes and comments. */
   value: string;
-  /** Where the name stands, from 1. */
+  /** Line of the name, from 1. */
   line: number;
-  /** The value holds a `$` that Compose would replace, or refuse. */
+  /** Whether the value holds a `$` that Compose would replace or refuse. */
   refers: boolean;
 }
 
-/** What Compose refuses as well. */
+/** Thrown for what Compose refuses as well. */
 export class EnvSyntaxError extends Error {
   readonly line: number;
 
@@ -29,8 +29,8 @@ export class EnvSyntaxError extends Error {
 
 const NAMED =
   /(?:export[^\S\n]+)?(?<name>[\p{L}\p{N}_.\-[\]]+)[^\S\n]*(?:(?<sign>[=:])(?<space>[^\S\n]*)|\n|$)/uy;
-// Each letter can be matched in one way alone: a quote that is never closed is noticed at once, however much
-// follows it.
+// Each character can be matched in only one way, so a quote that is never closed is noticed at once, however
+// much follows it.
 const DOUBLE = /"(?<text>[^"\\]*(?:\\[\s\S][^"\\]*)*)"/y;
 const SINGLE = /'(?<text>[^'\\]*(?:\\[\s\S][^'\\]*)*)'/y;
 const REST = /(?<text>[^\n]*)/y;
@@ -41,7 +41,7 @@ export function parseEnv(text: string): EnvLine[] {
   const found: EnvLine[] = [];
   let at = text.startsWith('\uFEFF') ? 1 : 0;
   let line = 1;
-  // No environment can hold one, nor can a path.
+  // Neither an environment nor a path can hold a NUL character.
   const zero = text.indexOf('\0');
   if (zero !== -1) refuse(text.slice(0, zero).split('\n').length, 'holds a NUL character');
 
@@ -57,7 +57,7 @@ export function parseEnv(text: string): EnvLine[] {
   for (take(BETWEEN); at < text.length; take(BETWEEN)) {
     const start = line;
     const { name, sign, space = '' } = take(NAMED) ?? refuse(start, 'is neither an assignment nor a comment');
-    // A name alone: Compose passes the variable on from the environment, which wins here anyway.
+    // For a name alone, Compose passes on the variable of the environment. That wins here anyway.
     if (name === undefined || sign === undefined) continue;
     const quote = text[at];
     if (quote === '"' || quote === "'") {
@@ -73,7 +73,7 @@ export function parseEnv(text: string): EnvLine[] {
 
 type Value = Pick<EnvLine, 'value' | 'refers'>;
 
-/** `Let\'s go` → `Let's go`; all else stands for itself. */
+/** `Let\'s go` → `Let's go`; everything else stays as it is. */
 function literal(text: string): Value {
   return { value: text.replaceAll("\\'", "'"), refers: false };
 }

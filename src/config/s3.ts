@@ -7,7 +7,7 @@ import { boolean, invalid, oneOf, type Variables } from './values.ts';
 
 export interface S3Config {
   readonly bucket: string;
-  /** What is read without credentials; undefined: with them. */
+  /** The ticket that allows reading without credentials; undefined: credentials are used. */
   readonly ticket: Ticket | undefined;
   /** Undefined: the profile's, else us-east-1. */
   readonly region: string | undefined;
@@ -17,14 +17,13 @@ export interface S3Config {
   readonly accelerate: boolean;
   readonly sse: 'AES256' | 'aws:kms' | 'aws:kms:dsse' | undefined;
   readonly kmsKeyId: string | undefined;
-  /** Only those of `.env.claude-sandbox`; the SDK finds all others itself. */
+  /** Only credentials of `.env.claude-sandbox`; the SDK finds all others itself. */
   readonly credentials:
     | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
     | undefined;
   readonly profile: string | undefined;
   /**
-   * Half a set of keys in the environment: the SDK passes over it, and errors about credentials have to say
-   * so.
+   * Half a set of keys in the environment. The SDK ignores it, and errors about credentials have to say so.
    */
   readonly halfSet: { readonly given: string; readonly missing: string } | undefined;
   /** Proxy variables, as they are. */
@@ -105,12 +104,12 @@ export function s3Config(env: Variables, sources: Sources, choices: S3Choices): 
   };
 }
 
-/** More than S3 allows today: old buckets have capitals and up to 255 characters. */
+/** Accepts more than S3 allows today: old buckets may have capitals and up to 255 characters. */
 export function isBucketName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$/.test(text);
 }
 
-/** The bucket is reached as the ticket says. Of the AWS settings only those of the network count. */
+/** The bucket is reached as the ticket says. Of the AWS settings only those about the network count. */
 export function ticketConfig(
   env: Variables,
   sources: Sources,
@@ -179,7 +178,7 @@ function fileCredentials(file: Variables): S3Config['credentials'] {
   return { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) };
 }
 
-/** The endpoint that is used. What the file says about ignoring endpoints is about its own alone. */
+/** The endpoint that is used. If the file says that endpoints are ignored, this only applies to its own. */
 export function endpoint(sources: Sources): Setting | undefined {
   const { real, file } = sources;
   if (ignoresEndpoints(real)) return undefined;

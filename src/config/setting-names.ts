@@ -1,7 +1,7 @@
 import { editDistance } from '../text/edit-distance.ts';
 import { placeInFile, type Sources } from './sources.ts';
 
-/** Every name of ours. A test holds the list against the sources and the example file. */
+/** The names of all our settings. A test compares the list with the sources and the example file. */
 export const SETTINGS: readonly string[] = [
   'CACHE_COMPRESSION',
   'CACHE_COMPRESSION_LEVEL',
@@ -33,22 +33,22 @@ export const SETTINGS: readonly string[] = [
   'CACHE_WORKERS',
 ];
 
-/** Letters that may differ between a name and the one that was meant. */
+/** How many letters may differ between a name and the one that was meant. */
 const NEAR = 2;
-/** `CAHCE_`, `CASHE_`, `cache_`; ccache's own variables are near to ours by chance. */
+/** `CAHCE_`, `CASHE_`, `cache_`; the variables of ccache only happen to be similar. */
 const LOOKS_LIKE_OURS = /^(?!CCACHE_)C[ACEHS]{2,6}_/i;
 
 /** A name that has no effect and probably should. */
 export interface UnknownName {
   readonly name: string;
   readonly from: 'environment' | 'file';
-  /** The setting that was meant, where one is near. */
+  /** The setting that was probably meant, if one is similar. */
   readonly meant: string | undefined;
 }
 
 /**
- * Every unknown name of the file that looks like ours, and near misses in the environment, where other
- * programs have names that begin with CACHE_ too.
+ * Finds every unknown name in the file that looks like ours. In the environment other programs may use CACHE_
+ * too, so there only names count that are similar to one of ours.
  */
 export function unknownNames({ real, file }: Sources): UnknownName[] {
   const unknown = (names: readonly string[], from: UnknownName['from']): UnknownName[] =>

@@ -1,9 +1,7 @@
 import { ENV_FILE, type EnvFile } from './env-file.ts';
 import type { Variables } from './values.ts';
 
-/**
- * Where settings come from. The real environment wins, also over another name for the same thing in the file.
- */
+/** Where settings come from. The real environment wins, even over an alias in the file. */
 export interface Sources {
   readonly real: Variables;
   readonly file: EnvFile;

@@ -1,6 +1,6 @@
 /**
- * The configuration as far as it can be read. What no setting can be made of is set aside, one after the
- * other, so that one bad value does not hide what else there is to say.
+ * The configuration as far as it can be read. Invalid settings are set aside one by one, so that one bad
+ * value does not hide the other problems.
  */
 import { resolve } from 'node:path';
 import { CacheError } from '../errors.ts';
@@ -12,7 +12,7 @@ import { SettingError } from './values.ts';
 /** Something that makes every command end with CONFIG_INVALID. */
 export interface ConfigProblem {
   readonly error: CacheError;
-  /** The variable at fault; undefined where it is the file as a whole. */
+  /** The invalid variable; undefined if it is the file as a whole. */
   readonly setting: string | undefined;
   readonly from: 'environment' | 'file';
 }
@@ -27,11 +27,11 @@ export interface Survey {
   readonly sources: Sources;
   /** In the order in which a command would meet them. */
   readonly problems: readonly ConfigProblem[];
-  /** Made of what is left without the faulty values; undefined where nothing can be made of it. */
+  /** The configuration without the invalid values; undefined if there is none. */
   readonly config: Config | undefined;
 }
 
-/** @throws CacheError USAGE for a project directory that is none */
+/** @throws CacheError USAGE if the project directory is not a directory */
 export function surveyConfig(flags: Flags, real = readEnvironment()): Survey {
   const projectDir = projectDirectory(flags);
   const envPath = resolve(projectDir, ENV_FILE);
@@ -65,14 +65,14 @@ function readTheRest(
       const from = setting !== undefined && setting in sources.real ? 'environment' : 'file';
       problems.push({ error, setting, from });
       const left = setting === undefined ? sources : without(sources, setting);
-      // Nothing was set aside: the next attempt would end as this one.
+      // Nothing was set aside, so the next attempt would fail in the same way.
       if (left === sources) return undefined;
       sources = left;
     }
   }
 }
 
-/** The sources without a variable in the one that counts; the same object where neither has it. */
+/** Removes a variable from the source that counts. Returns the same object if neither source has it. */
 function without(sources: Sources, name: string): Sources {
   const { real, file } = sources;
   if (name in real) return { ...sources, real: withoutName(real, name) };

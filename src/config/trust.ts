@@ -1,7 +1,7 @@
 /**
  * What `.env.claude-sandbox` may decide. The file lies in the project, so it may have come with a repository
- * that somebody else wrote. It must not lead this machine's credentials, or what this machine's key signs, to
- * a place of its choosing.
+ * that somebody else wrote. It must not choose where this machine's credentials go, or what this machine's
+ * key signs.
  */
 import { realpathSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
@@ -18,10 +18,10 @@ export interface Trusting {
   on: boolean;
 }
 
-/** @throws CacheError CONFIG_INVALID that names the line; nothing has been sent by then */
+/** @throws CacheError CONFIG_INVALID that names the line, before anything is sent */
 export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
   if (boolean(sources.real, 'CACHE_TRUST_ENV_FILE', false)) return;
-  // With a ticket the endpoint is the ticket's, whatever the file says.
+  // With a ticket, the ticket's endpoint is used, whatever the file says.
   const ways = s3 === undefined || s3.ticket !== undefined ? [] : [endpoint(sources)];
   if (s3 !== undefined && opensFromElsewhere(sources, s3)) {
     refuseFrom(sources, [...ways, firstSet(sources, ...ALIASES.proxy), firstSet(sources, 'AWS_CA_BUNDLE')], {
@@ -41,7 +41,7 @@ export function requireTrust({ sources, projectDir, s3, on }: Trusting): void {
   }
 }
 
-/** Whether what opens the store is not the file's own. */
+/** Whether the credentials or the ticket come from somewhere else than the file. */
 function opensFromElsewhere(sources: Sources, { ticket, credentials }: S3Config): boolean {
   if (ticket !== undefined) return firstSet(sources, 'CACHE_TICKET')?.from === 'environment';
   return credentials === undefined;
@@ -60,8 +60,8 @@ function refuseFrom(
 }
 
 /**
- * A key in the environment, or one that the file only names: any private key of this machine, if its path can
- * be guessed.
+ * Whether the signing key is not the file's own. It may be in the environment, or the file may name a path,
+ * and so any private key of this machine whose path can be guessed.
  */
 function signsWithForeignKey(sources: Sources, projectDir: string): boolean {
   const key = firstSet(sources, 'CACHE_SIGNING_KEY');

@@ -1,4 +1,4 @@
-/** How a variable's text becomes a value. What does not parse is an error that names the variable. */
+/** Parses the text of variables. A text that does not parse is an error that names the variable. */
 import { CacheError } from '../errors.ts';
 
 export type Variables = Readonly<Record<string, string>>;
@@ -75,7 +75,7 @@ export function oneOf<T extends string>(env: Variables, name: string, values: re
 
 /** A setting that cannot be used. */
 export class SettingError extends CacheError {
-  /** The variable at fault. Undefined where it is the file as a whole. */
+  /** The invalid variable. Undefined if it is the file as a whole. */
   readonly setting: string | undefined;
 
   constructor(setting: string | undefined, message: string, options: { hint: string; cause?: unknown }) {
@@ -84,7 +84,7 @@ export class SettingError extends CacheError {
   }
 }
 
-/** @param setting the variable at fault; undefined where it is the file as a whole */
+/** @param setting the invalid variable; undefined if it is the file as a whole */
 export function invalid(
   setting: string | undefined,
   message: string,

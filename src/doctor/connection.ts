@@ -1,4 +1,4 @@
-/** Whether the store answers at all. One object that is not there is asked for, and nothing is written. */
+/** Whether the store answers at all. Asks for one object that does not exist, and writes nothing. */
 import { CacheError } from '../errors.ts';
 import { withDeadline } from '../session/deadline.ts';
 import { failed } from './failed.ts';

@@ -1,4 +1,4 @@
-/** Which credentials the store will be asked with. Nothing is sent, and no value is shown. */
+/** Which credentials will be used. Nothing is sent, and no value is shown. */
 import type { S3Config } from '../config/s3.ts';
 import type { Survey } from '../config/survey.ts';
 import { type Finding, findingsOf } from './finding.ts';
@@ -15,7 +15,7 @@ export function checkCredentials({ survey }: Patient): Finding[] {
 
 export const PAIR: readonly string[] = ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'];
 
-/** The SDK passes over half a pair, and goes on to other sources, which then get the blame. */
+/** The SDK ignores half a pair and goes on to other sources, so the error would be about those. */
 function halfAPair({ sources: { real } }: Survey): Finding | undefined {
   const [given, ...more] = PAIR.filter((name) => name in real);
   if (given === undefined || more.length > 0) return undefined;
@@ -27,7 +27,7 @@ function halfAPair({ sources: { real } }: Survey): Finding | undefined {
   };
 }
 
-/** As the SDK looks for them: the first source that is set up counts. */
+/** In the SDK's order: the first source that is set up counts. */
 function sourceOf({ sources: { real } }: Survey, { ticket, credentials, profile }: S3Config): string {
   if (ticket !== undefined) return 'CACHE_TICKET takes the place of credentials';
   if (credentials !== undefined) return 'Credentials are the access key of .env.claude-sandbox';

@@ -13,9 +13,9 @@ import type { Patient } from './patient.ts';
 
 const of = findingsOf('machine');
 
-/** Below this hardly any tree fits. */
+/** With less free space hardly any tree fits. */
 const LEAST_BYTES = 64 * 1024 * 1024;
-/** Below this large trees may not fit. */
+/** With less free space large trees may not fit. */
 const FEW_BYTES = 1024 * 1024 * 1024;
 
 export async function checkDisk(patient: Patient): Promise<Finding[]> {
@@ -44,7 +44,7 @@ async function targetsOf(session: Session): Promise<string[]> {
     const recipes = choose(session, [], {});
     return (await Promise.all(recipes.map((recipe) => recipe.targets(projectOf(session, recipe))))).flat();
   } catch (error) {
-    // Recipes that cannot be read are told as the project's.
+    // The check of the project reports recipes that cannot be read.
     if (error instanceof CacheError) return [];
     throw error;
   }
@@ -79,7 +79,7 @@ function reason(path: string, code: string): string {
   return `its mode is ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`;
 }
 
-/** The path, or the nearest directory above it that is there. */
+/** The path, or the nearest directory above it that exists. */
 function existing(path: string): string {
   return existsSync(path) ? path : existing(dirname(path));
 }

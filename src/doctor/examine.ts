@@ -3,7 +3,7 @@ import { failed } from './failed.ts';
 import type { Finding, Section } from './finding.ts';
 import type { Check, Patient } from './patient.ts';
 
-/** The parts of the examination, in the order in which they are told. Each is loaded when its turn comes. */
+/** The parts of the examination, in the order of the report. Each is loaded when its turn comes. */
 const CHECKS: readonly { section: Section; load: () => Promise<Check> }[] = [
   { section: 'settings', load: async () => (await import('./settings.ts')).checkSettings },
   { section: 'settings', load: async () => (await import('./signing.ts')).checkSigning },

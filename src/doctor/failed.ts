@@ -1,7 +1,7 @@
 import type { CacheError } from '../errors.ts';
 import type { Finding, Section } from './finding.ts';
 
-/** What an error says, as a finding. Its hint is a sentence, so it belongs to the fact. */
+/** Turns an error into a finding. The hint is a sentence, so it becomes part of the fact. */
 export function failed(section: Section, error: CacheError): Finding {
   const hint = error.hint === undefined ? '' : `. ${error.hint}`;
   return {

@@ -1,4 +1,4 @@
-/** `.env.claude-sandbox`: who may read it, and whether git would take it along. */
+/** `.env.claude-sandbox`: who may read it, and whether git would commit it. */
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CacheError } from '../errors.ts';
@@ -31,7 +31,7 @@ function rights({ survey: { envPath, sources } }: Patient, mode: number): Findin
 
 async function git(patient: Patient): Promise<Finding[]> {
   const { envPath } = patient.survey;
-  // What git keeps it would go on keeping, whatever .gitignore says.
+  // If git tracks the file already, .gitignore has no effect.
   if ((await asks(patient, ['ls-files', '--error-unmatch', '--', ENV_FILE])) === 0) {
     return [
       {
@@ -62,7 +62,7 @@ function ignore(envPath: string): string {
   return `echo ${ENV_FILE} >> ${pathWord(`${dirname(envPath)}/.gitignore`)}`;
 }
 
-/** @returns git's status; undefined where there is no git */
+/** @returns git's exit status; undefined if there is no git */
 async function asks(
   { survey, session, signal }: Patient,
   args: readonly string[],

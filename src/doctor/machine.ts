@@ -1,4 +1,4 @@
-/** The machine: what runs us, what its limits are, and whether they are enough. */
+/** The machine: which Node runs us, what the limits are, and whether they are enough. */
 import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { availableCpus } from '../archive/workers/cpus.ts';
@@ -57,7 +57,7 @@ function memory(patient: Patient, limit: number | undefined): Finding {
   return {
     ...of('memory', 'warning'),
     fact: `${fact}: ${workers} workers may need ${formatBytes(need)}`,
-    // Below that no number of workers helps: whoever started the container has to give more.
+    // With less memory, fewer workers do not help. Whoever starts the container has to give it more.
     mend:
       fits >= 1
         ? set(patient.survey, 'CACHE_WORKERS', String(fits))
@@ -95,7 +95,7 @@ function addresses(patient: Patient): Finding[] {
 const LEAST_FILES = 256;
 
 function openFiles(limits: string): Finding {
-  // Node has raised the soft limit to the hard one by now, so only a higher hard one helps.
+  // Node has already raised the soft limit to the hard limit, so only a higher hard limit helps.
   const [, limit = 'unlimited'] = /^Max open files\s+(\d+|unlimited)/m.exec(limits) ?? [];
   if (limit === 'unlimited' || Number(limit) >= LEAST_FILES)
     return { ...of('open-files', 'ok'), fact: `${limit} files may be open at a time` };

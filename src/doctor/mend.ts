@@ -1,9 +1,9 @@
-/** Lines that mend, to be typed into a POSIX shell. */
+/** Commands that fix something, to be typed into a POSIX shell. */
 import { relative } from 'node:path';
 import type { Survey } from '../config/survey.ts';
 import { shellWord } from '../text/shell-word.ts';
 
-/** A path as a word: short where it lies below the current directory. */
+/** A path as a shell word, relative if it lies below the current directory. */
 export function pathWord(path: string): string {
   const short = relative(process.cwd(), path);
   const isBelow = short !== '' && !short.startsWith('..');
@@ -11,15 +11,15 @@ export function pathWord(path: string): string {
   return shellWord(isBelow ? (short.startsWith('-') ? `./${short}` : short) : path);
 }
 
-/** Takes a variable out of where it stands. */
+/** Removes a variable from where it is set. */
 export function unset({ sources, envPath }: Survey, name: string, from: 'environment' | 'file'): string {
   if (from === 'environment') return `unset ${name}`;
-  // A value of several lines is for a person to take out.
+  // A value of several lines has to be removed by a person.
   if (sources.file.values[name]?.includes('\n') === true) return `\${EDITOR:-vi} ${pathWord(envPath)}`;
   return `sed -i '${sources.file.lines[name]}d' ${pathWord(envPath)}`;
 }
 
-/** Gives a variable another value where it stands; without it there, in the file. */
+/** Gives a variable another value where it is set, or in the file if it is not set. */
 export function set(survey: Survey, name: string, value: string): string {
   const { sources, envPath } = survey;
   if (name in sources.real) return `export ${name}=${shellWord(value)}`;
@@ -44,7 +44,7 @@ export function askIntoFile({ envPath }: Survey, name: string): string {
   return `read -rs VALUE && echo "${name}=$VALUE" >> ${pathWord(envPath)}`;
 }
 
-/** Renames a variable where it stands. */
+/** Renames a variable where it is set. */
 export function rename(survey: Survey, { name, from, to }: Renaming): string {
   if (from === 'environment') return `export ${to}="$${name}"; unset ${name}`;
   return `sed -i '${survey.sources.file.lines[name]}s/${name}/${to}/' ${pathWord(survey.envPath)}`;

@@ -2,10 +2,10 @@ import type { Survey } from '../config/survey.ts';
 import type { Session } from '../session/session.ts';
 import type { Finding } from './finding.ts';
 
-/** What is examined: a project with its settings, as far as they can be read. */
+/** The project that is examined, with its settings as far as they can be read. */
 export interface Patient {
   survey: Survey;
-  /** Undefined where no configuration can be made of the settings, even without the faulty ones. */
+  /** Undefined if there is no valid configuration, even without the invalid settings. */
   session: Session | undefined;
   /** Aborted by SIGINT, SIGTERM and SIGHUP. */
   signal: AbortSignal;
@@ -13,6 +13,6 @@ export interface Patient {
 
 /**
  * One part of the examination. A `CacheError` that it throws becomes a finding.
- * @param found by the parts before
+ * @param what the earlier parts found
  */
 export type Check = (patient: Patient, found: readonly Finding[]) => Finding[] | Promise<Finding[]>;

@@ -27,7 +27,7 @@ export async function checkProject({ session }: Patient, found: readonly Finding
     const fact = `No lockfile is found in ${session.config.projectDir}: name one with --lockfile and --path, or go to another directory`;
     return [{ ...of('lockfile', 'warning'), fact }];
   }
-  // A store that does not answer is not asked again for each recipe.
+  // If the store did not answer before, it is not asked again for each recipe.
   const hasStore =
     session.config.store.type !== 'off' &&
     !found.some(({ section, mark }) => section === 'connection' && mark === 'failure');

@@ -1,4 +1,4 @@
-/** The settings: what is set and where, what cannot be used, and names that nobody knows. */
+/** The settings: what is set and where, what is invalid, and unknown names. */
 import { effectiveSettings } from '../config/effective.ts';
 import { describeUnknown, unknownNames } from '../config/setting-names.ts';
 import type { ConfigProblem, Survey } from '../config/survey.ts';
@@ -19,7 +19,7 @@ export function checkSettings({ survey }: Patient): Finding[] {
   ];
 }
 
-/** What somebody has set. */
+/** The settings that are set. */
 function given(survey: Survey): Finding[] {
   return effectiveSettings(survey)
     .filter(({ source, problem }) => source !== 'default' && problem === undefined)

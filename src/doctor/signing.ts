@@ -1,4 +1,4 @@
-/** Whether keys of signatures can be read, and belong together. */
+/** Whether the keys for signatures can be read and form a pair. */
 import { CacheError } from '../errors.ts';
 import { checker, signer } from '../session/signing.ts';
 import { failed } from './failed.ts';

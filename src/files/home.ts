@@ -1,8 +1,8 @@
 import { homedir } from 'node:os';
 
 /**
- * The directory with the user's own settings. A user who is known by a number alone, as in some containers,
- * has none: there is nothing to find below `/`, where Node would throw.
+ * The directory with the user's own settings. A user who has only a number, as in some containers, has none;
+ * Node would throw. Then it is `/`, below which there is nothing to find.
  */
 export function homeOf(env: Readonly<Record<string, string>>): string {
   try {

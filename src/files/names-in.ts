@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 
-/** What is in a directory; nothing where there is none, or where it may not be read. */
+/** The names in a directory. None if the directory does not exist or cannot be read. */
 export function namesIn(dir: string): string[] {
   try {
     return readdirSync(dir);

@@ -21,7 +21,7 @@ export function isOutOfFiles(error: unknown): boolean {
 
 export const MORE_FILES_HINT = 'Raise the limit (ulimit -n).';
 
-/** Whether a path leads to `/dev/null`, which people put where no file shall be. */
+/** Whether a path leads to `/dev/null`, which people use in place of a file that should not exist. */
 export function isNullDevice(path: string): boolean {
   const [found, none] = [path, '/dev/null'].map((name) => statSync(name, { throwIfNoEntry: false }));
   return found?.isCharacterDevice() === true && found.rdev === none?.rdev;

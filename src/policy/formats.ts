@@ -1,4 +1,4 @@
-/** Policies as the tools take them that people set up AWS with. */
+/** Policies in the formats of the tools that people use to set up AWS. */
 import { shellWord } from '../text/shell-word.ts';
 import type { PolicyDocument } from './statements.ts';
 
@@ -7,10 +7,10 @@ export type Format = 'json' | 'aws' | 'terraform' | 'cloudformation';
 export type Policy =
   | { kind: 'access'; name: string; access: PolicyDocument }
   | { kind: 'bucket'; name: string; bucket: string; policy: PolicyDocument }
-  /** A role: who may take it on, and what it may then do. */
+  /** A role: who may assume it, and what it may do. */
   | { kind: 'role'; name: string; trust: PolicyDocument; access: PolicyDocument };
 
-/** `json` has one document: of a role its trust policy. */
+/** With `json` there is only one document. For a role it is the trust policy. */
 export function render(policy: Policy, format: Format): string {
   switch (format) {
     case 'json':
@@ -85,7 +85,7 @@ function resource(type: string, lines: readonly string[]): string {
   return [`resource "${type}" "sandbox_cache" {`, ...body, '}'].join('\n');
 }
 
-/** A JSON document is an expression of HCL, but for `${` and `%{`, which begin a template there. */
+/** A JSON document is a valid HCL expression, except for `${` and `%{`, which begin a template in HCL. */
 function encoded(document: PolicyDocument): string {
   return `jsonencode(${untemplated(JSON.stringify(document, undefined, 2))})`;
 }

@@ -1,6 +1,6 @@
 /**
- * What each role may do, as IAM policies say it: the requests that our commands send, and nothing else. Pure
- * documents: nothing here knows the SDK, and nothing is sent.
+ * IAM policies for each role: they allow the requests that our commands send, and nothing else. This only
+ * makes documents; it does not use the SDK, and sends nothing.
  */
 
 /** `reader` restores and lists; `writer` saves as well; `pruner` lists and deletes. */
@@ -32,8 +32,8 @@ export interface Access {
 }
 
 /**
- * A deletion looks at the object first. An upload of several parts is `s3:PutObject`, all but its end by
- * abort.
+ * A deletion looks at the object first. A multipart upload needs `s3:PutObject`; aborting it needs a right of
+ * its own.
  */
 const ENTRY_ACTIONS: Readonly<Record<Role, readonly string[]>> = {
   reader: ['s3:GetObject'],
@@ -107,7 +107,10 @@ export function partition(region: string | undefined): string {
   return region?.startsWith('us-gov-') === true ? 'aws-us-gov' : 'aws';
 }
 
-/** IAM takes `*` and `?` for wildcards and `${…}` for variables; each has a variable that means itself. */
+/**
+ * In IAM `*` and `?` are wildcards and `${…}` is a variable. For each of these characters a variable stands
+ * for the character itself.
+ */
 function literal(text: string): string {
   return text.replace(/[*?$]/g, (character) => `\${${character}}`);
 }

@@ -1,4 +1,4 @@
-/** Who may take a role on: pods of an EKS cluster, in the two ways that EKS has. */
+/** Who may assume a role: pods of an EKS cluster, in the two ways that EKS has. */
 import { document, type PolicyDocument } from './statements.ts';
 
 export interface ServiceAccount {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 /**
  * Whether a directory, or something mounted in it, may be on a file system that a server or another process
- * has to answer for. Asks the kernel's table, not the file system.
+ * serves. Reads the kernel's table, not the file system.
  */
 export function isOnRemoteDisk(dir: string): boolean {
   let table: string;

@@ -2,9 +2,9 @@
  * Signals. The first one aborts the work, which then has time to clean up; a second one ends the process at
  * once.
  *
- * Handlers run on the main thread, and that may wait for a file system that does not answer. So there are
- * none before work begins that needs cleaning up: until then a signal ends the process as it ends any other.
- * From then on the watchdog looks after it.
+ * Handlers run on the main thread, which may be waiting for a file system that does not answer. So there are
+ * no handlers until work begins that needs cleaning up; before that, a signal ends the process as usual.
+ * After that, the watchdog makes sure that the process ends.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { CacheError } from '../errors.ts';
@@ -14,7 +14,7 @@ import type { Watchdog } from './watchdog.ts';
 export const SIGNAL_CODES = { SIGINT: 130, SIGHUP: 129, SIGTERM: 143 } as const;
 export type StopSignal = keyof typeof SIGNAL_CODES;
 
-/** After a signal the program is gone within 2 s, whatever still runs. */
+/** After a signal the program ends within 2 s, whatever is still running. */
 const LAST_MOMENT_MS = 1800;
 const WATCHDOG_MS = 1900;
 
@@ -58,9 +58,9 @@ export function createSignals(watchdog: Watchdog, end: (signal: StopSignal) => v
 
 /**
  * Whether we were started to outlive the terminal: by `nohup`, or by a script that ignores SIGHUP. Node gives
- * ignored signals their default effect back when it starts, so that its own state tells nothing. A shell's
- * does, and so do the name under which bash and zsh have started us, and the file that `nohup` makes of a
- * terminal. From dash, with the output sent elsewhere, nothing tells.
+ * ignored signals their default effect back when it starts, so that its own state tells nothing. The parent
+ * shell's state shows it. So do the variable `_` that bash and zsh set, and an output named `nohup.out`. With
+ * dash, and the output sent elsewhere, nothing shows it.
  */
 function ignoresHangup(): boolean {
   const { env, ppid } = process;

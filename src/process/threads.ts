@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export interface Threads {
   /**
    * Stops the workers and waits for what other threads are doing. `process.exit` waits for all threads, and
-   * would wait for ever for one that is stuck in a system call.
+   * would wait forever for one that is stuck in a system call.
    * @returns whether they ended in time
    */
   end(withinMs: number): Promise<boolean>;
@@ -34,8 +34,8 @@ export function trackThreads(): Threads {
 const POLL_MS = 5;
 
 /**
- * Whether a thread of Node's own pool is at work on a file. Others, for names and for ciphers, end by
- * themselves.
+ * Whether a thread of Node's own pool is working on a file. Other work, such as name lookups and ciphers,
+ * ends by itself.
  */
 function hasFileRequests(): boolean {
   return process.getActiveResourcesInfo().some((name) => /^(FSReq|FileHandle)/.test(name));

@@ -1,4 +1,4 @@
-/** The recipes that a command line means, one after the other. */
+/** Runs a command for each of the recipes that a command line means, in turn. */
 import { choose, type RecipeFlags } from '../session/choose.ts';
 import type { Outcome, OutcomeDetail } from '../session/outcome.ts';
 import { type Session, whyOff } from '../session/session.ts';
@@ -11,11 +11,11 @@ interface Each {
   tell: (outcome: Outcome) => void;
   names: readonly string[];
   flags: RecipeFlags;
-  /** What the command cannot do without. @default nothing */
+  /** What kind of cache the command needs. @default none */
   use?: 'read' | 'write';
 }
 
-/** Does the work for each recipe in turn; one that fails does not keep the next from its turn. */
+/** Does the work for each recipe in turn. If one fails, the next still has its turn. */
 export async function each(
   { session, tell, names, flags, use }: Each,
   work: (recipe: Recipe) => Promise<OutcomeDetail>,
@@ -35,8 +35,8 @@ export async function each(
 }
 
 /**
- * Nothing named and nothing found: said once, with every lockfile looked for. Without a cache there is
- * nothing to say.
+ * The outcome if no recipe was named and no lockfile was found. It lists every lockfile that was looked for.
+ * If the cache is off, it says that instead.
  */
 function nothingFound({ config }: Session, use: Each['use']): Outcome {
   const about = { recipe: 'any recipe', label: 'Dependencies' };

@@ -1,6 +1,5 @@
 /**
- * Exit codes: what an outcome, an error, and several recipes in one run come to. docs/errors.md explains
- * them.
+ * The exit codes of an outcome, of an error, and of a run with several recipes. docs/errors.md explains them.
  */
 import { ERROR_KINDS, type CacheError } from '../errors.ts';
 import { SIGNAL_CODES, type StopSignal } from '../process/signals.ts';
@@ -52,7 +51,7 @@ export function combinedCode(codes: readonly number[]): number {
   return PRECEDENCE.find((code) => codes.includes(code)) ?? codes.find((code) => code !== 0) ?? 0;
 }
 
-/** @param signal the first signal that this run was sent */
+/** @param signal the first signal that this run received */
 export function errorCode(error: CacheError, signal: StopSignal = 'SIGTERM'): number {
   const kind = ERROR_KINDS[error.code];
   return kind === 'interrupted' ? SIGNAL_CODES[signal] : { usage: 2, failure: 3, unverified: 4 }[kind];

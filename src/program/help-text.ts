@@ -1,10 +1,13 @@
 /**
- * The parts of `--help` below the options. Their lines are short enough for any terminal: commander wraps
- * only its own.
+ * The parts of `--help` below the options. Their lines must be short enough for any terminal, because
+ * commander only wraps its own.
  */
 import type { HelpConfiguration } from 'commander';
 
-/** Command lines to copy, each below what it is for. An empty text leaves that out. */
+/**
+ * Command lines to copy, each below a line that says what it does. That line is left out if the text is
+ * empty.
+ */
 export function examples(rows: readonly (readonly [command: string, what: string])[]): string {
   const lines = rows.flatMap(([command, what]) => [
     ...(what === '' ? [] : [`  # ${what}`]),
@@ -19,12 +22,12 @@ export function exitCodes(rows: readonly (readonly [code: string, meaning: strin
   return `\nExit codes:\n${rows.map(([code, meaning]) => `  ${code.padEnd(width)}  ${meaning}`).join('\n')}\n`;
 }
 
-/** A description in fewer columns than this is a tower of single words. */
+/** In fewer columns than this, a description would have one word on each line. */
 const LEAST_COLUMNS = 30;
 const INDENT = 4;
 
 /**
- * How commander lays out its own parts: descriptions beside the terms, or below them where the terminal is
+ * How commander lays out its own parts: descriptions beside the terms, or below them if the terminal is
  * narrow.
  */
 export const HELP_LAYOUT: HelpConfiguration = {

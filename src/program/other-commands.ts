@@ -43,7 +43,7 @@ export function addCompletion(program: Command, _run: RunAction, { outputs, whol
         ['sandbox-cache completion fish | source', 'in ~/.config/fish/config.fish'],
       ]),
     )
-    // Without a session: a shell starts wherever it starts, and a wrong variable is nothing to it.
+    // Needs no session: a shell may start in any directory, and with invalid settings.
     .action(async (shell: 'bash' | 'zsh' | 'fish') => {
       const { completionScript } = await import('../completion/script.ts');
       const recipes = builtInRecipes.map(({ name }) => name);
@@ -54,7 +54,7 @@ export function addCompletion(program: Command, _run: RunAction, { outputs, whol
     });
 }
 
-/** For the completion scripts. What is wrong with the project is not to be told while somebody types. */
+/** For the completion scripts. Errors of the project must not be printed while somebody types. */
 export function addProjectRecipes(program: Command, _run: RunAction, { outputs }: Given): void {
   program.command(RECIPES_COMMAND, { hidden: true }).action(() => {
     try {

@@ -1,6 +1,6 @@
 /**
- * The commander program: names, flags and help. What a command does is in `../commands/`, which load what is
- * large (the SDK, the archive, the staging) when they need it.
+ * The commander program: names, flags and help. The commands themselves are in `../commands/`. They load
+ * large parts (the SDK, the archive, the staging) only when they need them.
  */
 import { Command } from 'commander';
 import { addEntries } from './entry-commands.ts';
@@ -16,13 +16,13 @@ import type { Examine, Given, GlobalFlags, Outputs, Perform, RunAction } from '.
 
 declare const SANDBOX_CACHE_VERSION: string;
 
-/** How a command is run, once it is known which one, and with which flags. */
+/** How a command is run once its name and its flags are known. */
 export interface Runners {
   perform: Perform;
   examine: Examine;
 }
 
-/** @param argv the arguments: they decide which commands are needed */
+/** @param argv the arguments, which decide which commands are needed */
 export function createProgram(
   argv: readonly string[],
   outputs: Outputs,
@@ -33,7 +33,7 @@ export function createProgram(
     .configureOutput({
       writeOut: (text) => stdout.write(text),
       writeErr: (text) => stderr.write(text),
-      // Told by `cli.ts`, as all errors are.
+      // `cli.ts` reports this error, like all others.
       outputError: () => {},
     })
     .description(
@@ -46,7 +46,7 @@ export function createProgram(
     .option('-q, --quiet', 'no result lines on stdout')
     .option('--json', 'one JSON document on stdout')
     .configureHelp(HELP_LAYOUT)
-    // commander's own answers a name that it does not know with the whole help, and not a word about the
+    // For an unknown name, commander's own help command prints the whole help and says nothing about the
     // name.
     .helpCommand(false)
     .exitOverride()
@@ -96,14 +96,15 @@ const COMMANDS: readonly {
   { names: ['help'], add: addHelp },
 ];
 
-/** The program with the command that a command line names, if it names one: `sandbox-cache restore`. */
+/** The program and the command that a command line names, if any: `sandbox-cache restore`. */
 export function commandLineStart(argv: readonly string[]): string {
   const known = COMMANDS.flatMap(({ names }) => names);
   return ['sandbox-cache', ...argv.filter((word) => known.includes(word)).slice(0, 1)].join(' ');
 }
 
 /**
- * To make all commands costs every start 4 ms: only those that are named, unless somebody asks what there is.
+ * Only the named command is created, unless somebody asks for help. Creating all of them would cost every
+ * start 4 ms.
  */
 function commandsFor(argv: readonly string[]): typeof COMMANDS {
   const asksForHelp = ['help', '--help', '-h'].some((word) => argv.includes(word));

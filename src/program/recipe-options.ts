@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 
-/** The flags that describe a recipe which is not built in; see `RecipeFlags`. */
+/** The flags that describe a recipe that is not built in; see `RecipeFlags`. */
 export function recipeOptions(command: Command): Command {
   return command
     .option('--lockfile <file>', 'a lockfile of a recipe that is not built in (repeatable)', collect)

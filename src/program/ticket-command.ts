@@ -1,4 +1,4 @@
-/** `ticket`: what whoever holds credentials makes for a machine that is to hold none. */
+/** `ticket`: made by somebody with credentials, for a machine that should have none. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { MadeTicket } from '../commands/ticket.ts';
 import { choose, type RecipeFlags } from '../session/choose.ts';
@@ -9,7 +9,7 @@ import { collect, recipeOptions } from './recipe-options.ts';
 import type { RunAction } from './types.ts';
 import { count, duration } from './values.ts';
 
-/** What S3 signs for at most. */
+/** The longest time that S3 accepts for a signed URL. */
 const LONGEST_MS = 7 * 86_400_000;
 const MOST_BASES = 4;
 
@@ -45,7 +45,7 @@ export function addTicket(program: Command, run: RunAction): void {
       run(command, async (session) => {
         const { runtime: runtimes = [], key: keys = [], expires: lifeMs, bases } = flags;
         const { makeTicket } = await import('../commands/ticket.ts');
-        // Keys alone are enough: a ticket can be made outside of any project.
+        // With keys, a ticket can be made outside of any project.
         const isAboutProject = names.length > 0 || keys.length === 0 || runtimes.length > 0;
         const recipes = isAboutProject ? choose(session, names, flags) : [];
         return ticketDocument(await makeTicket(session, recipes, { runtimes, keys, lifeMs, bases }));

@@ -1,6 +1,6 @@
 /**
- * What the command line passes on: from the flags to the commands, and from the program to those who add
- * commands to it.
+ * What the command line passes on: flags to the commands, and the program's own parts to those that add
+ * commands.
  */
 import type { Command } from 'commander';
 import type { Outcome } from '../session/outcome.ts';
@@ -20,14 +20,14 @@ export interface GlobalFlags {
 
 export type Action = (session: Session, tell: (outcome: Outcome) => void) => Promise<Document | undefined>;
 
-/** What looks at the configuration itself, even at one that no session can be made of. */
+/** A command that looks at the configuration itself, even at an invalid one. */
 export type Examination = (patient: Patient) => Promise<Document>;
 
 export type Examine = (flags: GlobalFlags, examination: Examination) => Promise<void>;
 
 export type Perform = (flags: GlobalFlags, action: Action) => Promise<void>;
 
-/** Where help and usage errors go. */
+/** Where help and usage errors are printed. */
 export interface Outputs {
   stdout: Pick<Output, 'write'>;
   stderr: Pick<Output, 'write'>;
@@ -36,12 +36,12 @@ export interface Outputs {
 /** Runs the action of one command under the configuration that its flags give. */
 export type RunAction = (command: Command, action: Action) => Promise<void>;
 
-/** What `createProgram` has for those who add commands. */
+/** What `createProgram` gives to the functions that add commands. */
 export interface Given {
   argv: readonly string[];
   outputs: Outputs;
-  /** As `run`, for a command that needs no configuration to be whole. */
+  /** Like `run`, for a command that does not need a valid configuration. */
   examine: (command: Command, examination: Examination) => Promise<void>;
-  /** The program with all of its commands. */
+  /** Creates the program with all of its commands. */
   whole: () => Command;
 }

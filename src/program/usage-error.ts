@@ -1,5 +1,6 @@
 /**
- * What is wrong with a command line, in our own words: commander's read like a parser's, and have no hint.
+ * Says what is wrong with a command line in our own words. commander's messages are written for programmers,
+ * and have no hint.
  */
 
 export interface UsageError {
@@ -8,7 +9,7 @@ export interface UsageError {
   hint: string;
 }
 
-/** commander's texts, and what they mean to the person who typed the line. All others stay as they are. */
+/** Messages of commander, and our words for them. All others stay as they are. */
 const REWORDED: readonly (readonly [RegExp, string])[] = [
   // option '--older-than <age>' argument 'x' is invalid. It takes …
   [/^option '(?:-\w, )?(--[\w-]+)[^']*' argument '(.*?)' is invalid\. /s, '$1 is "$2". '],
@@ -30,8 +31,8 @@ const REWORDED: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * @param text an error of commander's, e.g. `error: unknown command 'restor'\n(Did you mean restore?)`
- * @param commandLine the program with the command, as far as it is known: `sandbox-cache restore`
+ * @param text an error message of commander, e.g. `error: unknown command 'restor' (Did you mean restore?)`
+ * @param commandLine the program and the command, if it is known: `sandbox-cache restore`
  */
 export function usageError(text: string, commandLine: string): UsageError {
   const plain = text.trim().replace(/^error: /, '');

@@ -5,11 +5,11 @@ import { formatAge, formatTable } from './format.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 
-/** What a command prints when it is not about the outcomes of recipes. */
+/** What a command prints if it does not report outcomes of recipes. */
 export interface Document {
   json: unknown;
   text: string;
-  /** For people, on stderr: stdout has `text` alone, for a program to read. */
+  /** For people, on stderr. stdout holds only `text`, for a program to read. */
   aside?: string;
   /** @default 0 */
   exitCode?: number;

@@ -23,7 +23,7 @@ export function explanation({ key, ingredients, digest, runtime, standing }: Exp
 
 type Explained = Extract<Outcome, { type: 'explained' }>;
 
-/** The name stands in front of the first line alone. */
+/** Puts the name in front of the first line only. */
 function paragraph(name: string, lines: readonly string[]): string[] {
   return lines.map((line, i) => `  ${(i === 0 ? name : '').padEnd(NAME_WIDTH)}  ${printable(line)}`);
 }

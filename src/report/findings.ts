@@ -8,7 +8,7 @@ import { showsUnicode } from './terminal.ts';
 const SIGNS = { ok: '✓', warning: '!', failure: '✗' } as const;
 const PLAIN_SIGNS = { ok: '+', warning: '!', failure: 'x' } as const;
 
-/** ASCII where the locale has no others. */
+/** Signs in ASCII if the terminal cannot show others. */
 export function signsFor(env: Readonly<Record<string, string>>): Readonly<Record<Finding['mark'], string>> {
   return showsUnicode(env) ? SIGNS : PLAIN_SIGNS;
 }
@@ -24,8 +24,9 @@ const TITLES = {
 } as const satisfies Record<Section, string>;
 
 /**
- * What `doctor` found: a line each, below it what mends it. The last line counts.
- * @param env says what the terminal can show
+ * The report of `doctor`: a line for each finding, below it the command that fixes it, and at the end the
+ * numbers.
+ * @param env shows what the terminal can display
  */
 export function doctorDocument(
   { findings, exitCode }: Diagnosis,

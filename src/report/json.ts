@@ -1,9 +1,7 @@
 import type { Outcome } from '../session/outcome.ts';
 import type { CacheError } from '../errors.ts';
 
-/**
- * An outcome as `--json` has it; the schema is in docs/json.md. Nothing in it but what the command decided.
- */
+/** An outcome as `--json` prints it. docs/json.md has the schema. */
 export function outcomeJson(outcome: Outcome): Record<string, unknown> {
   const { label: _label, isDetected: _isDetected, ...rest } = outcome;
   if (rest.type === 'failed') return { ...rest, error: errorJson(rest.error) };

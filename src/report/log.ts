@@ -14,12 +14,12 @@ export interface LogOptions {
 export interface Log {
   event(event: CacheEvent): void;
   error(error: CacheError): void;
-  /** Ends the progress bar, so that what comes next has the line to itself. */
+  /** Clears the progress bar, so that the next output has the line to itself. */
   pause(): void;
 }
 
 /**
- * Everything that goes to stderr: steps when verbose, warnings and errors always, progress where a person
+ * Writes everything that goes to stderr: steps if verbose, warnings and errors always, progress if a person
  * watches.
  */
 export function createLog({ verbose, debug, terminal }: LogOptions): Log {
@@ -38,7 +38,7 @@ export function createLog({ verbose, debug, terminal }: LogOptions): Log {
           break;
         case 'warning': {
           const text = withHint(event.message, event.hint);
-          // Several recipes of one run meet the same trouble; once is enough.
+          // Several recipes of one run may cause the same warning. It is printed once.
           if (!said.has(text)) line(`${TAG} ${terminal.colour('yellow', 'warning')}: ${text}`);
           said.add(text);
           break;

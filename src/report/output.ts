@@ -1,25 +1,25 @@
 /**
- * Standard output and standard error. Most runs write a line or none: it goes straight to the file
- * descriptor, because to load Node's streams for it would cost every start 2 ms.
+ * Standard output and standard error. Most runs write one line or none. It goes straight to the file
+ * descriptor, because loading Node's streams would cost every start 2 ms.
  */
 import { writeSync } from 'node:fs';
 import { systemCode } from '../errors.ts';
 
 export interface Output {
-  /** Writes all of it. A reader that went away (`| head`, a terminal that was closed) is no failure. */
+  /** Writes all of it. It is no error if the reader has gone (`| head`, a closed terminal). */
   write(text: string): void;
-  /** The first failure: a full disk, as a rule. What is written after it is lost too. */
+  /** The first error, usually a full disk. What is written after it is lost too. */
   readonly failure: unknown;
   /** Resolves when what was written has left the process. */
   drained(): Promise<void>;
 }
 
-/** Nobody reads there. */
+/** Errors that mean that nobody reads any more. */
 const GONE: ReadonlySet<string> = new Set(['EPIPE', 'EBADF', 'EIO']);
 
 /**
- * @param stream the same descriptor as Node has it, for when another process has made it one that does not
- *   wait
+ * @param stream Node's stream for the same descriptor, for the case that another process has made it
+ *   non-blocking
  */
 export function createOutput(fd: number, stream: () => NodeJS.WritableStream): Output {
   let fallback: NodeJS.WritableStream | undefined;

@@ -1,10 +1,10 @@
 /**
  * Text from elsewhere, made safe to print. A file's name, an object's key or a server's message may hold
- * anything: escape sequences that a terminal obeys, line breaks that forge a line of ours, controls that turn
- * the reading direction round.
+ * anything: escape sequences that a terminal obeys, line breaks that forge a line of ours, controls that
+ * reverse the reading direction.
  */
 
-/** What stands in front of every line on stderr, so that one `grep` finds them all in a container's log. */
+/** Begins every line on stderr, so that one `grep` finds them all in a container's log. */
 export const TAG = '[cache]';
 
 /**
@@ -13,7 +13,9 @@ export const TAG = '[cache]';
  */
 const UNPRINTABLE =
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-/** The same without the controls that JSON escapes by itself, one of which breaks its lines. */
+/**
+ * The same without the controls that JSON escapes by itself, and without the line feed that its layout needs.
+ */
 const UNPRINTABLE_IN_JSON = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /** One cell or one line: `a\nb` becomes `a\u000ab`, as JSON would write it. */
@@ -22,8 +24,7 @@ export function printable(text: string): string {
 }
 
 /**
- * Several lines of our own, whose parts have been made printable already: a last guard for those that were
- * forgotten.
+ * Several lines of our own. Their parts should be printable already; this catches those that were forgotten.
  */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
@@ -34,7 +35,7 @@ export function printableMessage(text: string): string {
   return printable(text.replace(/\s*[\r\n]\s*/g, ' ').trim());
 }
 
-/** A message and what to do about it, as one line. */
+/** A message and its hint as one line. */
 export function withHint(message: string, hint: string | undefined): string {
   return printableMessage(
     hint === undefined ? message : `${message}${/[.!?]$/.test(message) ? '' : '.'} ${hint}`,

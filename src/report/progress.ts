@@ -1,11 +1,9 @@
-/**
- * A bar on one line, drawn by the clock: it moves on, and its rate falls, when the work has nothing to tell.
- */
+/** A progress bar on one line. It is drawn by the clock, so its rate falls if no progress is reported. */
 import { formatCount } from '../text/counted.ts';
 import { formatSeconds } from './format.ts';
 import { formatBytes } from '../text/format-bytes.ts';
 
-/** Where people read: stderr, with what it can show. */
+/** The terminal behind stderr, and what it can do. */
 export interface Terminal {
   write(text: string): void;
   /** Whether a line can be rewritten: a real terminal, not a pipe, not CI. */
@@ -24,13 +22,13 @@ interface Moved {
 
 export interface Progress {
   update(moved: Moved): void;
-  /** Takes the bar away from the line, for other text; it comes back below. */
+  /** Clears the bar for other text. It is drawn again below. */
   clear(): void;
-  /** Takes it away for good: the work is over. */
+  /** Clears it for good, when the work is done. */
   end(): void;
 }
 
-/** Shown only once the work has taken this long: what is quick needs no bar. */
+/** The bar is shown only if the work takes longer than this. */
 const DELAY_MS = 800;
 const INTERVAL_MS = 100;
 /** Columns. */
@@ -38,7 +36,7 @@ const MIN_COLUMNS = 10;
 const MIN_BAR = 8;
 const MAX_BAR = 30;
 
-/** A bar with bytes, rate and time left. Silent where nobody watches. */
+/** A bar with bytes, rate and time left. Draws nothing if the terminal is not interactive. */
 export function createProgress(terminal: Terminal): Progress {
   let latest: Moved | undefined;
   let began = 0;
@@ -63,7 +61,7 @@ export function createProgress(terminal: Terminal): Progress {
         if (!terminal.interactive) return;
         began = performance.now();
         timer = setInterval(draw, INTERVAL_MS);
-        // A bar is no reason for the program to go on.
+        // The bar must not keep the process alive.
         timer.unref();
       }
       latest = moved;
@@ -79,8 +77,8 @@ export function createProgress(terminal: Terminal): Progress {
 
 /**
  * `npm down [#####     ] 58 MB of 120 MB, 41 MB/s, 1.5 s left, 4,012 files`. Without a total there is no bar.
- * What does not fit is left out, from the end. Bytes of an upload are of files packed: once all are, the last
- * parts are still on their way.
+ * What does not fit is left out, from the end. For an upload the bytes are those of packed files. Once all
+ * are packed, the last parts are still being sent.
  */
 export function progressLine(moved: Moved, seconds: number, columns: number): string {
   const { bytes, total } = moved;

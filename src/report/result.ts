@@ -6,8 +6,8 @@ import { formatBytes } from '../text/format-bytes.ts';
 import { printable } from './printable.ts';
 
 /**
- * What people read of a recipe's outcome: one line, but for `key --explain`.
- * @returns undefined where it is told elsewhere, as a warning or an error
+ * A recipe's outcome for people: one line, except for `key --explain`.
+ * @returns undefined if a warning or an error reports it
  */
 export function resultText(outcome: Outcome): string | undefined {
   if (outcome.type === 'explained') return explanation(outcome);
@@ -59,8 +59,8 @@ function installsElsewhere({ elsewhere }: { elsewhere?: string }): string {
 }
 
 /**
- * After a restore of several recipes: what a script must not install, and what it must. Undefined where all
- * fared alike.
+ * After a restore of several recipes: which ones a script must still install, and which not. Undefined if all
+ * had the same result.
  */
 export function missedLine(outcomes: readonly Outcome[]): string | undefined {
   const isThere = ({ type }: Outcome): boolean => type === 'restored' || type === 'in-place';

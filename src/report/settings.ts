@@ -5,7 +5,7 @@ import type { Document } from './documents.ts';
 import { formatTable } from './format.ts';
 import { withHint } from './printable.ts';
 
-/** Every setting in a table; below it what cannot be used, and names that nobody knows. */
+/** Every setting in a table; below it the invalid ones, and unknown names. */
 export function settingsDocument(survey: Survey, settings: readonly EffectiveSetting[]): Document {
   const { sources, problems, projectDir } = survey;
   const rows = settings.map(({ name, value, source, line, problem }) => [
@@ -18,7 +18,7 @@ export function settingsDocument(survey: Survey, settings: readonly EffectiveSet
     ...problems.map(({ error }) => withHint(error.message, error.hint)),
     ...unknown.map((name) => withHint(describeUnknown(sources, name), undefined)),
   ];
-  // As every other command ends with such settings.
+  // Every other command would end with this code too.
   const exitCode = problems.length === 0 ? 0 : 2;
   return {
     json: {

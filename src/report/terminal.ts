@@ -4,8 +4,9 @@ import type { Terminal } from './progress.ts';
 const CODES = { red: 31, yellow: 33, green: 32, dim: 2 } as const;
 
 /**
- * stderr as it is: colours as `NO_COLOR` and `FORCE_COLOR` say, a bar only on a real terminal outside CI.
- * @param stream tells what stderr is; not asked before somebody wants to know
+ * The terminal of stderr. `NO_COLOR` and `FORCE_COLOR` decide about colours; a bar is drawn only on a real
+ * terminal outside CI.
+ * @param stream gives Node's stream for stderr; called only when needed
  */
 export function stderrTerminal(
   output: Pick<Output, 'write'>,
@@ -19,16 +20,16 @@ export function stderrTerminal(
       return env['CI'] === undefined && tty();
     },
     get columns() {
-      // 0 on a terminal that nobody gave a size: `docker run -t`.
+      // It is 0 on a terminal without a size, as in `docker run -t`.
       return stream().columns || 80;
     },
     colour: (name, text) => ((wantsColour(env) ?? tty()) ? `\u001b[${CODES[name]}m${text}\u001b[0m` : text),
   };
 }
 
-/** Whether a terminal shows more than ASCII. Where nothing says so, as in most containers, it does. */
+/** Whether a terminal can show more than ASCII. If nothing says otherwise, as in most containers, it can. */
 export function showsUnicode(env: Readonly<Record<string, string>>): boolean {
-  // Of the Linux console, and of terminals that know nothing.
+  // The Linux console and dumb terminals cannot.
   if (env['TERM'] === 'linux' || env['TERM'] === 'dumb') return false;
   const locale = env['LC_ALL'] ?? env['LC_CTYPE'] ?? env['LANG'];
   return locale === undefined || /utf-?8/i.test(locale);

@@ -74,7 +74,7 @@ async function list({ session, subject, store, signal }: Looking): Promise<Candi
       if ((parsed.runtime ?? '') === subject.runtime) found.push({ info, hash: parsed.hash });
     }
   } catch (error) {
-    // Whoever may not list has been told so, when the exact entry was not found.
+    // That listing is not allowed was reported when the exact entry was not found.
     if (!(error instanceof CacheError) || error.code !== 'STORE_ACCESS_DENIED') throw error;
     session.emit({ type: 'step', text: `No older entry is looked for: ${error.message}` });
   }

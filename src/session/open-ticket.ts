@@ -1,4 +1,7 @@
-/** Opens the store that a ticket allows to read, and says what it was made for when it does not fit. */
+/**
+ * Opens the store that a ticket gives access to. If the ticket does not have an entry, says what it was made
+ * for.
+ */
 import type { Emit } from '../events.ts';
 import { parseKey } from '../key.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
@@ -31,8 +34,8 @@ function infoOf({ key, found }: TicketEntry): EntryInfo | undefined {
 }
 
 /**
- * What to tell of a key that the ticket does not hold.
- * @returns undefined where the key is another name for what it does hold
+ * The message about a key that the ticket does not have.
+ * @returns undefined if the key is another name for an entry that it has
  */
 function whyUnknown({ prefix, entries }: Ticket, key: string): { message: string; hint: string } | undefined {
   const wanted = parseKey(key, prefix);

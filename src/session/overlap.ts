@@ -5,8 +5,8 @@ import type { Project, Recipe } from '../recipes/support/recipe.ts';
 import type { Session } from './session.ts';
 
 /**
- * A restore and an installer replace what the recipe's directories hold: a store in there would go with the
- * old tree.
+ * Refuses a store inside the recipe's directories. A restore or an installer would delete it with the old
+ * tree.
  * @throws CacheError CONFIG_INVALID
  */
 export async function requireStoreApart(
@@ -26,7 +26,7 @@ export async function requireStoreApart(
   }
 }
 
-/** With every symbolic link resolved, as far as the path is there. */
+/** Resolves all symbolic links in the part of the path that exists. */
 function realPath(path: string): string {
   try {
     return realpathSync(path);

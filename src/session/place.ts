@@ -25,7 +25,7 @@ export interface Preparation {
 export function prepare(session: Session): Preparation {
   const unpacker = startWorkers(session);
   const staging = import('../workspace/staging.ts');
-  // Whoever needs it gets its error. On a miss nobody does.
+  // Errors are reported where the result is used. On a miss it is not used.
   for (const needed of [unpacker, staging]) needed.catch(() => {});
   return {
     unpacker,
@@ -100,8 +100,8 @@ export async function place<T>(
     const targets = present.map(({ prefix }) => prefix);
     removeReceipts(project.dir, options.targets, recipe.marker);
     await staging.commit(targets);
-    // The new tree has nothing left of an unfinished install, so its mark goes, unless that installer has
-    // started us.
+    // The new tree contains nothing of the unfinished install, so its mark is removed, unless that installer
+    // has started us.
     if (hold?.marked === 'left') hold.unmark();
     return await accept({ ...summary, targets, needs: needsIn(entry.metadata) });
   } finally {
@@ -143,8 +143,8 @@ async function stagingOptions(
 }
 
 /**
- * Archives of the old library hold one top folder named after the directory's last part: `bundle/…` for
- * vendor/bundle. Their keys have no runtime, so only under such keys are they looked for.
+ * Archives of the old library hold one top folder, named after the last part of the directory: `bundle/…` for
+ * vendor/bundle. They are accepted only under keys without a runtime, because theirs have none.
  */
 export function unpackRoots(
   { config }: Session,

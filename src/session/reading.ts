@@ -4,7 +4,7 @@ import type { OpenEntry, Store } from '../store/store.ts';
 import type { Session } from './session.ts';
 import { checker } from './signing.ts';
 
-/** What is wrong with the entry itself, not with this machine or the network: the next save replaces it. */
+/** Errors of the entry itself, not of this machine or the network. The next save replaces such an entry. */
 const ENTRY_FAULTS: readonly ErrorCode[] = [
   'ARCHIVE_CORRUPT',
   'ARCHIVE_TRUNCATED',
@@ -61,7 +61,7 @@ export async function readEntry<T>(
 
 /**
  * What every archive is checked against, whichever command reads it.
- * @throws CacheError CONFIG_INVALID for a CACHE_VERIFY_KEY that is none
+ * @throws CacheError CONFIG_INVALID if CACHE_VERIFY_KEY is not a key
  */
 export async function archiveChecks(
   { config }: Session,

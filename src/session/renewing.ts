@@ -1,6 +1,6 @@
 /**
- * Whoever uses an entry keeps it: one that has grown old is written anew in its store, or a lifecycle rule
- * would delete what is used every day. This goes on beside the rest, and ends with it.
+ * Renews entries that are used. An old one is written again in its store; otherwise a lifecycle rule would
+ * delete an entry that is used every day. This happens beside the other work.
  */
 import { linkAbort, withinTime } from '../async/abort.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
@@ -15,11 +15,11 @@ export interface Renewing {
 }
 
 export interface Renewal {
-  /** Resolves when it is done, at the latest after `ms`. What is not done then is given up. */
+  /** Resolves when it is done, or after `ms` at the latest; then it is given up. */
   end(ms: number): Promise<void>;
 }
 
-/** Begins to renew an entry if it is old and this run may write. Nothing of it ever fails the run. */
+/** Begins to renew an entry if it is old and this run may write. An error in it never fails the run. */
 export function beginRenewing(renewing: Renewing, entry: EntryInfo): Renewal | undefined {
   const { session, subject, store, signal } = renewing;
   if (store.renew === undefined || whyOff(session.config, 'write') !== undefined) return undefined;
@@ -48,14 +48,14 @@ export function beginRenewing(renewing: Renewing, entry: EntryInfo): Renewal | u
 /** Limit for jobs that nobody waits for, milliseconds. */
 const JOB_MS = 10_000;
 
-/** For a run that finds that there is nothing to save. */
+/** For a run that finds the entry there already. */
 export async function renewInUse(renewing: Renewing, entry: EntryInfo | undefined): Promise<void> {
   if (entry !== undefined) await beginRenewing(renewing, entry)?.end(JOB_MS);
 }
 
 /**
- * How long a restore may wait for it at its end: a second, or a fifth of what it took. A larger entry takes
- * longer to copy, and took longer to restore.
+ * How long a restore may wait for it at its end: a second, or a fifth of the restore's time, 5 s at most. A
+ * larger entry takes longer to copy, and took longer to restore.
  */
 export function patienceAfter(tookMs: number): number {
   return Math.min(5000, Math.max(1000, tookMs / 5));

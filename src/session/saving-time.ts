@@ -1,6 +1,6 @@
 /**
- * The signed time of saving, in an entry's metadata. The store's own time cannot be trusted: whoever may
- * write can renew it, by copying an old entry onto itself.
+ * The signed time of saving, in an entry's metadata. The store's own time cannot be trusted: anyone who may
+ * write can change it by copying an old entry onto itself.
  */
 import type { CheckSignature, Seal, Sign } from '../archive/types.ts';
 
@@ -20,11 +20,11 @@ export async function savingMetadata(sign: Sign | undefined, seal: Seal): Promis
 export interface Saving {
   /** Milliseconds since 1970, by the saver's clock. */
   savedMs: number;
-  /** The whole digest that the key's hash is the beginning of. */
+  /** The whole digest, whose beginning is the key's hash. */
   digest: string;
 }
 
-/** @returns undefined when it is not signed for this very entry by the key */
+/** @returns undefined if the key has not signed it for exactly this entry */
 export async function signedSaving(
   metadata: Readonly<Record<string, string>>,
   { hash, recipe, runtime }: { hash: string; recipe: string; runtime: string },

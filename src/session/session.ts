@@ -13,8 +13,9 @@ export interface Session {
   /** Aborted by SIGINT, SIGTERM and SIGHUP, with the CacheError to end with. */
   readonly signal: AbortSignal;
   /**
-   * Work begins that a signal may not simply cut off: from now on signals abort it.
-   * @param limitMs kills the process when the work has not ended by then, and nothing else could end it
+   * To be called when work begins that needs cleaning up. From now on a signal aborts it instead of ending
+   * the process.
+   * @param limitMs the process is killed after this time if nothing else could end the work
    * @returns to be called when the work has ended
    */
   begin(limitMs?: number): () => void;

@@ -19,8 +19,8 @@ export interface StoredEntry extends EntryInfo {
 }
 
 /**
- * Every entry under the prefix that is ours, newest first; one of unknown age counts as new. What else lies
- * under the prefix is not touched and not listed.
+ * Every entry of ours under the prefix, newest first. An entry of unknown age counts as new. Other objects
+ * under the prefix are neither listed nor touched.
  * @param recipes names; none for all
  */
 export async function storedEntries(

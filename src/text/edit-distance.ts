@@ -1,5 +1,5 @@
 /**
- * Levenshtein distance: how many letters have to be added, left out or replaced to make one text of the
+ * Levenshtein distance: how many letters have to be added, removed or replaced to turn one text into the
  * other.
  */
 export function editDistance(a: string, b: string): number {

@@ -1,4 +1,4 @@
-/** A word as a POSIX shell takes it: as it is where nothing in it means anything there, else in quotes. */
+/** A word for a POSIX shell: unchanged if no character in it has a special meaning, else in quotes. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }

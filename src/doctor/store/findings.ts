@@ -1,11 +1,11 @@
-/** What the facts of a probe mean for the cache. Every sentence says what sandbox-cache then really does. */
+/** What the facts of a probe mean for the cache. Every sentence says what sandbox-cache does in that case. */
 import type { S3Config } from '../../config/s3.ts';
 import type { Answer, Right, StoreFacts } from '../../store/s3/probe/facts.ts';
 import type { Finding, Mark, Section } from '../finding.ts';
 import { counted } from '../../text/counted.ts';
 import { mendFor, setClock } from './mends.ts';
 
-/** AWS refuses signatures that are further from its own clock. */
+/** AWS refuses signatures whose time differs more from its own clock. */
 const MAX_SKEW_MS = 15 * 60_000;
 const TELLS_SKEW_MS = 5 * 60_000;
 
@@ -53,7 +53,7 @@ function clock({ clockAheadMs }: StoreFacts): Finding[] {
   return [finding('connection', 'clock', 'warning', fact + then, setClock(clockAheadMs))];
 }
 
-/** What a lack of each right comes to. */
+/** The consequences of each missing right. */
 const WITHOUT: Readonly<Record<Right, [Mark, string]>> = {
   list: [
     'warning',
@@ -98,7 +98,7 @@ function mendRight(
   s3: S3Config,
 ): string | undefined {
   const isBlocked = publicAccess.type === 'known' && publicAccess.value !== 'not blocked';
-  // Ceph RGW takes every write for one that sets an ACL.
+  // Ceph RGW treats every write as one that sets an ACL.
   if (custom && isBlocked && (right === 'put' || right === 'multipart'))
     return `aws s3api delete-public-access-block --bucket ${bucket} --endpoint-url ${s3.endpoint}`;
   return answer.error.hint;

@@ -1,4 +1,4 @@
-/** What a service honours, as a table to paste into an issue or a document. */
+/** What a service supports, as a table to paste into an issue or a document. */
 import type { Answer, Conditions, StoreFacts, Throughput } from '../../store/s3/probe/facts.ts';
 
 /** Rows of three: the question, the answer, what sandbox-cache does then. */

@@ -78,7 +78,7 @@ async function verdictOf(project: Project, options: { readsManifests: boolean })
   try {
     return verifyTree(project, host, options);
   } catch (error) {
-    // This user may not read the tree, but others may, so the machine is to blame.
+    // This user cannot read the tree, but others may be able to. So the machine is to blame, not the entry.
     if (error instanceof CacheError || systemCode(error) === undefined) throw error;
     return { ok: false, reason: error instanceof Error ? error.message : String(error), blame: 'machine' };
   }
