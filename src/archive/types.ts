@@ -1,6 +1,6 @@
 /**
- * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree
- * finally lands. The format is specified in docs/archive-format.md.
+ * An archive is a directory tree as a stream of bytes. This room knows nothing about S3, recipes or where a
+ * tree is put in the end. The format is specified in docs/archive-format.md.
  */
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 
@@ -22,8 +22,8 @@ export interface PackOptions {
   /** Which directories are packages, see `Recipe.packages`. @default none: each directory counts as one */
   packages?: readonly string[] | undefined;
   /**
-   * Stores times that follow from what files hold, in place of the tree's own; except for these paths, relative
-   * to `dir`. See pack/made-times.ts.
+   * Stores times that are made from the files' contents instead of the tree's own, except for these paths,
+   * relative to `dir`. See pack/made-times.ts.
    * @default all times are the tree's own
    */
   madeTimes?: { except: readonly string[] } | undefined;
@@ -32,7 +32,7 @@ export interface PackOptions {
   level?: number | undefined;
   /** Worker threads, at least 1. The bytes written do not depend on it. */
   workers: number;
-  /** Those that a restore will hold the archive against. */
+  /** The limits that a restore will check. */
   limits: Limits;
   seal: Seal;
   /** Signs the archive. */
@@ -43,9 +43,9 @@ export interface PackOptions {
   onCompiled?: (files: readonly CompiledFile[]) => void;
 }
 
-/** What an entry says about itself; compared on restore and covered by the signature. */
+/** What an entry says about itself. A restore compares it, and the signature covers it. */
 export interface Seal {
-  /** SHA-256 that the key's hash is the beginning of, 64 hex digits. */
+  /** The SHA-256 whose beginning is the key's hash, 64 hex digits. */
   keyDigest: string;
   recipe: string;
   /** e.g. `linux-x64-node115`; empty when the key has none. */
@@ -66,11 +66,11 @@ export interface Progress {
   files: number;
 }
 
-/** How far packing has come, as whoever takes the archive's bytes has taken them. */
+/** The progress of packing, counted in what the consumer has taken. */
 export interface PackProgress {
   /** Bytes of files that are packed. */
   bytes: number;
-  /** Bytes of all files of the tree. What comes of them is not known before the end. */
+  /** Bytes of all files of the tree. The size of the archive is only known at the end. */
   total: number;
   /** Tree entries so far. */
   files: number;
@@ -126,7 +126,7 @@ export interface UnpackSummary extends ArchiveSummary {
   isOurs: boolean;
 }
 
-/** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config/config.ts. */
+/** Limits that only hostile entries exceed. Each has a variable, see config/config.ts. */
 export interface Limits {
   /** Bytes on disk. */
   maxBytes: number;

@@ -3,10 +3,7 @@
  * used before does not.
  */
 export interface Memory {
-  /**
-   * A buffer of that length which owns its memory, though not always alone: there may be more of it behind
-   * its end.
-   */
+  /** A buffer of this length that owns its memory. The memory may be longer than the buffer. */
   get(length: number): Buffer<ArrayBuffer>;
   /** Takes back what no one uses any more. */
   put(memory: ArrayBuffer): void;
@@ -29,7 +26,7 @@ export function createMemory(most: number): Memory {
     },
     put(memory) {
       spare.push(memory);
-      // The smallest fit the least.
+      // Drops the smallest, because it fits the fewest uses.
       if (spare.length > most) spare.sort((a, b) => b.byteLength - a.byteLength).pop();
     },
   };
