@@ -1,10 +1,10 @@
 import type { Identity } from './identity.ts';
 
 /**
- * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes. Keys are
- * full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method rejects
- * with a `CacheError`; a missing entry is a value (`undefined`), not an error. Every method honours its
- * `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
+ * Where entries are kept. A store knows keys and byte streams, and nothing about tar, lockfiles or recipes.
+ * Keys are full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method
+ * rejects with a `CacheError`; a missing entry is a value (`undefined`), not an error. Every method honours
+ * its `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
  */
 export interface Store {
   /** The key as a person would paste it elsewhere: `s3://bucket/key`, or a file path. */
@@ -21,8 +21,9 @@ export interface Store {
   open(key: string, options: StoreOptions): Promise<OpenEntry | undefined>;
 
   /**
-   * Streams a new entry in. Appears whole or not at all: when `body` throws, `signal` aborts or the store
-   * fails, nothing is left behind (no temporary file, no open multipart upload) and the call rejects.
+   * Writes a new entry from a stream. It appears completely or not at all: if `body` throws, `signal` aborts
+   * or the store fails, nothing is left behind (no temporary file, no open multipart upload) and the call
+   * rejects.
    */
   write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome>;
 
@@ -33,8 +34,8 @@ export interface Store {
   remove(key: string, options: RemoveOptions): Promise<RemoveOutcome>;
 
   /**
-   * Writes an entry anew, as it is, if it is old: whoever deletes by age then keeps what is used. It stays the
-   * same object by its write id; its ETag may change. Only stores that others delete from have it.
+   * Writes an old entry again, unchanged, so that nobody who deletes by age deletes an entry in use. It keeps
+   * its write id; its ETag may change. Only stores in which others delete by age have this method.
    * @returns whether it was; never rejects because it could not be
    */
   renew?(entry: EntryInfo, options: RenewOptions): Promise<boolean>;

@@ -1,7 +1,7 @@
-/** One connection that brings a range, and how it gets on. */
+/** One connection that fetches a range, and its progress. */
 import { linkAbort, type LinkedAbort } from '../../../async/abort.ts';
 
-/** Fewer bytes than this are no progress. */
+/** Fewer bytes than this do not count as progress. */
 export const PROGRESS_BYTES = 64 * 1024;
 
 export class Leg {

@@ -1,4 +1,4 @@
-/** What an error of the SDK says, whatever its shape. */
+/** Extracts what an error of the SDK says, whatever its form. */
 
 /** The parts of an SDK error that decisions are made on. */
 export interface Inspected {

@@ -1,4 +1,4 @@
-/** What a bucket is to be like, and the two words that every step is told in. */
+/** How a bucket should be set up, and the types of every step. */
 
 export interface Wanted {
   bucket: string;

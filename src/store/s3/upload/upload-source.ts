@@ -1,7 +1,7 @@
 /**
- * The body of an upload as lib-storage wants it. Unlike `Readable.from` it can be destroyed while its source
- * is stuck, which is what lets an upload be aborted at any moment; the source is then told, and not waited
- * for.
+ * The body of an upload in the form that lib-storage needs. Unlike `Readable.from`, it can be destroyed while
+ * its source is stuck, so that an upload can be aborted at any moment. The source is then told to stop, but
+ * not waited for.
  */
 import { Readable } from 'node:stream';
 import { CacheError } from '../../../errors.ts';
