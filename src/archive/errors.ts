@@ -1,5 +1,6 @@
 /**
- * The errors that an archive can cause, each with one wording. Names are binary strings, see tar-header.ts.
+ * The failures that an archive can be the cause of, in one wording. Names are binary strings, see
+ * tar-header.ts.
  */
 import { readdirSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -41,10 +42,7 @@ export function limit(what: string, variable?: string): CacheError {
   );
 }
 
-/**
- * Two names that this file system takes for one. On other file systems they differ, so the archive is not to
- * blame and need not be replaced.
- */
+/** Not the archive's fault, so it is no reason to replace it: elsewhere they are two names. */
 export function folded(path: string): CacheError {
   return new CacheError(
     'TARGET_REFUSED',
@@ -54,9 +52,9 @@ export function folded(path: string): CacheError {
 }
 
 /**
- * The error for a failed decompression: damage, or lack of memory. Only damage is a reason to replace the
- * entry. Any other error is returned as it is.
- * @param an error of zlib, zstd or their source
+ * What a failed decompression says: damage, or memory that this process could not get. An entry is replaced
+ * for the first alone. Any other error is returned as it is.
+ * @param error of zlib, zstd or whoever fed them
  */
 export function codecError(error: unknown): unknown {
   const code = systemCode(error) ?? '';
@@ -78,7 +76,7 @@ const NO_CODEC_MEMORY: ReadonlySet<string> = new Set([
   'ERR_ZLIB_INITIALIZATION_FAILED',
 ]);
 
-/** The error for lack of memory or address space. The archive is not to blame. */
+/** Memory or address space that this process could not get: no fault of the archive's. */
 export function outOfMemory(cause: unknown): CacheError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CacheError('OUT_OF_MEMORY', `This process cannot get the memory it needs (${reason})`, {
@@ -89,7 +87,7 @@ export function outOfMemory(cause: unknown): CacheError {
   });
 }
 
-/** The same for a buffer that could not be allocated. Returns every other error as it is. */
+/** The same of a buffer that could not be had; every other error as it is. */
 export function memoryError(error: unknown): unknown {
   return error instanceof RangeError && /allocation failed|out of memory/i.test(error.message)
     ? outOfMemory(error)
@@ -97,22 +95,22 @@ export function memoryError(error: unknown): unknown {
 }
 
 /**
- * The error for a name that exists already: either the archive has it twice, or this file system takes
- * another name for the same.
- * @param place the path that exists, from an error of `node:fs`; undefined if the error has none
+ * What to say of a name that is taken already: by itself, which is the archive's fault, or by another name
+ * that this file system thinks the same.
+ * @param place that is taken, as errors of `node:fs` have it; undefined where they do not tell
  * @param why completes "entry NAME …"
  */
 export function takenError(path: string, place: unknown, why: string): CacheError {
   if (typeof place !== 'string') return refuse(path, why);
   try {
-    // Both are read as UTF-8, like the paths in errors. Bytes that are not UTF-8 are lost on both sides.
+    // As UTF-8, like the paths in errors: what is none of it is lost on both sides.
     return readdirSync(dirname(place)).includes(basename(place)) ? refuse(path, why) : folded(path);
   } catch (error) {
     return unwritable(path, error);
   }
 }
 
-/** The error for a failed write: the disk, this user's rights, or a name that existed before. */
+/** What a failed write says: about the disk, this user's rights, or a name that was there before. */
 export function writeError(path: string, error: unknown): Error {
   const code = systemCode(error);
   if (error instanceof CacheError || code === undefined)

@@ -1,6 +1,6 @@
 /**
- * The seal ties an archive to its entry, and the signature ties both to somebody's key. What is signed is a
- * short text, so that any Ed25519 tool can check it; docs/archive-format.md shows how.
+ * The seal ties an archive to what it is an entry for, and the signature ties both to somebody's key. What is
+ * signed is a short text, so that any Ed25519 tool can check it; docs/archive-format.md shows how.
  *
  * | archive | restorer without a key | restorer with the signer's key | restorer with another key |
  * | --- | --- | --- | --- |
@@ -12,7 +12,7 @@ import { CacheError } from '../errors.ts';
 import { keyId, parseSigningKey, parseVerifyKey } from './signing-keys.ts';
 import type { CheckSignature, Seal, Sign } from './types.ts';
 
-/** The text that is signed. Every line is one field, and no field can contain a line feed. */
+/** What is signed: every line is one field, and no field can hold a line's end. */
 export function statement(seal: Omit<Seal, 'installSeconds'>, rootDigest: Uint8Array): Buffer {
   const root = Buffer.from(rootDigest).toString('hex');
   return Buffer.from(
@@ -21,7 +21,7 @@ export function statement(seal: Omit<Seal, 'installSeconds'>, rootDigest: Uint8A
 }
 
 /**
- * The text that is signed about the time of saving, so that an old entry cannot be passed off as the newest.
+ * What is signed beside an entry: when it was saved, so that an old entry cannot be passed off as the newest.
  * @param savedAt ISO 8601, e.g. `2026-11-26T01:16:41.000Z`
  */
 export function savingStatement(
@@ -73,7 +73,7 @@ export function createChecker(pem: string): CheckSignature {
   };
 }
 
-/** Whether one key verifies what the other signs. @throws CacheError CONFIG_INVALID as the two above */
+/** Whether the one verifies what the other signs. @throws CacheError CONFIG_INVALID as the two above */
 export function isPair({ signingKey, verifyKey }: { signingKey: string; verifyKey: string }): boolean {
   return keyId(parseSigningKey(signingKey)) === keyId(parseVerifyKey(verifyKey));
 }

@@ -1,6 +1,6 @@
 /**
- * Keys for signing entries: Ed25519, PEM. In a file apart from signature.ts, because every start with
- * CACHE_VERIFY_KEY needs the id of its key.
+ * Keys of entries' signatures: Ed25519, PEM. Apart from signature.ts, because every start with
+ * CACHE_VERIFY_KEY needs their names.
  */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { CacheError } from '../errors.ts';
@@ -22,7 +22,7 @@ export function parseVerifyKey(pem: string): KeyObject {
   return parseKey(pem, 'CACHE_VERIFY_KEY', 'public', createPublicKey);
 }
 
-/** The SHA-256 of the public key (SPKI, DER), 64 hex digits. It is the same for both keys of a pair. */
+/** The same for both halves of a pair: SHA-256 of the public one (SPKI, DER), 64 hex digits. */
 export function keyId(key: KeyObject): string {
   const half = key.type === 'private' ? createPublicKey(key) : key;
   return createHash('sha256')
@@ -40,7 +40,7 @@ function parseKey(
   try {
     key = parse(pem);
   } catch {
-    // The cause is left out, because it may quote the text that could not be parsed.
+    // The cause may quote what it could not parse: it stays out.
     throw wrongKey(variable, kind);
   }
   if (key.asymmetricKeyType !== 'ed25519') throw wrongKey(variable, kind);

@@ -1,6 +1,6 @@
 /**
- * An archive is a directory tree as a stream of bytes. This room knows nothing about S3, recipes or where a
- * tree is put in the end. The format is specified in docs/archive-format.md.
+ * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree
+ * finally lands. The format is specified in docs/archive-format.md.
  */
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 
@@ -22,8 +22,8 @@ export interface PackOptions {
   /** Which directories are packages, see `Recipe.packages`. @default none: each directory counts as one */
   packages?: readonly string[] | undefined;
   /**
-   * Stores times that are made from the files' contents instead of the tree's own, except for these paths,
-   * relative to `dir`. See pack/made-times.ts.
+   * Stores times that follow from what files hold, in place of the tree's own; except for these paths, relative
+   * to `dir`. See pack/made-times.ts.
    * @default all times are the tree's own
    */
   madeTimes?: { except: readonly string[] } | undefined;
@@ -32,20 +32,22 @@ export interface PackOptions {
   level?: number | undefined;
   /** Worker threads, at least 1. The bytes written do not depend on it. */
   workers: number;
-  /** The limits that a restore will check. */
+  /** Those that a restore will hold the archive against. */
   limits: Limits;
   seal: Seal;
   /** Signs the archive. */
   sign?: Sign;
   signal: AbortSignal;
   onProgress?: (progress: PackProgress) => void;
+  /** Called with each member before the body yields it, as one chunk. */
+  onMember?: ((chunk: Uint8Array, digest: Uint8Array) => void) | undefined;
   /** Called once, before the first byte: the compiled files of the tree, in no particular order. */
   onCompiled?: (files: readonly CompiledFile[]) => void;
 }
 
-/** What an entry says about itself. A restore compares it, and the signature covers it. */
+/** What an entry says about itself; compared on restore and covered by the signature. */
 export interface Seal {
-  /** The SHA-256 whose beginning is the key's hash, 64 hex digits. */
+  /** SHA-256 that the key's hash is the beginning of, 64 hex digits. */
   keyDigest: string;
   recipe: string;
   /** e.g. `linux-x64-node115`; empty when the key has none. */
@@ -66,11 +68,11 @@ export interface Progress {
   files: number;
 }
 
-/** The progress of packing, counted in what the consumer has taken. */
+/** How far packing has come, as whoever takes the archive's bytes has taken them. */
 export interface PackProgress {
   /** Bytes of files that are packed. */
   bytes: number;
-  /** Bytes of all files of the tree. The size of the archive is only known at the end. */
+  /** Bytes of all files of the tree. What comes of them is not known before the end. */
   total: number;
   /** Tree entries so far. */
   files: number;
@@ -124,9 +126,18 @@ export interface UnpackSummary extends ArchiveSummary {
   installSeconds: number;
   /** Whether the archive was in our own format, every digest checked. */
   isOurs: boolean;
+  /** Its members, in order; none of a foreign archive. */
+  members: readonly StoredMember[];
 }
 
-/** Limits that only hostile entries exceed. Each has a variable, see config/config.ts. */
+/** Where a member with its frame lies in an archive. */
+export interface StoredMember {
+  digest: Uint8Array;
+  offset: number;
+  length: number;
+}
+
+/** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config/config.ts. */
 export interface Limits {
   /** Bytes on disk. */
   maxBytes: number;

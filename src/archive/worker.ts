@@ -1,4 +1,4 @@
-/** Entry point of a worker thread. It gives each job to its handler and sends back the result. */
+/** Entry of a worker thread: hands each job to its handler and sends back what it answers. */
 import { parentPort } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
 import { memoryError } from './errors.ts';
@@ -13,7 +13,7 @@ import type { HandlerResult, Job, Replies, Request, Response } from './workers/p
 if (parentPort === null) throw new Error('worker.ts runs in a worker thread only');
 const port = parentPort;
 const packMember = createMemberPacker();
-/** A pool serves one archive, so this lasts as long as the worker. */
+/** A pool serves one archive: what a worker remembers of it lasts as long as the worker. */
 let unpackMember: MemberReader | undefined;
 
 port.on('message', ({ id, job }: Request) => {

@@ -85,7 +85,7 @@ async function installAndSave(
   const { session } = held;
   const installed = await installMissing(held, recipe, { ...options, isClean, missed });
   if (installed.type === 'install-failed') return installed;
-  const { base, installSeconds, steps } = installed;
+  const { base, stored: from, installSeconds, steps } = installed;
 
   const verified = await isVerified(session, recipe);
   if (!verified.ok) {
@@ -94,7 +94,11 @@ async function installAndSave(
       `${recipe.name} is still not usable after the install: ${verified.reason}`,
     );
   }
-  const stored = await saveInstalled(session, recipe, { installSeconds, steps });
+  const stored = await saveInstalled(session, recipe, {
+    installSeconds,
+    steps,
+    from: options.delta ? from : undefined,
+  });
   const used = base === undefined ? {} : { base };
   return { type: 'ensured', by: 'install', ...stored, ...used, seconds: seconds() };
 }

@@ -8,6 +8,8 @@ import { keyDigest } from '../key.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/notes/rejected.ts';
+import type { CopyPlan, StoredBase } from '../session/base/copies.ts';
+import type { Config } from '../config/config.ts';
 import { findFitting, needsIn, needsMetadata } from '../session/fit.ts';
 import { type Held, holding } from '../session/hold.ts';
 import { identify, readIngredients, type Subject } from '../session/identify.ts';
@@ -30,6 +32,8 @@ export interface SaveOptions {
   installSeconds?: number;
   /** See `Lineage`. @default no later install can build on the tree */
   steps?: number | undefined;
+  /** The entry that the tree was built on: the store may copy from it. */
+  from?: StoredBase | undefined;
 }
 
 /** Packs and uploads what is installed, unless the entry exists. */
@@ -204,11 +208,14 @@ interface Uploading {
 
 /** @returns undefined if somebody else's entry came first */
 async function upload(
-  { session, subject, store, signal, ifExists, present, sign }: Uploading,
-  { installSeconds = 0, steps }: SaveOptions,
+  uploading: Uploading,
+  options: SaveOptions,
 ): Promise<{ bytes: number; files: number; storedBytes: number; needs: string } | undefined> {
+  const { session, subject, store, signal, ifExists, present, sign } = uploading;
+  const { installSeconds = 0, steps, from } = options;
   const { config } = session;
   const { recipe } = subject;
+  const copies = from === undefined || !config.delta ? undefined : await copiesOf(from, config);
   const seal = { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds };
   let compiled: readonly CompiledFile[] = [];
   const [{ pack }, { availableCpus }] = await Promise.all([
@@ -240,6 +247,7 @@ async function upload(
     onCompiled: (files) => {
       compiled = files;
     },
+    onMember: copies?.note,
   });
   // Awaited below. If the upload fails first, its own error is the one to report.
   packing.summary.catch(() => {});
@@ -251,6 +259,7 @@ async function upload(
     const outcome = await store.write(subject.key, beginningWith(first, body), {
       signal,
       ifExists,
+      copies,
       metadata: {
         'sandbox-cache-format': '1',
         'sandbox-cache-digest': subject.digest,
@@ -259,11 +268,21 @@ async function upload(
         ...needs,
       },
     });
-    return outcome.type === 'exists' ? undefined : { ...(await packing.summary), needs: needsIn(needs) };
+    if (outcome.type === 'exists') return undefined;
+    if (outcome.type === 'saved') return { ...(await packing.summary), needs: needsIn(needs) };
+    const text = `Nothing was copied from ${from?.from.key} (${outcome.reason}): sending all of it`;
+    session.emit({ type: 'step', text });
   } finally {
     await body.return(undefined);
     session.emit({ type: 'progress-end', phase: 'upload', recipe: recipe.name });
   }
+  return upload(uploading, { ...options, from: undefined });
+}
+
+/** A plain tar has members without frames. They are told from each other by more than their digests. */
+async function copiesOf(from: StoredBase, { compression }: Config): Promise<CopyPlan | undefined> {
+  if (compression === 'none') return undefined;
+  return (await import('../session/base/copies.ts')).copiesFrom(from);
 }
 
 async function lineage(

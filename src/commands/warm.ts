@@ -51,8 +51,12 @@ export async function warm(
       missed: options.clean === true ? undefined : subject.key,
     });
     if (installed.type === 'install-failed') return installed;
-    const { base, installSeconds, steps } = installed;
-    const done = await save(held.session, recipe, { installSeconds, steps });
+    const { base, stored: from, installSeconds, steps } = installed;
+    const done = await save(held.session, recipe, {
+      installSeconds,
+      steps,
+      from: options.delta ? from : undefined,
+    });
     return done.type === 'saved' && base !== undefined ? { ...done, base } : done;
   });
 }

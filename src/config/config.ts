@@ -48,6 +48,8 @@ export interface Config {
   readonly keepTimes: boolean;
   /** Whether an older entry may be the base of an install. */
   readonly fallback: boolean;
+  /** Whether a save may copy from the entry that the tree was built on. */
+  readonly delta: boolean;
   readonly keySalt: string | undefined;
   readonly readonly: boolean;
   /** Ed25519 private key, PEM. */
@@ -137,6 +139,7 @@ export function configFrom({ flags, projectDir, sources: given }: Origins): Conf
     keyRuntime: boolean(env, 'CACHE_KEY_RUNTIME', true),
     keepTimes: boolean(env, 'CACHE_KEEP_TIMES', false),
     fallback: boolean(env, 'CACHE_FALLBACK', true),
+    delta: boolean(env, 'CACHE_DELTA', true),
     keySalt: salt(env),
     readonly: boolean(env, 'CACHE_READONLY', false),
     signingKey,

@@ -105,6 +105,7 @@ const EFFECTIVE: Readonly<Record<string, (config: Config) => string | undefined>
   CACHE_COMPRESSION: ({ compression }) => compression,
   CACHE_COMPRESSION_LEVEL: ({ level }) => (level === undefined ? 'automatic' : String(level)),
   CACHE_DEBUG: ({ debug }) => String(debug),
+  CACHE_DELTA: ({ delta }) => String(delta),
   CACHE_FALLBACK: ({ fallback }) => String(fallback),
   CACHE_KEEP_TIMES: ({ keepTimes }) => String(keepTimes),
   CACHE_KEY_RUNTIME: ({ keyRuntime }) => String(keyRuntime),

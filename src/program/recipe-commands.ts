@@ -110,6 +110,7 @@ export function addEnsure(program: Command, run: RunAction, { argv: words }: Giv
     .argument('[recipe]', 'those named, or every one whose lockfile is found')
     .argument('[command...]', 'the install command, after --')
     .addOption(noFallback())
+    .addOption(noDelta())
     .addHelpText(
       'after',
       examples([
@@ -133,6 +134,7 @@ export function addEnsure(program: Command, run: RunAction, { argv: words }: Giv
               command: installer,
               installerOutput: installerOutput(command),
               fallback: flags.fallback,
+              delta: flags.delta,
             }),
           );
           return undefined;
@@ -160,6 +162,7 @@ function splitOperands(
 export function addWarm(program: Command, run: RunAction): void {
   recipeCommand(program, 'warm', 'For CI: look up, and where an entry is missing install, verify and save')
     .addOption(noFallback())
+    .addOption(noDelta())
     .option('--clean', 'install from nothing, so that later installs build on a fresh entry')
     .addHelpText('after', examples([['sandbox-cache warm', 'fill the cache before the fleet starts']]))
     .action((names: string[], flags: RecipeFlags & FallbackFlag & { clean?: boolean }, command: Command) =>
@@ -175,6 +178,11 @@ export function addWarm(program: Command, run: RunAction): void {
 
 interface FallbackFlag {
   fallback: boolean;
+  delta: boolean;
+}
+
+function noDelta(): Option {
+  return new Option('--no-delta', 'send all of the new entry: do not let the store copy from the older one');
 }
 
 function noFallback(): Option {

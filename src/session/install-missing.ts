@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { CacheError } from '../errors.ts';
 import { namesIn } from '../files/names-in.ts';
 import type { Incremental, Recipe } from '../recipes/support/recipe.ts';
+import type { StoredBase } from './base/copies.ts';
 import type { OnBase } from './base/install-on-base.ts';
 import { type Held, projectOf } from './hold.ts';
 import { install, type InstallFailed, type InstallOptions } from './install.ts';
@@ -13,8 +14,10 @@ export interface Installed {
   installSeconds: number;
   /** See `Lineage`. Undefined if no later install can build on the tree. */
   steps: number | undefined;
-  /** The older entry that the install began with. */
+  /** The older entry that the install began with, as it is told. */
   base?: BaseUse;
+  /** The same, for a save that copies from it. */
+  stored?: StoredBase;
 }
 
 /**
@@ -34,8 +37,8 @@ export async function installMissing(
       ? await (await import('./base/install-on-base.ts')).installOnBase(held, recipe, { ...options, missed })
       : { type: 'none' };
   if (onBase.type === 'installed') {
-    const { installSeconds, steps, ...base } = onBase;
-    return { installSeconds, steps, base, type: 'installed' };
+    const { installSeconds, steps, stored, ...base } = onBase;
+    return { installSeconds, steps, base, stored, type: 'installed' };
   }
   const incremental = isOwn ? await recipe.incremental?.() : undefined;
   const isMarked = onBase.type === 'given up';

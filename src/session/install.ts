@@ -15,6 +15,8 @@ export interface InstallOptions {
   installerOutput: 'inherit' | 'stderr';
   /** Whether an older entry may be the base of the recipe's own install. */
   fallback: boolean;
+  /** Whether the save may then copy from it. */
+  delta: boolean;
 }
 
 export type InstallFailed = OutcomeDetail & { type: 'install-failed' };

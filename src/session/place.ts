@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { UnpackRoot } from '../archive/types.ts';
+import type { StoredMember, UnpackRoot } from '../archive/types.ts';
 import type { Unpacker } from '../archive/unpack/unpack.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
 import type { OpenEntry } from '../store/store.ts';
@@ -62,6 +62,8 @@ export interface Placed {
   bytes: number;
   files: number;
   storedBytes: number;
+  /** See `UnpackSummary`. */
+  members: readonly StoredMember[];
   /** See `Receipt`. */
   needs: string;
 }

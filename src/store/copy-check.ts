@@ -1,7 +1,6 @@
 /**
- * Passes on a copy's bytes while the far store is asked about the original. If the copy turns out to be
- * stale, the body fails at the next chunk. The end of the body waits for the answer, so that a stale copy is
- * never taken for a complete entry.
+ * Hands on a copy's bytes while the far store is asked about the original. If the copy proves stale, it fails
+ * at the next chunk. Its end waits for the answer, so nobody takes a stale copy for a whole entry.
  */
 import { CacheError } from '../errors.ts';
 import { linkAbort, withinTime } from '../async/abort.ts';
@@ -37,7 +36,7 @@ export function checkCopy(body: AsyncIterable<Uint8Array>, check: CopyCheck): As
   return {
     [Symbol.asyncIterator]: () => ({
       next: () => chunks.next(),
-      // A generator that was never started would not do this.
+      // A generator that was never started would do neither.
       return: async () => {
         stop();
         await source.return?.();

@@ -1,14 +1,14 @@
 /**
- * Decides whether two objects are the same. If both have a write id, that decides: when an object is copied
- * onto itself, to renew it or to change its storage class, its ETag changes and its write id stays. Otherwise
- * the ETag decides. Other programs write no write id, and listings do not show it.
+ * What makes two objects the same. The mark of the save that wrote it comes first: a copy of an object onto
+ * itself, to renew it or to change its storage class, gives it another ETag and leaves the mark. The ETag
+ * decides where one of the two has no mark: other programs write none, and listings do not tell it.
  */
 export interface Identity {
   /** Opaque; equal only for equal objects. */
   etag: string;
   /**
-   * A random id of the save that wrote it. Unknown in listings, for entries of other programs, and in a
-   * directory, where nothing is copied onto itself.
+   * A random mark of the save that wrote it. Unknown in listings, for entries that other programs wrote, and
+   * in a directory, which copies nothing.
    */
   writeId?: string | undefined;
 }

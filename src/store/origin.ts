@@ -1,4 +1,4 @@
-/** What a copy of an entry says about its original. It is part of the copy's metadata. */
+/** What a copy of an entry says of its original. It travels with the copy, among its metadata. */
 import { isSameObject, type Identity } from './identity.ts';
 import type { EntryInfo } from './store.ts';
 
@@ -14,7 +14,7 @@ export function originMetadata({ etag, writeId }: Identity): Record<string, stri
   return { [ETAG]: etag, ...(writeId === undefined ? {} : { [WRITE_ID]: writeId }) };
 }
 
-/** Splits a copy's metadata into what is about the original, and the original's own metadata. */
+/** Takes a copy's metadata apart: what it says of the original, and what the original says of itself. */
 export function splitMetadata(all: Record<string, string>): {
   origin: Origin;
   metadata: Record<string, string>;

@@ -1,10 +1,10 @@
 import type { Identity } from './identity.ts';
 
 /**
- * Where entries are kept. A store knows keys and byte streams, and nothing about tar, lockfiles or recipes.
- * Keys are full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method
- * rejects with a `CacheError`; a missing entry is a value (`undefined`), not an error. Every method honours
- * its `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
+ * Where bytes live. A store knows keys and byte streams and nothing of tar, lockfiles or recipes. Keys are
+ * full (`<prefix>/<recipe>-<hash>-<runtime>.tar.gz`) and are always compared exactly. Every method rejects
+ * with a `CacheError`; a missing entry is a value (`undefined`), not an error. Every method honours its
+ * `signal`: an abort rejects with `signal.reason` (a `CacheError`: TIMEOUT or INTERRUPTED).
  */
 export interface Store {
   /** The key as a person would paste it elsewhere: `s3://bucket/key`, or a file path. */
@@ -21,9 +21,8 @@ export interface Store {
   open(key: string, options: StoreOptions): Promise<OpenEntry | undefined>;
 
   /**
-   * Writes a new entry from a stream. It appears completely or not at all: if `body` throws, `signal` aborts
-   * or the store fails, nothing is left behind (no temporary file, no open multipart upload) and the call
-   * rejects.
+   * Streams a new entry in. Appears whole or not at all: when `body` throws, `signal` aborts or the store
+   * fails, nothing is left behind (no temporary file, no open multipart upload) and the call rejects.
    */
   write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome>;
 
@@ -34,8 +33,8 @@ export interface Store {
   remove(key: string, options: RemoveOptions): Promise<RemoveOutcome>;
 
   /**
-   * Writes an old entry again, unchanged, so that nobody who deletes by age deletes an entry in use. It keeps
-   * its write id; its ETag may change. Only stores in which others delete by age have this method.
+   * Writes an entry anew, as it is, if it is old: whoever deletes by age then keeps what is used. It stays the
+   * same object by its write id; its ETag may change. Only stores that others delete from have it.
    * @returns whether it was; never rejects because it could not be
    */
   renew?(entry: EntryInfo, options: RenewOptions): Promise<boolean>;
@@ -72,6 +71,14 @@ export interface WriteOptions extends StoreOptions {
   ifExists: 'keep' | 'replace' | Identity;
   /** Small strings that travel with the entry (S3 user metadata): lower-case keys, ASCII values. */
   metadata: Record<string, string>;
+  /** Another entry that holds part of the bytes. A store that cannot copy from it takes no notice. */
+  copies?: Copies | undefined;
+}
+
+export interface Copies {
+  from: Pick<EntryInfo, 'key' | 'size' | 'etag' | 'writeId'>;
+  /** Where the bytes of a chunk of the body lie in it, as far as they do. */
+  offsetOf(chunk: Uint8Array): number | undefined;
 }
 
 export interface EntryInfo extends Identity {
@@ -116,4 +123,6 @@ export type RemoveOutcome = 'removed' | 'absent' | 'another';
 export type WriteOutcome =
   | { type: 'saved'; size: number; etag: string; writeId?: string }
   /** Somebody else's entry is under the key. Ours was discarded. */
-  | { type: 'exists' };
+  | { type: 'exists' }
+  /** The service does not copy. Nothing is left of the entry; to be written again, without `copies`. */
+  | { type: 'not copied'; reason: string };

@@ -1,7 +1,7 @@
 /**
- * A near store in front of a far one: a directory in front of S3. The far one decides what exists, and an
- * entry is saved once it is there. The near one holds copies, which may be missing, old or broken without
- * harm. Its errors are only warnings.
+ * A near store in front of a far one: a directory in front of S3. The far one is the truth: it says what
+ * exists, and a save is saved when it is there. The near one is a copy that may be missing, old or broken
+ * without harm; its faults only warn.
  *
  * So a copy is checked while it is read: is its original still there, and still the same? The far store is
  * asked when reading begins. The copy does not end before the answer, which is usually there by then. Without

@@ -141,6 +141,7 @@ describe('values that do not parse', () => {
     ['CACHE_TIMEOUT', '1e3'],
     ['CACHE_STALL_TIMEOUT', '-1'],
     ['CACHE_KEY_RUNTIME', '2'],
+    ['CACHE_DELTA', 'some'],
     ['CACHE_FALLBACK', 'some'],
     ['CACHE_KEEP_TIMES', 'some'],
     ['CACHE_KEY_SALT', 'a\nb'],

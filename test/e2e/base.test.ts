@@ -1,5 +1,6 @@
 /** `ensure` and `warm` on a miss: an install on top of the nearest older entry, with the real npm and a registry of our own. */
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { npm, npmEnv } from '../recipes/npm/npm-tree.ts';
@@ -20,9 +21,14 @@ const scripted = (name: string, postinstall: string): Published[] =>
     published(name, version, { scripts: { postinstall: postinstall.replaceAll('VERSION', version) } }),
   );
 
+/** So large that an entry with them is worth copying from. */
+const LARGE = ['large-a', 'large-b', 'large-c', 'large-d', 'large-e', 'large-f', 'large-g', 'large-h'];
 const PLAIN = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 const PACKAGES: readonly Published[] = [
   ...PLAIN.flatMap((name) => [published(name, '1.0.0'), published(name, '2.0.0')]),
+  ...LARGE.map((name) =>
+    published(name, '1.0.0', {}, { 'data.txt': randomBytes(1_500_000).toString('base64') }),
+  ),
   published(
     'tool',
     '1.0.0',
@@ -49,13 +55,21 @@ const path = (name: string): string => join(sandbox.project, name);
 const env = (): Record<string, string> => npmEnv(join(sandbox.folder, 'npm-home'), registry);
 
 /** package.json and the lockfile for it, which npm makes elsewhere: beside a tree it writes into its record of that. */
-async function want(dependencies: Dependencies, more: object = {}): Promise<void> {
-  const elsewhere = join(sandbox.folder, 'elsewhere');
-  const manifest = JSON.stringify({ name: 'root', version: '1.0.0', dependencies, ...more });
-  writeFiles(elsewhere, { 'package.json': manifest });
-  await npm({ dir: elsewhere, env: env() }, 'install', '--package-lock-only');
-  for (const name of ['package.json', 'package-lock.json']) cpSync(join(elsewhere, name), path(name));
+async function want(dependencies: Dependencies): Promise<void> {
+  const manifest = JSON.stringify({ name: 'root', version: '1.0.0', dependencies });
+  let lockfile = lockfiles.get(manifest);
+  if (lockfile === undefined) {
+    const elsewhere = join(sandbox.folder, 'elsewhere');
+    writeFiles(elsewhere, { 'package.json': manifest });
+    await npm({ dir: elsewhere, env: env() }, 'install', '--package-lock-only');
+    lockfile = readFileSync(join(elsewhere, 'package-lock.json'), 'utf8');
+    lockfiles.set(manifest, lockfile);
+  }
+  writeFiles(sandbox.project, { 'package.json': manifest, 'package-lock.json': lockfile });
 }
+
+/** By their manifests: npm takes its time. */
+const lockfiles = new Map<string, string>();
 
 const run = (args: string[], extra: Record<string, string> = {}): Promise<CliResult> =>
   sandbox.run(args, { env: { ...env(), CACHE_VERBOSE: 'true', ...extra } });
@@ -109,6 +123,14 @@ function relabel(key: string, steps: number): void {
   );
   metadata['sandbox-cache-lineage'] = metadata['sandbox-cache-lineage']!.replace(/^1 \d+/, `1 ${steps}`);
   server.place(bucket, { key, body: Buffer.from(server.read(bucket, key)!), metadata });
+}
+
+/** The hash in the key of today's lockfile, all else being as usual. */
+function keyHash(): string {
+  return createHash('sha256')
+    .update(readFileSync(path('package-lock.json')))
+    .digest('hex')
+    .slice(0, 16);
 }
 
 const git = (...args: string[]): Promise<string> =>
@@ -323,6 +345,58 @@ describe('the older entry', () => {
     wipe(sandbox.project, 'node_modules');
     await want({ ...plain, a: '2.0.0', b: '2.0.0', c: '2.0.0' });
     expect(await ensure(signed)).toMatch(FROM_NOTHING);
+  });
+});
+
+describe('the save after it', () => {
+  const large = Object.fromEntries(LARGE.map((name) => [name, '1.0.0']));
+  const sent = (): number =>
+    sandbox.server.requests
+      .filter(({ operation }) => operation === 'UploadPart' || operation === 'PutObject')
+      .reduce((total, { headers }) => total + Number(headers['content-length']), 0);
+
+  it('has S3 copy what the older entry has', async () => {
+    await makeEntry({ ...large, a: '1.0.0' });
+    await want({ ...large, a: '2.0.0' });
+    sandbox.server.requests.length = 0;
+    expect(await ensure()).toMatch(BUILT);
+    expect(sandbox.server.count('UploadPartCopy')).toBeGreaterThan(0);
+    // Two parts of the least length, around what changed and at the end, of some 12 MB.
+    expect(sent()).toBeLessThan(8_000_000);
+    wipe(sandbox.project, 'node_modules');
+    for (const key of sandbox.keys.filter((one) => !one.includes(keyHash())))
+      sandbox.server.bucket(sandbox.bucket).objects.delete(key);
+    expect(await ensure()).toMatch(/^Node packages restored from S3/m);
+    await expectExact();
+  });
+
+  it.each([
+    ['--no-delta', ['--no-delta'], {}],
+    ['CACHE_DELTA=false', [], { CACHE_DELTA: 'false' }],
+    ['plain tar', [], { CACHE_COMPRESSION: 'false' }],
+  ] as [string, string[], Record<string, string>][])('sends all with %s', async (_, args, extra) => {
+    await makeEntry({ ...large, a: '1.0.0' }, extra);
+    await want({ ...large, a: '2.0.0' });
+    sandbox.server.requests.length = 0;
+    expect(await ensure(extra, ...args)).toMatch(BUILT);
+    expect(sandbox.server.count('UploadPartCopy')).toBe(0);
+    expect(sent()).toBeGreaterThan(12_000_000);
+  });
+
+  it('sends all where S3 does not copy, and says so', async () => {
+    await makeEntry({ ...large, a: '1.0.0' });
+    await want({ ...large, a: '2.0.0' });
+    sandbox.server.faults.add({
+      match: ({ operation }) => operation === 'UploadPartCopy',
+      times: 1000,
+      effect: { type: 'error', status: 501, code: 'NotImplemented' },
+    });
+    const output = await ensure();
+    expect(output).toMatch(/Nothing was copied from \S+ \(.+\): sending all of it/);
+    expect(output).toMatch(BUILT);
+    expect(sandbox.uploads).toBe(0);
+    wipe(sandbox.project, 'node_modules');
+    expect(await ensure()).toMatch(/^Node packages restored from S3/m);
   });
 });
 

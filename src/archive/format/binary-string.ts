@@ -1,14 +1,11 @@
-/**
- * Binary strings have one character for each byte, whatever the encoding, so that file names stay as they are
- * on disk.
- */
+/** Binary strings: one character a byte, whatever the encoding. Names of files stay as they are on disk. */
 
-/** The path for `node:fs`: a string if it is ASCII, which is faster, else the bytes. */
+/** What `node:fs` takes: a string where it is ASCII, which is faster, else the bytes. */
 export function fsPath(binary: string): string | Buffer {
   return isAscii(binary) ? binary : Buffer.from(binary, 'latin1');
 }
 
-/** Whether its bytes are valid UTF-8. */
+/** Whether its bytes are a text. */
 export function isUtf8(binary: string): boolean {
   const bytes = Buffer.from(binary, 'latin1');
   return Buffer.from(bytes.toString('utf8')).equals(bytes);

@@ -1,7 +1,7 @@
 /**
- * A container defines how records and bodies are laid out in a file of one compression. Frames are canonical:
- * each record has exactly one encoding, and a reader refuses every other, so that no byte of an archive can
- * change unnoticed.
+ * A container is how records and bodies stand in a file of one compression. Frames are canonical: each record
+ * has exactly one encoding, and a reader refuses every other, so that no byte of an archive can change
+ * unnoticed.
  */
 import type { Compression } from '../types.ts';
 import { undecompressible } from '../errors.ts';
@@ -9,33 +9,33 @@ import { undecompressible } from '../errors.ts';
 export interface Container {
   readonly compression: Compression;
 
-  /** The frame around a record with its digest. Index and trailer have nothing else. */
+  /** The frame that carries a record with its digest; for index and trailer records all there is. */
   encodeFrame(record: Uint8Array): Buffer;
 
   /**
    * Reads the frame at the beginning of `bytes`.
-   * - a number: at least this many bytes are needed to decide
+   * - a number: at least so many bytes are needed to tell
    * - a frame: `record` is a view of (gzip, zstd) or a copy from (none) `bytes`, not yet decoded
    * - undefined: these bytes do not begin a frame of ours
    */
   decodeFrame(bytes: Buffer): Frame | number | undefined;
 
-  /** Bytes of the trailer's frame, which ends every archive. */
+  /** Bytes of the frame of the trailer, which ends every archive. */
   readonly trailerFrameLength: number;
 
-  /** Memory for the tar of the next member, so that `compress` need not copy it. Valid until that call. */
+  /** Memory for the tar of the next member to compress, which saves a copy. It is valid until then. */
   room(length: number): Buffer;
 
   /**
-   * Compresses the tar bytes of a member. The result is valid until the next call of any container in this
+   * Compresses the tar bytes of a member. The answer is valid until the next call, of any container of this
    * thread.
    */
   compress(tar: Uint8Array, level: number | undefined): Buffer;
 
   /**
    * The tar bytes of a member, whose body begins at `bodyAt`, behind its frame; `tarLength` bounds the memory
-   * taken. They are valid until the next call of any container in this thread. Without compression they are
-   * valid as long as the member.
+   * taken. They are valid until the next call of any container of this thread, or as long as the member where
+   * nothing is compressed.
    * @throws CacheError ARCHIVE_CORRUPT when the body is damaged or of another length; OUT_OF_MEMORY,
    *   CONFIG_INVALID
    */

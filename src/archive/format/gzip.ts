@@ -10,7 +10,7 @@ import { wasm, type Effort } from '../wasm/instance.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH, isOfTail } from './record.ts';
 import type { Container, Frame } from './container.ts';
 
-/** No time, no name, unknown system, so that the bytes are the same on every machine. */
+/** No time, no name, unknown system: the same on every machine. */
 const HEADER = Buffer.from('1f8b080400000000' + '00ff', 'hex');
 const SUBFIELD = Buffer.from('SC');
 /** Header, XLEN, subfield name and its length. */
@@ -21,7 +21,8 @@ const FOOTER = 8;
 const EMPTY_BODY = Buffer.from('03000000000000000000', 'hex');
 
 /**
- * The efforts of levels 1 to 9. Sizes are like zlib's, in less time. Measured, see docs/archive-format.md.
+ * What the levels 1 to 9 mean: sizes like those of zlib's, in less time. Measured, see
+ * docs/archive-format.md.
  */
 const EFFORTS: readonly Effort[] = [
   { depth: 2, nice: 16, lazy: false },

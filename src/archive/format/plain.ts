@@ -1,12 +1,12 @@
 /**
- * `.tar`: nothing is compressed. Before the entries of each member, a pax global header holds the record as a
- * comment, which tar programs ignore. Index and trailer are in blocks of their own after the end of the tar.
+ * `.tar`: nothing is compressed. A record stands in a pax global header before the entries of its member, as
+ * a comment that tar programs read over; index and trailer stand in blocks of their own after the end of the
+ * tar.
  *
  *     pax 'g' header: comment=sandbox-cache <record, base64> · tar entries
- *     "sandbox-cache\r \0" · u32 length · record · zeros up to 512
+ *     "sandbox-cache\r\n\0" · u32 length · record · zeros up to 512
  *
- * Nothing can come between the pieces of one file. So they follow an `open` record, and have no frames of
- * their own.
+ * Nothing can stand between the pieces of one file: they follow an `open` record without frames of their own.
  */
 import { BLOCK, encodeGlobalComment, paddedLength } from './tar-header.ts';
 import { MAX_RECORD_LENGTH, TRAILER_LENGTH, isOfTail } from './record.ts';
@@ -74,10 +74,7 @@ function decodeTail(bytes: Buffer): Frame | number | undefined {
   return canonical(bytes, frameLength, Buffer.from(bytes.subarray(PRELUDE, PRELUDE + length)), encodeTail);
 }
 
-/**
- * Header fields, padding and base64 could be written in other ways with the same meaning. Only ours is
- * accepted.
- */
+/** Header fields, padding and base64 leave room for other bytes of the same meaning: only our own count. */
 function canonical(
   bytes: Buffer,
   frameLength: number,

@@ -5,8 +5,8 @@
  *
  *     u8 version (1) · u8 kind · 32 bytes digest · rest
  *
- * The digest is the SHA-256 of the rest and of the stored body behind the frame. So every byte is covered,
- * because the bytes before the digest can have only one value. docs/archive-format.md has the tables.
+ * The digest is SHA-256 of the rest and of the stored body that follows the frame, so that everything is
+ * covered: what comes before the digest can only have one value. docs/archive-format.md has the tables.
  */
 import { createHash } from 'node:crypto';
 import { corrupt } from '../errors.ts';
@@ -19,7 +19,7 @@ export const SIGNATURE_LENGTH = 64;
 /** Fixed, so that a reader finds it from the end of the archive. */
 export const TRAILER_LENGTH = 323;
 
-/** Version, kind and digest, which come before the rest. */
+/** Version, kind and digest: what stands before the rest. */
 const HEAD_LENGTH = 2 + DIGEST_LENGTH;
 const KINDS = { data: 1, continuation: 2, index: 3, trailer: 4, open: 5 } as const;
 /** Room in the trailer, bytes of UTF-8. */
@@ -52,9 +52,9 @@ export interface ContinuationRecord {
 }
 
 /**
- * Only in archives without compression, where nothing can come between the pieces of a file. A data member
- * whose last file continues in members without frames. Each has `pieceLength` bytes of tar, and the last one
- * the rest. `piece` is the first of them. Their digests are in the index.
+ * Only in archives that are not compressed, where nothing can stand between the pieces of a file: a data
+ * member whose last file goes on in members without frames of their own, `pieceLength` bytes of tar each and
+ * the last one what is left. `piece` is the first of these; their digests are in the index.
  */
 export interface OpenRecord {
   kind: 'open';
@@ -97,7 +97,7 @@ export interface TrailerRecord {
 export type MemberRecord = DataRecord | ContinuationRecord | OpenRecord;
 export type ArchiveRecord = MemberRecord | IndexRecord | TrailerRecord;
 
-/** The part of a file that a continuation holds. */
+/** Where a continuation's bytes go. */
 export interface Piece {
   /** Path in the archive, raw bytes. */
   path: Uint8Array;
@@ -128,7 +128,7 @@ export function indexedLength(member: IndexedMember): number {
 /** Bytes an index record takes before its members. */
 export const INDEX_HEAD_LENGTH = HEAD_LENGTH + 6;
 
-/** Encodes a record without its digest. `withDigest` adds that once the body is known. */
+/** A record's bytes, all but the digest filled in: `withDigest` does that, once the body is known. */
 export function encodeRecord(record: WithoutDigest<ArchiveRecord>): Buffer {
   switch (record.kind) {
     case 'data':
@@ -147,7 +147,7 @@ export function encodeRecord(record: WithoutDigest<ArchiveRecord>): Buffer {
   }
 }
 
-/** A record before its digest is known. */
+/** What a record is before its digest is known. */
 export type WithoutDigest<R extends ArchiveRecord> = R extends ArchiveRecord ? Omit<R, 'digest'> : never;
 
 /** Fills in the digest, over the rest of the record and the stored body. */
@@ -167,7 +167,7 @@ export function digestIn(record: Uint8Array): Uint8Array {
 }
 
 /**
- * Whether an encoded record is an index or a trailer. These come after the end of the tar and have no body.
+ * Whether an encoded record is an index or a trailer: those stand after the end of the tar and have no body.
  */
 export function isOfTail(record: Uint8Array): boolean {
   return record[1] === KINDS.index || record[1] === KINDS.trailer;
@@ -182,7 +182,7 @@ export function decodeRecord(bytes: Uint8Array): ArchiveRecord {
   if (record.length < HEAD_LENGTH || record[0] !== RECORD_VERSION)
     throw corrupt('a record of unknown version');
   const decoded = decodeKind(record);
-  // Each record has only one encoding, so every byte of it has a meaning.
+  // One encoding only: no byte of a record is without meaning.
   if (!encodeRecord(decoded).subarray(HEAD_LENGTH).equals(record.subarray(HEAD_LENGTH)))
     throw corrupt('a malformed record');
   if (decoded.kind === 'index' || decoded.kind === 'trailer') {

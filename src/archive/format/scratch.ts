@@ -1,7 +1,7 @@
 /**
- * Memory that is reused. The kernel has to clear fresh memory, and that stays until the garbage collector
- * runs.
- * @returns a function that returns this many bytes, with arbitrary content, valid until its next call
+ * Memory that is used again and again. The kernel has to clear fresh memory, and it stays until the garbage
+ * collector comes by.
+ * @returns a function that answers with so many bytes, with anything in them, valid until its next call
  */
 export function createScratch(): (length: number) => Buffer {
   let memory = Buffer.alloc(0);

@@ -1,15 +1,15 @@
 import { isUtf8, isAscii } from './binary-string.ts';
 
 /**
- * Writes and reads headers of POSIX pax tar without intermediate objects. A run handles about 100,000
- * headers, and node-tar's `Header` class took half of a prototype's CPU time.
+ * Headers of POSIX pax tar, written and read without objects on the way: packing and unpacking handle some
+ * 100,000 a run, and node-tar's `Header` class cost half of a prototype's CPU time.
  *
  * Paths are *binary strings*: one character a byte (`latin1`), so that names which are not UTF-8 survive.
- * `fsPath` converts one for `node:fs`.
+ * `fsPath` makes what `node:fs` takes of one.
  *
- * Entries use ustar fields, with owner 0:0 and no names. The microseconds of mtime are stored as `us=123456`
- * in the 12 bytes at the end of the block that ustar does not use; a pax record would cost 1 KiB for each
- * file. What does not fit a field goes into a pax `x` header.
+ * ustar fields throughout, owner 0:0 without names, microseconds of mtime as `us=123456` in the 12 bytes that
+ * ustar leaves unused at the end of the block: a pax record for it would cost 1 KiB a file. What does not fit
+ * a field goes into a pax `x` header.
  */
 export const BLOCK = 512;
 /** Two blocks of zeros end a tar. */
@@ -35,7 +35,7 @@ export interface TarEntry {
   mtimeUs: number;
 }
 
-/** A header as it is in one block. The caller handles pax and GNU extensions. */
+/** As it stands in one block; pax and GNU extensions are the caller's. */
 export interface RawHeader {
   /** The type flag as it is: `0`, `x`, `g`, `L`, `\0`, … */
   type: string;
@@ -65,7 +65,7 @@ export function headerLength(entry: TarEntry): number {
   return pax === '' ? BLOCK : 2 * BLOCK + paddedLength(pax.length);
 }
 
-/** Writes the header at `at`. @returns where it ends */
+/** Writes the header at `at` and answers where it ends. */
 export function encodeHeader(block: Buffer, at: number, entry: TarEntry): number {
   const pax = paxRecords(entry);
   if (pax !== '') {
@@ -78,7 +78,7 @@ export function encodeHeader(block: Buffer, at: number, entry: TarEntry): number
   return at + BLOCK;
 }
 
-/** A global header (`g`) with one comment, in whole blocks. Tar programs ignore it. */
+/** A global header (`g`) with one comment, whole blocks: tar programs read over it. */
 export function encodeGlobalComment(comment: string): Buffer {
   const record = paxRecord('comment', comment);
   const blocks = Buffer.alloc(BLOCK + paddedLength(record.length));
@@ -88,8 +88,8 @@ export function encodeGlobalComment(comment: string): Buffer {
 }
 
 /**
- * Reads the block at `at`, which must be complete. Numbers may be octal or base-256 (GNU). Whether `prefix`
- * counts depends on the magic, as in POSIX and GNU tar.
+ * Reads the block at `at`, which must be there whole. Numbers may be octal or base-256 (GNU). Whether a
+ * `prefix` counts is up to the magic, as POSIX and GNU have it.
  * @throws RangeError when the checksum (with `check`) or a number is wrong.
  */
 export function decodeHeader(block: Buffer, at: number, check: boolean): RawHeader {
@@ -108,8 +108,7 @@ export function decodeHeader(block: Buffer, at: number, check: boolean): RawHead
 }
 
 /**
- * Parses `30 path=a/b
- * …` into its records, with values as binary strings. A later record wins.
+ * `30 path=a/b\n…` → its records, values as binary strings. A later record wins.
  * @throws RangeError when malformed.
  */
 export function decodePax(data: Buffer): Map<string, string> {
@@ -181,20 +180,20 @@ function encodeBlock(block: Buffer, at: number, header: RawHeader): void {
   block[at + CHECKSUM_AT + 6] = 0;
 }
 
-/** Where to split a path into prefix and name. 0 if it fits into the name, -1 if it does not fit at all. */
+/** Where a path is cut into prefix and name; 0 when it fits a name, -1 when it does not fit at all. */
 function splitPath(path: string): number {
   if (path.length <= NAME) return 0;
   const cut = path.indexOf('/', path.length - NAME - 1);
   return cut > 0 && cut <= PREFIX && cut < path.length - 1 ? cut : -1;
 }
 
-/** The values that do not fit the ustar fields, as pax records. There is almost always none. */
+/** What does not fit the ustar fields, as pax records; almost always none. */
 function paxRecords(entry: TarEntry): string {
   const { path, linkPath } = entry;
   const ascii = isAscii(path) && isAscii(linkPath);
   let records = '';
-  // In POSIX, pax text is UTF-8 unless this record says otherwise. GNU tar warns that it does not know the
-  // record, and goes on.
+  // POSIX: pax text is UTF-8 unless said otherwise. GNU tar says on stderr that it does not know the word,
+  // and goes on.
   if (!ascii && !(isUtf8(path) && isUtf8(linkPath))) records += paxRecord('hdrcharset', 'BINARY');
   if (splitPath(path) < 0 || (!ascii && !isAscii(path))) records += paxRecord('path', path);
   if (linkPath.length > NAME || (!ascii && !isAscii(linkPath))) records += paxRecord('linkpath', linkPath);
@@ -217,7 +216,7 @@ function decimalSeconds(us: number): string {
   return `${us < 0 ? '-' : ''}${whole / 1_000_000n}.${String(whole % 1_000_000n).padStart(6, '0')}`;
 }
 
-/** Writes a string. @returns the sum of its bytes */
+/** Writes and answers the sum of the bytes. */
 function put(block: Buffer, at: number, value: string): number {
   let sum = 0;
   for (let n = 0; n < value.length; n++) {
@@ -228,7 +227,7 @@ function put(block: Buffer, at: number, value: string): number {
   return sum;
 }
 
-/** Writes this many octal digits; the template has the NUL behind them. @returns the sum of the bytes */
+/** Writes so many octal digits; the NUL behind them is the template's. Answers the sum of the bytes. */
 function octal(block: Buffer, at: number, digits: number, value: number): number {
   let sum = 0;
   for (let n = at + digits - 1; n >= at; n--) {
@@ -269,7 +268,7 @@ function base256(block: Buffer, at: number, length: number): number {
   return value;
 }
 
-/** `us=123456` → 123456; 0 for anything else, which other tar programs may have written there. */
+/** `us=123456` → 123456; other tar programs may leave anything there. */
 function microseconds(block: Buffer, at: number): number {
   if (block[at] !== 0x75 || block[at + 1] !== 0x73 || block[at + 2] !== 0x3d) return 0;
   let value = 0;

@@ -1,9 +1,9 @@
 /**
- * Runs a whole input through a zlib stream into memory that is reused. The `…Sync` functions allocate fresh
- * memory each time; the kernel has to clear it, and it stays until the garbage collector runs.
+ * Runs a whole input through a zlib stream into memory that is used again. The `…Sync` functions take fresh
+ * memory each time: the kernel has to clear it, and it stays until the garbage collector comes by.
  *
- * It relies on undocumented fields of Node's zlib streams. They are the same from Node 20 to 24, and npm's
- * own tar relies on them too.
+ * It leans on fields of Node's zlib streams that are not documented, but the same from Node 20 to 24 (npm's
+ * own tar leans on them too).
  */
 import { type Gunzip, constants } from 'node:zlib';
 import { createScratch } from './scratch.ts';
@@ -19,7 +19,7 @@ interface Internals {
  * @param stream made for this call, e.g. by `createGzip`; closed at the end
  * @param scratch large enough for the output and one byte more: zlib asks for another buffer when one is full
  * @param finish the flush flag that says the input is whole
- * @returns a part of `scratch`; undefined if the streams of this Node are different
+ * @returns a part of `scratch`; undefined when this Node's streams are not as they were
  */
 export function runInto(
   stream: unknown,
@@ -40,7 +40,7 @@ export function runInto(
 export type Compress = (tar: Uint8Array, options: object) => Buffer;
 
 /**
- * The result is valid until the next call.
+ * The answer is valid until the next call.
  * @param create makes the stream, e.g. `createZstdCompress`
  * @param compress e.g. `zstdCompressSync`
  * @param finish the flush flag that says the input is whole
@@ -64,7 +64,7 @@ export function createCompressor(
 export type Decompress = (body: Uint8Array, length: number) => Buffer;
 
 /**
- * The result is valid until the next call. It takes a body of at most `length` bytes once decompressed.
+ * The answer is valid until the next call. It takes a body of at most `length` bytes once decompressed.
  * @param create makes the stream, e.g. `createZstdDecompress`
  * @param decompress e.g. `zstdDecompressSync`, which throws the same
  * @param finish the flush flag that says the input is whole

@@ -1,7 +1,8 @@
 /**
  * `.tar.zst`: every member is a skippable frame (RFC 8878, 3.1.2) with the record, then a zstd frame with the
- * body. Index and trailer are skippable frames alone. Node has zstd since 22.15 and 23.8. Bodies have no zstd
- * checksum, because the record's digest covers them. Checking both would make decompression a tenth slower.
+ * body. Index and trailer are skippable frames alone. Node has zstd since 22.15 and 23.8. Bodies have no
+ * checksum of zstd's own: the record's digest covers them, and to check both makes decompressing a tenth
+ * slower.
  *
  *     50 2a 4d 18 · u32 length · "SC" · record · body
  */
@@ -20,7 +21,7 @@ const PRELUDE = MAGIC.length + 4 + NAME.length;
 /** Measured, see docs/archive-format.md. */
 const DEFAULT_LEVEL = 3;
 
-/** Functions that the types of our oldest Node lack. */
+/** What the types of our oldest Node do not have. */
 interface Zstd {
   createZstdCompress?(options: object): unknown;
   zstdCompressSync?(tar: Uint8Array, options: object): Buffer;

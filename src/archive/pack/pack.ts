@@ -111,6 +111,7 @@ async function* archive(
     total.bytes += plan.tarLength;
     total.storedBytes += reply.bytes.length;
     packedBytes += plan.fileBytes;
+    options.onMember?.(reply.bytes, reply.digest);
     yield reply.bytes;
     options.onProgress?.({ bytes: packedBytes, total: limits.fileBytes, files: total.files });
   }

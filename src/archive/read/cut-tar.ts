@@ -9,7 +9,7 @@ export type Cut =
   /** A piece of the last file, its `length` bytes from `offset`; padding may follow. */
   | { kind: 'piece'; bytes: Buffer<ArrayBuffer>; offset: number; length: number };
 
-/** Bytes of tar that a worker gets at once. */
+/** Bytes of tar handed to a worker at once. */
 const SLAB = 1024 * 1024;
 
 /**

@@ -20,7 +20,7 @@ export interface EntryTarget {
  */
 export function checkedName(path: string, entry = path): string {
   let name = path;
-  // `tar -c .` writes names like this.
+  // What `tar -c .` writes.
   while (name.startsWith('./')) name = name.slice(2);
   if (name.endsWith('/')) name = name.slice(0, -1);
   if (name === '' || name === '.') {

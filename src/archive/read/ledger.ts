@@ -9,7 +9,7 @@ import { corrupt, limit } from '../errors.ts';
 import type { TrailerRecord } from '../format/record.ts';
 import { statement } from '../signature.ts';
 import type { IndexPart, MemberPart } from './split-archive.ts';
-import type { UnpackOptions } from '../types.ts';
+import type { StoredMember, UnpackOptions } from '../types.ts';
 
 /** A member as it arrived. */
 export interface LedgerLine {
@@ -25,6 +25,8 @@ export interface LedgerLine {
 export interface Ledger {
   readonly members: number;
   readonly tarBytes: number;
+  /** The members that have arrived. */
+  stored(): StoredMember[];
   /** The caller completes the line once the worker has replied. @throws CacheError ARCHIVE_LIMIT */
   addMember(part: MemberPart): LedgerLine;
   /** @throws CacheError ARCHIVE_LIMIT */
@@ -57,6 +59,15 @@ export function createLedger(): Ledger {
     },
     get tarBytes() {
       return tarBytes;
+    },
+    stored() {
+      let offset = 0;
+      return lines.map(({ digest, frameLength, storedLength }) => {
+        const length = frameLength + storedLength;
+        const member = { digest, offset, length };
+        offset += length;
+        return member;
+      });
     },
     addMember({ frameLength, tarLength, record, bytes }) {
       if (lines.length === MAX_MEMBERS) throw limit(`more than ${MAX_MEMBERS} members`);

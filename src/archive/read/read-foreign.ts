@@ -14,7 +14,7 @@ import type { OpenFile } from '../workers/protocol.ts';
 export async function readForeign(
   run: ReadContext,
   container: Container,
-): Promise<{ tarBytes: number; trailer: undefined }> {
+): Promise<{ tarBytes: number; trailer: undefined; members: [] }> {
   const { reader, crew, setup, tally, memory } = run;
   const tail = createTail(container.trailerFrameLength);
   let opened: Promise<OpenFile | undefined> = Promise.resolve(undefined);
@@ -61,7 +61,7 @@ export async function readForeign(
   }
   if (tail.isOurs(container)) throw corrupt('a damaged beginning');
   await crew.idle();
-  return { tarBytes, trailer: undefined };
+  return { tarBytes, trailer: undefined, members: [] };
 }
 
 /** Keeps the last bytes of a stream. */

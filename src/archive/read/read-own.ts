@@ -9,12 +9,14 @@ import { createLedger } from './ledger.ts';
 import { splitArchive, type MemberPart } from './split-archive.ts';
 import type { ReadContext } from './read-context.ts';
 import { createLargeFiles } from './large-files.ts';
+import type { StoredMember } from '../types.ts';
 import type { UnpackJob } from '../workers/protocol.ts';
 import { latin1 } from '../format/binary-string.ts';
 
 export interface OwnResult {
   tarBytes: number;
   trailer: TrailerRecord;
+  members: readonly StoredMember[];
 }
 
 /** @throws CacheError ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, and the errors of workers and limits */
@@ -30,7 +32,7 @@ export async function readOwn(run: ReadContext, container: Container): Promise<O
       files.finish();
       if (endedIn !== ledger.members - 1) throw corrupt('a tar that does not end where the archive does');
       ledger.compare(part.trailer, tally.entries);
-      return { tarBytes: ledger.tarBytes, trailer: part.trailer };
+      return { tarBytes: ledger.tarBytes, trailer: part.trailer, members: ledger.stored() };
     }
     if (part.kind === 'index') {
       ledger.addIndex(part);

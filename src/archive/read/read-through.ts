@@ -15,7 +15,7 @@ import { readOwn } from './read-own.ts';
 import { beginsWithFrame } from './split-archive.ts';
 import { stoppable } from '../../async/stoppable.ts';
 import { createTally } from './tally.ts';
-import type { UnpackOptions } from '../types.ts';
+import type { StoredMember, UnpackOptions } from '../types.ts';
 import type { ReadContext } from './read-context.ts';
 import type { UnpackSetup } from '../workers/protocol.ts';
 import { containerFor } from '../format/containers.ts';
@@ -28,6 +28,7 @@ export interface ReadArchive {
   tarBytes: number;
   /** Of ours. */
   trailer: TrailerRecord | undefined;
+  members: readonly StoredMember[];
 }
 
 export interface ReadThroughOptions<T> extends UnpackOptions {
@@ -85,10 +86,11 @@ async function readAll<T>(
   try {
     const isOurs = await beginsWithFrame(reader, container);
     if (!isOurs && options.mustBeOurs) throw corrupt('a damaged beginning');
-    const { tarBytes, trailer } = isOurs ? await readOwn(run, container) : await readForeign(run, container);
+    const read = isOurs ? await readOwn(run, container) : await readForeign(run, container);
+    const { trailer } = read;
     if (trailer === undefined) options.checkSignature?.(new Uint8Array(0), undefined);
     else checkSeal(trailer, options);
-    return await options.finish(run, { isOurs, tarBytes, trailer });
+    return await options.finish(run, { isOurs, ...read });
   } finally {
     await source.return(undefined);
   }

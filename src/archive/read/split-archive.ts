@@ -43,7 +43,7 @@ export interface TrailerPart {
   trailer: TrailerRecord;
 }
 
-/** The most bytes of a member, both as stored and as tar. We write at most an eighth of this. */
+/** Most bytes of a member, both as stored and as tar. We write at most an eighth of that. */
 export const MAX_MEMBER_LENGTH = 16 * 1024 * 1024;
 
 /** Whether the stream begins with a frame of ours, even one that is cut off. */

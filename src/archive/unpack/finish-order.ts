@@ -1,6 +1,6 @@
 import type { PendingStat } from '../workers/protocol.ts';
 
-/** Keeps the last entry of each directory, as tar programs do. `tar -r` adds directories a second time. */
+/** `tar -r` adds directories a second time. The later entry counts, as it does for tar programs. */
 export function lastOfEach(pendingStats: readonly PendingStat[]): PendingStat[] {
   const last = new Map<string, PendingStat>();
   for (const pendingStat of pendingStats) {

@@ -15,8 +15,8 @@ import { fsPath } from '../format/binary-string.ts';
 export function refuseTwice(pendingStats: readonly PendingStat[], roots: readonly BinaryRoot[]): void {
   const targets = new Set<string>();
   const byFold = new Map<string, string>();
-  // Folding 12,000 names takes 5 ms, and few file systems ignore case. So ASCII names are folded only there.
-  // Any file system may normalize other names, which are rare.
+  // Folding 12,000 names takes 5 ms, and few file systems ignore case. Any may normalize what is not ASCII,
+  // and such names are rare.
   const suspects = foldsCase(roots) ? ANY : NOT_ASCII;
   for (const { target } of pendingStats) {
     if (targets.has(target)) throw refuse(nameOf(target, roots), 'is there twice');
@@ -41,8 +41,7 @@ function foldsCase(roots: readonly BinaryRoot[]): boolean {
 }
 
 /**
- * Names that any file system takes for the same fold to the same text. `isSame` then asks the actual file
- * system.
+ * Names that some file system takes for the same fold to the same text. `isSame` then asks the one at hand.
  */
 function fold(target: string): string {
   if (!NOT_ASCII.test(target)) return target.toLowerCase();

@@ -54,7 +54,7 @@ export async function unpackWith(
 ): Promise<UnpackSummary> {
   const finish = async (
     run: ReadContext,
-    { isOurs, tarBytes, trailer }: ReadArchive,
+    { isOurs, tarBytes, trailer, members }: ReadArchive,
   ): Promise<UnpackSummary> => {
     const { reader, tally } = run;
     await finishAll(run, isOurs ? tally.pendingStats : lastOfEach(tally.pendingStats));
@@ -65,6 +65,7 @@ export async function unpackWith(
       roots: rootsHeld(options),
       installSeconds: (trailer?.installMs ?? 0) / 1000,
       isOurs,
+      members,
     };
   };
   return readThrough(pool, source, { ...options, finish });

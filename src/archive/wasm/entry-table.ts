@@ -1,5 +1,6 @@
 /**
- * The table of ordinary entries that assembly/entries.ts fills. Methods take the number of an entry, from 0.
+ * The ordinary entries of a tar, as assembly/entries.ts puts them into a table. Methods take the number of an
+ * entry, from 0.
  */
 export class EntryTable {
   readonly count: number;
@@ -24,7 +25,7 @@ export class EntryTable {
     return this.#numbers[entry * ROW + KIND] === BESIDE;
   }
 
-  /** The path in the archive, a binary string, see tar-header.ts. A directory's may end in `/`. */
+  /** Within the archive, binary string, see tar-header.ts; a directory's may end in `/`. */
   path(entry: number): string {
     const at = this.#numbers[entry * ROW + AT]!;
     const name = this.#tar.toString('latin1', at, at + this.#numbers[entry * ROW + NAME_LENGTH]!);
@@ -40,7 +41,7 @@ export class EntryTable {
     return this.#tar.toString('latin1', from, at + this.#numbers[entry * ROW + NAME_LENGTH]!);
   }
 
-  /** The metadata. The size of a directory is 0. */
+  /** The metadata; of a directory the size is 0. */
   file(entry: number): FileContent {
     return {
       at: this.#numbers[entry * ROW + AT]! + BLOCK,
@@ -51,7 +52,7 @@ export class EntryTable {
   }
 }
 
-/** What an entry's header says about its content. */
+/** What an entry's header says of its content. */
 export interface FileContent {
   /** Where the content begins in the tar; the header is the block before. */
   at: number;

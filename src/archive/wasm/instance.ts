@@ -1,11 +1,10 @@
 /**
  * The inner loops of packing and unpacking, in WebAssembly made from assembly/: deflate and inflate (RFC
- * 1951) of whole buffers, and reading tar headers. Node's zlib works on streams. Here all of the input and
- * all of the room for the output are there, which makes both directions about a quarter faster, see
- * docs/benchmarks.md. Damaged input can only affect the module's own memory.
+ * 1951) of whole buffers, and reading tar headers. Node's zlib works on streams; to know that all of the
+ * input and all of the room are there makes this one about a quarter faster at both, see docs/benchmarks.md.
+ * Damaged input cannot reach anything but the module's own memory.
  *
- * A thread has one instance, and all calls share its memory. The result of a call is valid until the next
- * one.
+ * A thread has one instance, whose memory all calls share: what one answers is valid until the next.
  */
 import { readFileSync } from 'node:fs';
 import { CacheError } from '../../errors.ts';
@@ -14,34 +13,31 @@ import { EntryTable } from './entry-table.ts';
 
 export interface Wasm {
   /**
-   * Memory that `deflate` reads without copying it first. Valid until the next call, which must be the
-   * `deflate` of it.
+   * Memory that `deflate` reads without copying it first. Valid until the next call, of which it has to be
+   * the input.
    * @param length in bytes
    */
   room(length: number): Buffer;
 
-  /** @param tail bytes at the end of the result that the caller fills, at most 16 */
+  /** @param tail bytes at its end that the caller fills, at most 16 */
   deflate(bytes: Uint8Array, effort: Effort, tail: number): Buffer;
 
   /**
    * Inflates one stream, the whole of `stream`.
-   * @param length of the result in bytes; exactly this much room is made, whatever the stream says
-   * @returns undefined if the stream is damaged, is followed by something, or has another length
+   * @param length of the answer in bytes: what is kept free for it, whatever the stream says
+   * @returns undefined when it is damaged, followed by something, or of another length
    */
   inflate(stream: Uint8Array, length: number): Buffer | undefined;
 
   /** Whether bytes are in the memory of this instance. */
   holds(bytes: Uint8Array): boolean;
 
-  /**
-   * Memory for data that another decompressor writes, so that `readEntries` can read it. @param length in
-   * bytes
-   */
+  /** Memory for what others decompress, so that `readEntries` can read it. @param length in bytes */
   output(length: number): Buffer;
 
   /**
-   * Reads the headers of ordinary entries from `at` on, as many as fit into a table. assembly/entries.ts says
-   * what is ordinary; tar-entries.ts gives the same results for these.
+   * Reads the headers of ordinary entries, as many as there are from `at` on and fit a table. For what counts
+   * as ordinary, see assembly/entries.ts; tar-entries.ts says the same of them.
    * @param tar in this memory, see `isInWasm`
    * @param at may lie beyond its end
    */
@@ -50,18 +46,18 @@ export interface Wasm {
 
 /** How hard `deflate` tries. */
 export interface Effort {
-  /** How many earlier occurrences are tried for each match, at least 1. */
+  /** Earlier places that are looked at for each match, at least 1. */
   depth: number;
   /** Length of a match that ends the search, 4 to 258. */
   nice: number;
-  /** Whether to check if the next byte begins a longer match, before one is taken. */
+  /** Looks whether the next byte begins a longer match, before one is taken. */
   lazy: boolean;
 }
 
 /** What assembly/index.ts exports; pointers are offsets into `memory`. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): void };
-  /** How many bytes behind input and output the module may touch. */
+  /** Bytes behind input and output that the module may touch. */
   readonly SLACK: { readonly value: number };
   /** The table that `readEntries` fills. */
   readonly ENTRIES: { readonly value: number };
@@ -77,7 +73,7 @@ interface Exports {
   readEntries(tar: number, at: number, end: number, maxPath: number, maxSize: number): number;
 }
 
-/** Node's types lack it. */
+/** The types of Node leave it out. */
 declare const WebAssembly: {
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object) => { exports: Exports };
@@ -99,14 +95,14 @@ export function isInWasm(bytes: Uint8Array): boolean {
 }
 
 /**
- * Creates an instance with memory of its own. Its methods may throw OUT_OF_MEMORY too.
+ * An instance with memory of its own. Its methods throw OUT_OF_MEMORY as well.
  * @throws CacheError OUT_OF_MEMORY, CONFIG_INVALID
  */
 export function createWasm(): Wasm {
   const { exports } = instantiate();
   const { memory, inflate, deflate, readEntries } = exports;
   const slack = exports.SLACK.value;
-  /** The input begins behind the module's own data. */
+  /** Behind what the module keeps for itself. */
   const input = memory.buffer.byteLength;
   let bytes = Buffer.from(memory.buffer);
 
@@ -146,7 +142,7 @@ export function createWasm(): Wasm {
     },
     readEntries(tar, at, { maxPathBytes, maxBytes }) {
       const { byteOffset, length } = tar;
-      // `at` may be larger than the numbers in there can be, because a file may be larger than this tar.
+      // A file may end beyond what numbers are in there, let alone beyond this tar.
       const count =
         at < length ? readEntries(byteOffset, at, length, maxPathBytes, Math.min(maxBytes, MAX_I32)) : 0;
       return new EntryTable(tar, exports.ENTRIES.value, count);
@@ -164,8 +160,8 @@ function instantiate(): { exports: Exports } {
 }
 
 /**
- * V8 reserves 10 GB of address space for each instance. A limit on that (ulimit -v) is reached long before
- * memory runs out.
+ * V8 reserves 10 GB of addresses for each instance: a limit on those (ulimit -v) is met long before memory
+ * runs out.
  */
 function orOutOfMemory<T>(act: () => T): T {
   try {
@@ -176,8 +172,8 @@ function orOutOfMemory<T>(act: () => T): T {
 }
 
 /**
- * The most bytes that the output can have: everything in stored blocks, each five bytes longer, two or three
- * of them for each block of 100,000 to 150,000; and the tail.
+ * All of it in stored blocks of five bytes more, two or three for each block of 100,000 to 150,000; and the
+ * tail.
  */
 function mostDeflated(length: number): number {
   return length + 5 * Math.ceil(length / 50_000) + 32;

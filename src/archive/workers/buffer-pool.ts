@@ -3,7 +3,10 @@
  * used before does not.
  */
 export interface Memory {
-  /** A buffer of this length that owns its memory. The memory may be longer than the buffer. */
+  /**
+   * A buffer of that length which owns its memory, though not always alone: there may be more of it behind
+   * its end.
+   */
   get(length: number): Buffer<ArrayBuffer>;
   /** Takes back what no one uses any more. */
   put(memory: ArrayBuffer): void;
@@ -26,7 +29,7 @@ export function createMemory(most: number): Memory {
     },
     put(memory) {
       spare.push(memory);
-      // Drops the smallest, because it fits the fewest uses.
+      // The smallest fit the least.
       if (spare.length > most) spare.sort((a, b) => b.byteLength - a.byteLength).pop();
     },
   };

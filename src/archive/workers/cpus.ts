@@ -1,13 +1,13 @@
 /**
- * How many CPUs this process may really use. A container that is limited to 2 of 64 CPUs sees all 64. With
- * more threads than its quota allows, the kernel only stops all of them for the rest of each period.
+ * How many CPUs this process may really use. A container limited to 2 CPUs on a machine of 64 sees 64 of
+ * them; threads beyond its quota only make the kernel stop all of them for the rest of each period.
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
 /**
- * The most workers that are started if no number is set. Each takes about 10 MB, and the one thread that
- * feeds them is the limit long before this number.
+ * Workers that are started at most where nobody gives a number. Each takes some 10 MB, and long before this
+ * many the one thread that feeds them is the limit.
  */
 const MOST = 32;
 
@@ -21,7 +21,7 @@ export function availableCpus(root = '', cpus = availableParallelism()): number 
   return Math.max(1, Math.min(cpus, Math.round(quota), MOST));
 }
 
-/** The CPU limits of this process's cgroups and their parents. */
+/** CPUs that the limits along this process's cgroups allow. */
 function quotas(root: string): number[] {
   const memberships = read(`${root}/proc/self/cgroup`);
   return memberships.split('\n').flatMap((line) => {
@@ -37,8 +37,8 @@ function quotas(root: string): number[] {
 }
 
 /**
- * Any parent group may have a limit. In a container the path may be that of the host; then only the mount
- * itself exists.
+ * A limit may be set on any group above. In a container the path may be the host's: then only the mount
+ * itself is there.
  */
 function quotasAlong(mount: string, path: string, quotaOf: (dir: string) => number | undefined): number[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '..');
@@ -55,7 +55,7 @@ function quotaV2(dir: string): number | undefined {
   return ratio(Number(quota), Number(period));
 }
 
-/** `-1` means no limit. */
+/** `-1` is none. */
 function quotaV1(dir: string): number | undefined {
   return ratio(Number(read(`${dir}/cpu.cfs_quota_us`)), Number(read(`${dir}/cpu.cfs_period_us`)));
 }

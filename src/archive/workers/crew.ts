@@ -1,14 +1,11 @@
-/**
- * Runs the jobs of one archive on a pool. The number of jobs at a time is limited, and the first error stops
- * everything.
- */
+/** Jobs of one run on a pool: a bounded number under way, and the first failure stops everything. */
 import type { Pool } from './pool.ts';
 import type { Job, ReplyOf } from './protocol.ts';
 
 export interface Crew {
   /**
-   * Waits until there is room, then runs the job and calls `onReply` with its reply. An error, also one of
-   * `onReply`, aborts the run. `prepare` may wait for the reply of an earlier job.
+   * Waits until there is room, then runs the job; `onReply` gets its answer. A failure, of `onReply` too,
+   * aborts the run. `prepare` may wait for the answer of an earlier job.
    * @throws the reason the run was aborted for
    */
   submit<J extends Job>(prepare: () => J | Promise<J>, onReply: (reply: ReplyOf<J>) => void): Promise<void>;
@@ -50,7 +47,7 @@ export function createCrew(pool: Pool, stop: AbortController): Crew {
   };
 }
 
-/** The large buffer of a job is moved, not copied, because it owns its memory. */
+/** The large buffer of a job moves instead of being copied: it has memory of its own. */
 function movable(job: Job): ArrayBuffer[] {
   return job.type === 'unpack' ? [job.bytes.buffer] : [];
 }

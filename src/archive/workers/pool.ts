@@ -1,7 +1,7 @@
 /**
- * A pool of worker threads. A job goes to the least busy worker, so that each worker has the next job at hand
- * when it finishes one. Every job settles: by the worker's reply, or when the worker ends for whatever
- * reason.
+ * A pool of worker threads. A job goes to the least busy worker, which has the next one waiting when it ends
+ * a job. Every job settles: by the worker's answer, or when the worker ends for whatever reason; nothing
+ * waits for ever.
  */
 import { Worker } from 'node:worker_threads';
 import { CacheError, ERROR_KINDS, type ErrorCode } from '../../errors.ts';
@@ -11,8 +11,8 @@ export interface PoolOptions {
   /** Worker threads, at least 1. */
   size: number;
   /**
-   * Whether to start them at once, so that they are ready when work comes. Starting takes about 30 ms.
-   * @default false: each starts when there is work for it
+   * Start them now, so that they are there when work comes: it takes some 30 ms.
+   * @default each when there is work for it
    */
   atOnce?: boolean;
   /** The worker's module. @default the worker of this build */
@@ -20,7 +20,7 @@ export interface PoolOptions {
 }
 
 export interface Pool {
-  /** The number of jobs that keeps all workers busy, with one more waiting for each. */
+  /** Jobs that keep all workers busy with one more waiting at each. */
   readonly capacity: number;
   /** @throws CacheError what the handler threw, or WORKER_DIED */
   run<J extends Job>(job: J, transfer?: readonly ArrayBuffer[]): Promise<ReplyOf<J>>;
@@ -33,7 +33,7 @@ export function createPool({ size, atOnce = false, entry = defaultEntry() }: Poo
   let ended: Error | undefined;
   let nextId = 0;
 
-  /** When one worker has died, the pool ends, because its caller cannot finish either. */
+  /** After one death the pool is of no more use: its caller cannot finish either. */
   function end(reason: Error): void {
     ended ??= reason;
     for (const thread of threads) for (const job of thread.jobs.values()) job.reject(ended);
@@ -96,7 +96,7 @@ function startThread(entry: URL, onDeath: (reason: Error) => void): Thread {
   return { worker, jobs };
 }
 
-/** @throws CacheError WORKER_DIED if this user or container may not have more threads */
+/** @throws CacheError WORKER_DIED where this user or container may have no more threads */
 function startWorker(entry: URL): Worker {
   try {
     return new Worker(entry, {
@@ -114,7 +114,7 @@ function startWorker(entry: URL): Worker {
 
 function died(cause: Error | Partial<Error>): CacheError {
   const outOfMemory = 'code' in cause && cause.code === 'ERR_WORKER_OUT_OF_MEMORY';
-  // Not every error can be passed on from a worker.
+  // Not every error survives the way from the worker.
   const reason = cause.message || 'without a reason';
   return new CacheError('WORKER_DIED', `A worker thread ended unexpectedly (${reason})`, {
     cause,
@@ -135,7 +135,7 @@ function revive(failure: { code?: string; message: string; hint?: string; stack?
 }
 
 function defaultEntry(): URL {
-  // TypeScript sources run only in tests, where the worker's source has to be compiled.
+  // Sources run in tests only, where something has to compile the worker's.
   const worker = import.meta.url.endsWith('.ts') ? '../../../.build/source-worker.mjs' : './worker.cjs';
   return new URL(worker, import.meta.url);
 }

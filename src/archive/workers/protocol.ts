@@ -1,6 +1,6 @@
 /**
- * The messages between the main thread and the workers. Each job gets exactly one reply of its type, or an
- * error. Paths are binary strings, one character a byte, see format/tar-header.ts.
+ * What the main thread and the workers say to each other. A job is answered by exactly one reply of its type,
+ * or an error. Paths are binary strings, one character a byte, see format/tar-header.ts.
  */
 import type { CompiledFile } from '../../compiled/compiled-file.ts';
 import type { TarEntry } from '../format/tar-header.ts';
@@ -19,7 +19,7 @@ export interface Replies {
 
 export type ReplyOf<J extends Job> = Replies[J['type']];
 
-/** What a handler returns. The buffers in `transfer` are moved, not copied. */
+/** What a handler answers; the buffers move instead of being copied. */
 export interface HandlerResult<R> {
   reply: R;
   transfer: ArrayBuffer[];
@@ -43,7 +43,7 @@ export interface WalkJob {
   /** Directories to list, relative to `base`, `/`-separated, binary strings. */
   dirs: string[];
   excludes: readonly string[];
-  /** After this many entries, directories that are not listed yet are returned in `rest`. */
+  /** Entries after which directories not yet listed are handed back. */
   budget: number;
   /** Whether to look into compiled files. @default false */
   lookInside?: boolean;
@@ -55,7 +55,7 @@ export interface WalkReply {
   counts: number[];
   /** Names of all entries, joined by `\0`: one string crosses threads faster than many. */
   names: string;
-  /** `STAT_FIELDS` numbers for each entry, see there. */
+  /** `STAT_FIELDS` numbers an entry, see there. */
   stats: Float64Array;
   /**
    * Device and inode of each entry marked `SHARED`, in order. Text: inode numbers of overlayfs exceed 53
@@ -70,8 +70,8 @@ export interface WalkReply {
 }
 
 /**
- * How many numbers an entry has: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode
- * (rounded beyond 53 bits).
+ * Numbers an entry: mode with type bits (and `SHARED`), size, mtime and ctime in µs, inode (rounded beyond 53
+ * bits).
  */
 export const STAT_FIELDS = 5;
 
@@ -99,21 +99,18 @@ export interface LookJob {
 }
 
 export interface LookReply {
-  /** The directories that have changed. */
+  /** Those that have changed. */
   changed: string[];
 }
 
-/** How many numbers a directory has in `LookJob.stats`. */
+/** Numbers a directory in `LookJob.stats`. */
 export const LOOK_FIELDS = 2;
 
 /** An entry, and what tells whether its file is still the same. */
 export interface SourceEntry extends TarEntry {
   ctimeUs: number;
   inode: number;
-  /**
-   * For a file: its time is made from its content, see pack/made-times.ts, and `mtimeUs` is only a
-   * placeholder.
-   */
+  /** Of a file: its time follows from its content, see pack/made-times.ts, and `mtimeUs` only holds its place. */
   hasMadeTime: boolean;
 }
 
@@ -187,18 +184,18 @@ export interface UnpackJob {
   setup: UnpackSetup;
   /** Tar, or a member with its frame. Their memory moves to the worker, and comes back with the reply. */
   bytes: Uint8Array<ArrayBuffer>;
-  /** How many of the bytes count. @default all */
+  /** Where what counts of it ends. @default all of it */
   length?: number;
-  /** Absent for tar that others wrote. */
+  /** Absent: tar that others wrote. */
   own?: OwnMember;
-  /** Absent if the tar holds entries. The content of the last one may continue in other jobs. */
+  /** Absent: the tar is entries; the content of the last one may go on in jobs of its own. */
   piece?: FilePiece;
 }
 
 export interface OwnMember {
   compression: Compression;
   record: Uint8Array;
-  /** Where the body begins. Without a frame the digest is in the index, and is not checked here. */
+  /** Where the body begins. Without a frame the digest is not checked here: it stands in the index. */
   frameLength: number;
   tarLength: number;
 }
@@ -212,7 +209,7 @@ export interface FilePiece {
 }
 
 export interface UnpackReply {
-  /** The memory of the job, for reuse. */
+  /** The job's, to be filled again. */
   memory: ArrayBuffer;
   /** Of a member of our own format. */
   digest: Uint8Array;
@@ -227,20 +224,20 @@ export interface UnpackReply {
   directories: PendingStat[];
   hardlinks: Link[];
   symlinks: Link[];
-  /** The last file, if its content continues. */
+  /** The last file, when its content goes on. */
   open?: OpenFile;
 }
 
 /**
- * Something whose time is set when everything is in place, and its mode unless `mode` is -1. `target` is
- * absolute, a binary string.
+ * What gets its time, and where `mode` is not -1 its mode, when everything is in place. Absolute, binary
+ * string.
  */
 export interface PendingStat {
   target: string;
   mode: number;
   mtimeUs: number;
   /**
-   * The number of its job, in an archive that others wrote. Of two entries of one directory the later one
+   * Of the job it comes from, in an archive that others wrote: of two entries of one directory the later
    * counts.
    */
   order?: number;
@@ -268,9 +265,9 @@ export interface FinishJob {
   roots: readonly BinaryRoot[];
   hardlinks?: Link[];
   symlinks?: Link[];
-  /** Modes of directories, and of files that were written in pieces. Deepest first. */
+  /** Directories, and files that were written in pieces: their modes. Deepest first. */
   modes?: PendingStat[];
-  /** Times of the same. */
+  /** The same: their times. */
   times?: PendingStat[];
 }
 

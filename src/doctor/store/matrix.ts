@@ -17,7 +17,7 @@ export function storeMatrix(facts: StoreFacts): string[][] {
     ],
     ['eight writers at once', told(facts.raceWinners, winners), race(facts.raceWinners)],
     ['ranged read', told(facts.ranges, (yes) => (yes ? 'yes' : 'sends everything')), ranges(facts.ranges)],
-    ['UploadPartCopy', told(facts.partCopy, (yes) => (yes ? 'yes' : 'no')), 'not needed'],
+    ['UploadPartCopy', told(facts.partCopy, (yes) => (yes ? 'yes' : 'no')), copies(facts.partCopy)],
     ['public access', told(facts.publicAccess, same), ''],
     ['default encryption', told(facts.encryption, (name) => name ?? 'none'), ''],
     ['versioning', told(facts.versioning, (status) => status ?? 'off'), ''],
@@ -26,6 +26,11 @@ export function storeMatrix(facts: StoreFacts): string[][] {
     ['download, one connection / four', told(facts.download, speed), 'uses several'],
     ['upload, one connection / four', told(facts.upload, speed), 'uses four'],
   ];
+}
+
+function copies(answer: Answer<boolean>): string {
+  if (answer.type !== 'known') return '';
+  return answer.value ? 'a save sends only what the older entry lacks' : 'a save sends all of an entry';
 }
 
 const PUT: Readonly<Record<Conditions, string>> = {

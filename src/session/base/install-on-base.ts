@@ -19,6 +19,7 @@ import { readEntry } from '../reading.ts';
 import type { Session } from '../session.ts';
 import { verify } from '../verify.ts';
 import { type Base, chooseBase } from './choose-base.ts';
+import type { StoredBase } from './copies.ts';
 
 /** - `none`: no older entry is near. `given up`: the tree in place is of no use, and is marked. */
 export type OnBase = { type: 'none' } | { type: 'given up' } | Built;
@@ -30,6 +31,8 @@ export interface Built {
   /** How many packages were kept of it, and how many there are now. */
   kept: number;
   packages: number;
+  /** The older entry, for a save that copies from it. */
+  stored: StoredBase;
   /** What the installer took. */
   seconds: number;
   /** What an install from nothing took, when there last was one. */
@@ -81,7 +84,7 @@ interface Building {
 async function build(building: Building, options: Pick<InstallOptions, 'installerOutput'>): Promise<OnBase> {
   const { session, hold, recipe, subject, incremental, base } = building;
   const { project } = subject;
-  const { installSeconds } = await placeBase(building);
+  const { installSeconds, stored } = await placeBase(building);
   const pruned = await withDeadline(session, `Cleaning up ${base.key}`, (signal) =>
     incremental.prune(project, signal),
   );
@@ -112,6 +115,7 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
     base: base.key,
     kept: pruned.kept.size,
     packages,
+    stored,
     seconds,
     installSeconds,
     steps,
@@ -119,7 +123,12 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
 }
 
 /** Puts the older entry in place, as it is and without a receipt. */
-async function placeBase({ session, hold, subject, base }: Building): Promise<Placed> {
+async function placeBase({
+  session,
+  hold,
+  subject,
+  base,
+}: Building): Promise<Placed & { stored: StoredBase }> {
   return withDeadline(session, `Restoring ${base.key}`, async (signal) => {
     const store = await session.store();
     const opened = await store.open(base.key, { signal });
@@ -133,7 +142,7 @@ async function placeBase({ session, hold, subject, base }: Building): Promise<Pl
         return await place(
           { session, hold, subject, preparation, signal, digest: base.digest },
           entry,
-          async (done) => done,
+          async (done) => ({ ...done, stored: { from: entry.info, members: done.members } }),
         );
       } finally {
         preparation.close();

@@ -2,8 +2,8 @@ import { closeSync, fstatSync, openSync, rmSync } from 'node:fs';
 import { temporaryPath } from './layout.ts';
 
 /**
- * The time by the file system's own clock, which dates the entries. Milliseconds.
- * @returns undefined if the directory is not writable, or has no entries yet
+ * What the file system's own clock shows, milliseconds: the one that dates the entries.
+ * @returns undefined in a directory that may not be written to, or that holds no entries yet
  */
 export function fileSystemTime(dir: string): number | undefined {
   const path = temporaryPath(dir);

@@ -1,8 +1,8 @@
 /**
- * Decides who fetches an entry into the directory if several processes start at once. One leads, and the
- * others wait for its copy. The leader's mark is a temporary file, to which it writes again as bytes come. So
- * other processes, even in other containers, notice a leader that was killed or gets no bytes: its mark is
- * silent. Two leaders at a time do no harm; they only fetch the same entry twice.
+ * Who fetches an entry into the directory, where several start at once: one leads, the others wait for the
+ * copy. The leader's mark is a file among the temporary ones, which it writes to again as bytes come. So a
+ * leader that was killed, or to whom nothing comes any more, is known by its silence, in another container
+ * too. Two leaders at a time do no harm: they fetch the same entry twice.
  */
 import { createHash } from 'node:crypto';
 import { lstat, open, rm, type FileHandle } from 'node:fs/promises';
@@ -14,22 +14,22 @@ import { temporaryFolder } from './layout.ts';
 
 /** How often a leader writes, at most, milliseconds. */
 const BEAT_MS = 500;
-/** A leader that is silent for this long is not waited for, milliseconds. */
+/** A leader that is silent for so long is not waited for, milliseconds. */
 const SILENT_MS = 3000;
 const LOOK_MS = 50;
 
 export interface Flight {
-  /** To be called when bytes have come. */
+  /** Bytes have come. */
   beat(): void;
-  /** Ends the lead, so that the others look for the copy. Idempotent, and never rejects. */
+  /** Lets the others look for the copy. Idempotent, and never rejects. */
   land(): Promise<void>;
 }
 
 export interface Flights {
   /**
    * Takes the lead, or waits for the leader.
-   * @returns `landed` if there is nothing to wait for any more; a copy may be there
-   * @throws system errors if nobody can lead; the signal's reason
+   * @returns `landed` when there is nothing to wait for any more: a copy may be there
+   * @throws system errors, where nobody can lead, or the signal's reason
    */
   join(key: string, options: { signal: AbortSignal; onWait: () => void }): Promise<Flight | 'landed'>;
 }
@@ -51,7 +51,7 @@ export function createFlights(dir: string): Flights {
   };
 }
 
-/** It has the name of a temporary file, so that the file of a killed leader is removed like those. */
+/** Named as every temporary file is, so that what a killed leader leaves is tidied away with those. */
 function flightPath(dir: string, key: string): string {
   const hash = createHash('sha256').update(key).digest('hex');
   const lengths = [8, 4, 4, 4, 12];
@@ -83,7 +83,7 @@ function lead(file: FileHandle, path: string): Flight {
     land() {
       landed ??= writing
         .then(async () => {
-          // A process that took us for dead may have put its own mark there.
+          // Whoever took us for dead may have a mark of its own there by now.
           const [ours, there] = await Promise.all([file.stat(), lstat(path)]);
           await file.close();
           if (ours.ino === there.ino) await rm(path, { force: true });

@@ -1,7 +1,7 @@
 /**
  * The folders that a store makes below the directory it was given. Others may share that directory. A
  * symbolic link in the place of one of these folders would lead every write and every deletion elsewhere, so
- * each folder is checked before it is used.
+ * each folder is looked at before it is used.
  */
 import { mkdirSync, type Stats } from 'node:fs';
 import { lstat, mkdir, stat } from 'node:fs/promises';
@@ -15,8 +15,8 @@ const OTHERS_WRITE = 0o002;
 const GROUP_WRITES = 0o020;
 
 /**
- * Makes a folder of the store, and those between it and `dir`. Everybody who may write in `dir` may write in
- * them too, for example a group (`chmod g+ws`) or all users (`chmod 1777`).
+ * Makes a folder of the store, and those between it and `dir`. They may be written by whoever may write in
+ * `dir`: a directory for a group (`chmod g+ws`) or for everybody (`chmod 1777`) stays one.
  * @throws CacheError STORE_FAILED when something else is in the place of one; system errors
  */
 export async function makeFolders(dir: string, folder: string): Promise<void> {
@@ -30,7 +30,7 @@ export async function makeFolders(dir: string, folder: string): Promise<void> {
 }
 
 /**
- * Whether a folder of the store and those between it and `dir` exist.
+ * Whether a folder of the store and those between it and `dir` are there.
  * @throws CacheError STORE_FAILED when something else is in the place of one; system errors
  */
 export async function hasFolders(dir: string, folder: string): Promise<boolean> {
@@ -54,8 +54,8 @@ export async function fileModes(dir: string): Promise<{ entry: number; sidecar: 
 }
 
 /**
- * Makes a folder and those above it. `mkdir` with `recursive` is not used: it never ends if the system says
- * ENOENT for a folder whose parent exists, as /proc does (Node 20.20).
+ * Makes a folder and those above it. Not by `mkdir` with `recursive`: where the system says ENOENT of a
+ * folder whose parent is there, as /proc does, that never ends (Node 20.20).
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -65,7 +65,7 @@ export async function makeFolder(path: string): Promise<void> {
     const parent = dirname(path);
     if (systemCode(error) !== 'ENOENT' || parent === path) throw error;
     await makeFolder(parent);
-    // Tried only once more. Others may make it at the same moment, but nobody removes it.
+    // Once: others may make it at the same moment, but nobody takes it away again.
     await mkdir(path, { mode: FOLDER_MODE }).catch(async (again: unknown) => {
       if (!(await isFolder(path))) throw again;
     });
@@ -101,18 +101,16 @@ async function isUsable(path: string, { dir, stats }: Given): Promise<boolean> {
   });
 }
 
-/** Who may own a folder: this user, root, the directory's owner, and everybody who may make folders in it. */
+/** This user, root, the directory's owner, and whoever may make folders in it. */
 function mayOwn({ uid, gid }: Stats, given: Stats): boolean {
   const self = process.geteuid?.() ?? uid;
   if ([self, 0, given.uid].includes(uid) || (given.mode & OTHERS_WRITE) !== 0) return true;
   return (given.mode & GROUP_WRITES) !== 0 && gid === given.gid;
 }
 
-/**
- * Makes it with exactly this mode. A later `chmod` would follow a link that somebody has put there meanwhile.
- */
+/** With exactly this mode. A `chmod` afterwards would follow a link that somebody has put there meanwhile. */
 function makeForAll(path: string, mode: number): void {
-  // Nothing else runs under this umask, because mkdirSync is synchronous.
+  // Nothing else runs between the two: mkdirSync does not yield.
   const umask = process.umask(0);
   try {
     mkdirSync(path, { mode });

@@ -3,10 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { join } from 'node:path';
 
-/**
- * Holds everything that is not an entry. No entry can be in it, because a dot at the beginning of a name is
- * escaped.
- */
+/** Holds everything that is no entry. No entry gets in here: a dot at the beginning of a name is escaped. */
 export const OWN_FOLDER = '.sandbox-cache';
 
 /** Names of temporary files: what `randomUUID` returns. */
@@ -27,7 +24,7 @@ export function sidecarFolder(dir: string): string {
   return join(dir, OWN_FOLDER, 'entries');
 }
 
-/** The path of the metadata of the entry with this ETag. */
+/** What travels with the entry of that ETag. */
 export function sidecarPath(dir: string, etag: string): string {
   return join(sidecarFolder(dir), `${etag}.json`);
 }

@@ -1,6 +1,6 @@
 /**
- * Finds the entries below a store's directory. Skips files that no key names, and folders that cannot be
- * read.
+ * Finds entries below a store's directory. What no key names, and folders that may not be read, are passed
+ * over.
  */
 import type { BigIntStats, Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
@@ -11,8 +11,8 @@ import { hasFolders } from './folder.ts';
 import { entryPath, identityOf, keyOf, OWN_FOLDER } from './layout.ts';
 
 /**
- * All entries whose key begins with `prefix`, in no particular order. Entries that vanish meanwhile are left
- * out. Searches only folders that can hold such keys, because the directory may hold much that is not ours.
+ * All entries whose key begins with `prefix`, in no particular order; those that vanish meanwhile are left
+ * out. Looks only where such keys lie: the directory may hold much that is not ours.
  */
 export async function* listEntries(dir: string, prefix: string): AsyncGenerator<EntryInfo> {
   const folders = prefix.split('/').slice(0, -1).join('/');
@@ -28,7 +28,7 @@ async function* walk(dir: string, segments: string[], children: Dirent[]): Async
     if (segments.length === 0 && child.name === OWN_FOLDER) continue;
     const names = [...segments, child.name];
     const path = join(dir, ...names);
-    // Its own type counts: a symbolic link is neither a directory nor a file.
+    // By its own type: a symbolic link is neither.
     if (child.isDirectory()) {
       yield* walk(dir, names, await readFolder(path));
     } else if (child.isFile()) {

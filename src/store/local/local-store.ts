@@ -1,10 +1,10 @@
 /**
  * Entries as files of one directory, which several containers and users may share (a volume, a hostPath).
  *
- * `<dir>/<key>` is the entry as it is: `tar -xzf` opens it. It is there completely or not at all, and one of
- * many writers wins (`local/publish.ts`). Its metadata is in a file beside it (`local/sidecar.ts`). That is
- * written first and found by the identity of the entry's file, so that the two always belong together. A name
- * alone is not trusted, because others who share the directory may have put a link, a FIFO or a device there.
+ * `<dir>/<key>` is the entry as it is: `tar -xzf` opens it. It is there whole or not at all, and of many
+ * writers one wins (`local/publish.ts`). What travels with it lies beside it (`local/sidecar.ts`). That is
+ * written first and found by the identity of the file, so that the two always belong together. Nothing is
+ * believed of a name: whoever shares the directory may have put a link, a FIFO or a device there.
  */
 import { constants } from 'node:fs';
 import { open, rm, stat, type FileHandle } from 'node:fs/promises';
@@ -39,7 +39,7 @@ import type {
 } from '../store.ts';
 
 export interface DirectoryStoreOptions {
-  /** Absolute. Made if it does not exist. */
+  /** Absolute; made when it is not there. */
   dir: string;
   /** After a save, the entries used longest ago are deleted until the rest is no larger. */
   maxSizeBytes: number;
@@ -172,7 +172,7 @@ class DirectoryStore implements Store {
     let done = false;
     const file = await this.#explained('write', key, () => open(temporary, 'wx', mode));
     try {
-      // Sets the mode whatever the umask is. File systems without modes refuse.
+      // Whatever the umask; file systems without modes refuse.
       await file.chmod(mode).catch(() => {});
       for (;;) {
         signal.throwIfAborted();
@@ -183,7 +183,7 @@ class DirectoryStore implements Store {
       }
     } finally {
       await file.close();
-      // The source is told to stop, but not waited for, because it may be stuck.
+      // A stuck source would never answer, so it is told to stop but not waited for.
       if (!done) source.return?.().catch(() => {});
     }
   }
@@ -220,7 +220,7 @@ class DirectoryStore implements Store {
     if (this.#open.delete(file)) file.close().catch(() => {});
   }
 
-  /** Marks an entry as used now. @returns its metadata, as far as it is known */
+  /** Marks an entry as used now; returns what travels with it, as far as it is known. */
   async #use(etag: string): Promise<Record<string, string>> {
     const sidecar = await this.#sidecar(etag);
     if (sidecar?.key !== undefined) await markUsed(this.#dir, etag);

@@ -1,4 +1,7 @@
-/** Makes an entry appear in one step. `link` fails if the name is taken; `rename` replaces what is there. */
+/**
+ * The one moment in which an entry appears. `link` fails when the name is taken, `rename` replaces what is
+ * there.
+ */
 import { link, lstat, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from '../../errors.ts';
@@ -17,7 +20,7 @@ export interface Publication {
 
 /**
  * Whether the entry is now ours.
- * @throws CacheError STORE_FAILED if the name is taken by something that is not a file
+ * @throws CacheError STORE_FAILED when the name is taken by something that is no file
  */
 export async function publish({ dir, temporary, path, ifExists }: Publication): Promise<boolean> {
   await makeFolders(dir, dirname(path));
@@ -30,8 +33,8 @@ export async function publish({ dir, temporary, path, ifExists }: Publication): 
 }
 
 /**
- * Removes exactly the file with this identity. Nobody can put another file in its place between the check and
- * the removal.
+ * Removes exactly the file with that identity: nobody can put another in its place between the look and the
+ * removal.
  */
 export async function takeAway(dir: string, path: string, etag: string): Promise<RemoveOutcome> {
   const aside = temporaryPath(dir);
@@ -59,8 +62,8 @@ async function linkOrRename(from: string, to: string): Promise<boolean> {
     if (code !== 'EEXIST' && (code === undefined || !NO_LINKS.has(code))) throw error;
   }
   if (await isTaken(to)) return false;
-  // There are no hard links here (SMB, some FUSE mounts). Of two writers at the same moment the last one
-  // wins; its entry is complete.
+  // No hard links here (SMB, some FUSE mounts). The last of two writers at the same moment wins; what it
+  // wrote restores.
   await rename(from, to);
   return true;
 }
@@ -69,7 +72,7 @@ const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
 
 async function isTaken(path: string): Promise<boolean> {
   const found = await lstat(path).catch(() => undefined);
-  // No entry could be read from there, but every save would think that there is one.
+  // No entry could ever be read from there, but every save would believe that there is one.
   if (found?.isFile() === false) throw notRegular(path);
   return found !== undefined;
 }

@@ -1,6 +1,7 @@
 /**
- * The metadata of an entry: a small file, named by the entry's ETag. It also holds the key of the entry, and
- * so shows that a file is an entry of ours. Its modification time is the time of last use.
+ * What travels with an entry: a small file beside the entries, named by the entry's ETag. It also says which
+ * key the entry was written under. So it shows that a file is an entry of ours, and its own time is the time
+ * of last use.
  */
 import { open, rm } from 'node:fs/promises';
 import { constants } from 'node:fs';
@@ -8,18 +9,18 @@ import { readSmallFile } from '../../files/read-small-file.ts';
 import { sidecarPath } from './layout.ts';
 
 export interface Sidecar {
-  /** Undefined if the sidecar is damaged. */
+  /** Undefined in one that is damaged. */
   key: string | undefined;
   metadata: Record<string, string>;
   /** Its owner. */
   uid: bigint;
   /** By the file system's clock, milliseconds. */
   usedMs: number;
-  /** Its change time, which nobody can set. Milliseconds. */
+  /** When anything about it last changed; nobody can set it. Milliseconds. */
   changedMs: number;
 }
 
-/** The key in the metadata. Callers do not get it. */
+/** Among what travels with the entry; never shown to callers. */
 const KEY = 'entry-key';
 const MAX_BYTES = 64 * 1024;
 
@@ -29,7 +30,7 @@ export interface NewSidecar {
   mode: number;
 }
 
-/** @returns the time by the file system's clock, milliseconds */
+/** @returns what the file system's clock shows now, milliseconds */
 export async function writeSidecar(
   dir: string,
   etag: string,
@@ -49,7 +50,7 @@ export async function writeSidecar(
   }
 }
 
-/** @returns undefined if there is none that can be read */
+/** @returns undefined when there is none, or none that may be read */
 export function readSidecar(dir: string, etag: string): Sidecar | undefined {
   try {
     const { bytes, stat } = readSmallFile(sidecarPath(dir, etag), {
@@ -73,14 +74,14 @@ function parse(text: string): Record<string, string> {
 }
 
 /**
- * Marks the entry as used now. If that is impossible, as in a read-only directory, the entry is used all the
+ * Marks the entry as used now. What cannot be marked, in a directory mounted read-only, is served all the
  * same.
  */
 export async function markUsed(dir: string, etag: string): Promise<void> {
   const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
   const file = await open(sidecarPath(dir, etag), flags).catch(() => undefined);
-  // Writes the same byte again, so that the file system sets the time by its own clock. Only the owner could
-  // set a time of ours.
+  // Writing what is there already lets the file system set the time, by its own clock. Only the owner may set
+  // one of ours.
   await file?.write('{', 0).catch(() => {});
   await file?.close();
 }

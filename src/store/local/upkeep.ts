@@ -1,6 +1,6 @@
 /**
- * Keeps a store's directory within its size, and removes what dead writers left. The directory may hold other
- * files, so it is not searched. Each sidecar names one entry, and a file that no sidecar names is neither
+ * Keeps a store's directory within its size, and free of what dead writers left. The directory may hold files
+ * of others, so it is never searched: each sidecar names one entry, and what no sidecar names is neither
  * counted nor deleted.
  */
 import { lstat, readdir, rm } from 'node:fs/promises';
@@ -21,13 +21,13 @@ import { readSidecar, type Sidecar } from './sidecar.ts';
 
 /** A live writer writes far more often than this. A killed one never writes again. */
 const STALE_MS = 60 * 60 * 1000;
-/** The unit of `blocks` in `stat`, whatever the file system's own block size is. */
+/** What `stat` counts blocks in, whatever the file system's own are. */
 const BLOCK_BYTES = 512;
 
 export interface Upkeep {
   dir: string;
   maxSizeBytes: number;
-  /** The key that was just written. It is not deleted. */
+  /** The key just written, which stays. */
   kept: string;
   /** By the file system's clock, milliseconds. The clocks of those who share a directory may differ. */
   now: number;
@@ -70,7 +70,7 @@ async function survey({ dir, now }: Upkeep): Promise<OwnEntry[]> {
   return entries;
 }
 
-/** The size of exactly the file that the sidecar was written for; undefined if that is gone. */
+/** The size of the very file that the sidecar was written for; undefined when that is gone. */
 async function allocatedTo(
   dir: string,
   etag: string,
@@ -86,12 +86,12 @@ async function clearTemporary({ dir, now }: Upkeep): Promise<void> {
   for (const name of await readdir(temporaryFolder(dir))) {
     const path = join(temporaryFolder(dir), name);
     const stats = TEMPORARY_NAME.test(name) ? await lstat(path).catch(() => undefined) : undefined;
-    // The change time counts, because an old entry that is moved aside keeps its modification time.
+    // The change time: an old entry that is being moved aside keeps its modification time.
     if (stats?.isFile() === true && now - stats.ctimeMs > STALE_MS) await removeIfAllowed(path);
   }
 }
 
-/** Deletes the entries that were used longest ago, until the rest fits. */
+/** Deletes what was used longest ago until the rest fits. */
 async function evict(entries: OwnEntry[], { dir, maxSizeBytes, kept }: Upkeep): Promise<Tidied> {
   let total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
   const deleted: string[] = [];

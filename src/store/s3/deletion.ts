@@ -1,6 +1,5 @@
 /**
- * Deletes one object, and finds out what happened to it. An answer of success does not prove that this object
- * was deleted.
+ * Deletes one object, and says what became of it: an answer of success is not taken for more than it says.
  */
 import { DeleteObjectCommand } from '@aws-sdk/client-s3';
 import { isSameObject } from '../identity.ts';
@@ -42,7 +41,7 @@ export async function removeObject(
       if (!isConditional || !refusesCondition(error)) throw error;
     }
     there = await look();
-    // The server refused the ETag that it gave itself, so it cannot use this condition.
+    // The very ETag that it gives was refused: it cannot use this condition.
     if (typeof there === 'object' && there.etag === asked) {
       await send({});
       return 'removed';

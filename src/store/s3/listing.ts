@@ -1,6 +1,6 @@
 /**
- * The objects under a prefix, page by page. `prune` deletes what is listed. So a listing that cannot be
- * right, or has no end, is an error before anything is deleted.
+ * The objects under a prefix, page by page. `prune` deletes by what is listed, so nothing is made up: a
+ * listing that cannot be right, or has no end, is an error before its first consequence.
  */
 import { ListObjectsV2Command, type _Object as ListedObject } from '@aws-sdk/client-s3';
 import { CacheError } from '../../errors.ts';

@@ -24,6 +24,7 @@ import { isDue } from './objects/due.ts';
 import { lookUp } from './objects/objects.ts';
 import type { ConnectionOptions } from './connection/settings.ts';
 import { uploadObject } from './upload/upload.ts';
+import { canCopyFrom } from './upload/upload-with-copies.ts';
 
 export interface S3StoreOptions extends ConnectionOptions {
   /** @default the bucket's own */
@@ -51,6 +52,8 @@ export async function createS3Store(options: S3StoreOptions): Promise<Store> {
 class S3Store implements Store {
   readonly #connection: Connection;
   readonly #options: S3StoreOptions;
+  /** Whether the service copies parts, as far as is known. */
+  #copies = true;
 
   constructor(connection: Connection, options: S3StoreOptions) {
     this.#connection = connection;
@@ -82,14 +85,19 @@ class S3Store implements Store {
 
   async write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome> {
     const { partSize = 6 * MIB, parts = 4, sse, kmsKeyId } = this.#options;
-    return uploadObject(this.#connection, key, {
+    const { copies } = options;
+    const mayCopy = copies !== undefined && this.#copies && canCopyFrom(this.#connection, copies);
+    const outcome = await uploadObject(this.#connection, key, {
       ...options,
+      copies: mayCopy ? copies : undefined,
       body,
       partSize,
       parallel: parts,
       sse,
       kmsKeyId,
     });
+    if (outcome.type === 'not copied') this.#copies = false;
+    return outcome;
   }
 
   async *list(prefix: string, { signal }: StoreOptions): AsyncIterable<EntryInfo> {

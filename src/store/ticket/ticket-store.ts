@@ -17,7 +17,7 @@ export interface TicketStoreOptions {
   onUnknownKey: (key: string) => void;
 }
 
-/** Errors for a URL that has expired, or whose credentials were revoked. */
+/** What the service says to a URL that is over, or whose credentials have been taken back. */
 const REFUSALS = ['STORE_ACCESS_DENIED', 'STORE_BAD_CREDENTIALS'];
 
 export function createTicketStore({ s3, expiresMs, entries, emit, onUnknownKey }: TicketStoreOptions): Store {

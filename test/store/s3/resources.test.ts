@@ -89,7 +89,7 @@ it('an upload uses no more connections than it has parts in flight', async () =>
   const { signal } = new AbortController();
   await store.write(KEY, pieces(randomBytes(40 * MIB), MIB), { ifExists: 'keep', metadata: {}, signal });
   expect(proxy.connections()).toBeLessThanOrEqual(4);
-  expect(server.count('UploadPart')).toBe(5);
+  expect(server.count('UploadPart')).toBe(7);
 });
 
 it('256 MiB up and down raise the peak by less than 160 MiB', async () => {

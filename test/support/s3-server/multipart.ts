@@ -31,13 +31,16 @@ export function createMultipartUpload(exchange: Exchange): Answer {
   return xmlAnswer(xmlDocument('InitiateMultipartUploadResult', result), encryptionHeaders(upload.headers));
 }
 
+export function partNumber({ query }: Exchange): number {
+  const number = Number(query.get('partNumber'));
+  if (Number.isInteger(number) && number >= 1 && number <= MAX_PARTS) return number;
+  throw s3Error('InvalidArgument', {
+    message: `Part number must be an integer between 1 and ${MAX_PARTS}`,
+  });
+}
+
 export async function uploadPart(exchange: Exchange): Promise<Answer> {
-  const number = Number(exchange.query.get('partNumber'));
-  if (!Number.isInteger(number) || number < 1 || number > MAX_PARTS) {
-    throw s3Error('InvalidArgument', {
-      message: `Part number must be an integer between 1 and ${MAX_PARTS}`,
-    });
-  }
+  const number = partNumber(exchange);
   uploadFor(exchange);
   requireLength(exchange.headers);
   const { chunks, size, md5, checksum } = await exchange.body();
@@ -152,7 +155,7 @@ export function listParts(exchange: Exchange): Answer {
   );
 }
 
-function uploadFor(exchange: Exchange): StoredUpload {
+export function uploadFor(exchange: Exchange): StoredUpload {
   const id = exchange.query.get('uploadId') ?? '';
   const upload = exchange.bucket().uploads.get(id);
   if (upload === undefined || upload.key !== exchange.key)
@@ -213,6 +216,6 @@ function checksumElements(
 }
 
 /** `crc64nvme` → `ChecksumCRC64NVME` */
-function checksumElement(algorithm: ChecksumAlgorithm): string {
+export function checksumElement(algorithm: ChecksumAlgorithm): string {
   return `Checksum${algorithm.toUpperCase()}`;
 }

@@ -10,7 +10,7 @@ import {
   listObjectsV2,
   putSetting,
 } from './buckets.ts';
-import { copyObject } from './copy.ts';
+import { copyObject, uploadPartCopy } from './copy.ts';
 import { s3Error } from './errors.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import {
@@ -101,7 +101,10 @@ function settingOperation(method: string, setting: string): Operation {
 function objectOperation({ method, query, isCopy }: Target): Operation {
   if (query.has('tagging')) return unknown;
   if (query.has('uploadId')) {
-    if (method === 'PUT') return { name: 'UploadPart', run: uploadPart };
+    if (method === 'PUT')
+      return isCopy
+        ? { name: 'UploadPartCopy', run: uploadPartCopy }
+        : { name: 'UploadPart', run: uploadPart };
     if (method === 'POST') return { name: 'CompleteMultipartUpload', run: completeMultipartUpload };
     if (method === 'DELETE') return { name: 'AbortMultipartUpload', run: abortMultipartUpload };
     return method === 'GET' ? { name: 'ListParts', run: listParts } : unknown;

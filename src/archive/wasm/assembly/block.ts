@@ -1,6 +1,6 @@
 /**
- * One block: collects its literals and matches, then writes it with the codes that suit it, or uncompressed
- * if they do not make it smaller (RFC 1951, 3.2.4 and 3.2.7; the fixed codes of 3.2.6 are not worthwhile in
+ * One block: collects its literals and matches, then writes it with the codes that suit it, or as it is where
+ * they do not shrink it (RFC 1951, 3.2.4 and 3.2.7; the fixed codes of 3.2.6 are not worth their while in
  * buffers of this size).
  */
 import { makeCode } from './huffman';
@@ -14,37 +14,36 @@ const MAX_LITLEN_BITS: u32 = 14;
 const MAX_STORED: usize = 65_535;
 
 /**
- * Sequences: a `u32` with the number of literals before the match, a `u16` with its length (0 for none), and
- * a `u16` with its distance minus one. There is room for all matches of four bytes in a block of 150,000, and
- * for the literals at its end.
+ * Sequences: a `u32` of literals before the match, a `u16` of its length, 0 for none, a `u16` of its distance
+ * less one. As many as matches of four bytes fit into a block of 150,000, and the literals at its end.
  */
 const sequences = memory.data((150_000 / 4 + 1) * 8, 16);
 
 const litlenFrequencies = memory.data(286 * 4, 16);
 const distanceFrequencies = memory.data(30 * 4, 16);
 const precodeFrequencies = memory.data(19 * 4, 16);
-/** Codeword lengths of literals and match lengths, then of distances, as the header holds them. */
+/** Of literals and lengths, then of distances as they are put into the header. */
 const lengths = memory.data(286 + 30, 16);
 const distanceLengths = memory.data(30, 16);
 const precodeLengths = memory.data(19, 16);
 const litlenCodewords = memory.data(286 * 2, 16);
 const distanceCodewords = memory.data(30 * 2, 16);
 const precodeCodewords = memory.data(19 * 2, 16);
-/** The codeword lengths in the header: symbols of the precode, with their extra bits above them. */
+/** What the header says of the lengths: symbols of the precode with their extra bits above them. */
 const items = memory.data((286 + 30) * 2, 16);
 /** Codewords of whole match lengths, extra bits included, and how many bits those have. */
 const matchCodewords = memory.data(259 * 4, 16);
 const matchBits = memory.data(259, 16);
 
-/** The reverse of RFC 1951, 3.2.5: the symbol of a match length, less 257; and its base and extra bits. */
+/** RFC 1951, 3.2.5, turned around: the symbol of a match length, less 257; and its base and extra bits. */
 const lengthSymbols = memory.data(259, 16);
 const lengthBases = memory.data(29 * 2, 16);
 const lengthExtraBits = memory.data(29, 16);
 fillLengthSymbols();
 
-/** The next sequence. */
+/** The next one. */
 let sequence: usize = 0;
-/** The position of writing, and the bits that are still to be written, the next one lowest. */
+/** Where writing is, and bits that are still to be written, the next one lowest. */
 let output: usize = 0;
 let buffer: u64 = 0;
 let pending: u64 = 0;
@@ -60,12 +59,12 @@ export function beginBlock(): void {
   memory.fill(distanceFrequencies, 0, DISTANCE_SYMBOLS << 2);
 }
 
-/** Literals are only counted. They are read again when the block is written. */
+/** Literals are only counted: they are read again when the block is written. */
 export function addLiteral(literal: u8): void {
   count(litlenFrequencies, literal);
 }
 
-/** @param the number of literals since the match before */
+/** @param literals since the match before */
 export function addMatch(literals: u32, length: u32, distance: u32): void {
   count(litlenFrequencies, 257 + <usize>load<u8>(lengthSymbols + length));
   count(distanceFrequencies, distanceSymbol(distance - 1));
@@ -77,7 +76,7 @@ export function addMatch(literals: u32, length: u32, distance: u32): void {
 
 /**
  * Writes the block that was collected from `start` to `end`.
- * @param the number of literals since its last match
+ * @param literals since its last match
  * @returns where the output ends; fewer than 8 bits may still be pending, unless it was the last block
  */
 export function writeBlock(start: usize, end: usize, literals: u32, at: usize, last: bool): usize {
@@ -125,7 +124,7 @@ function distanceExtraBits(symbol: u32): u32 {
   return symbol < 4 ? 0 : (symbol >> 1) - 1;
 }
 
-/** @param length at most 57 minus the pending bits */
+/** @param most 57 bits less what is pending */
 function put(bits: u64, length: u64): void {
   buffer |= bits << pending;
   pending += length;
@@ -241,7 +240,7 @@ function writeSequences(start: usize): void {
   let held = pending;
   for (let next = sequences; ; next += 8) {
     for (let end = at + load<u32>(next); at < end;) {
-      // There are four codewords of at most 14 bits, and 7 bits that were pending.
+      // Four of at most 14 bits, and 7 that were held.
       const stop = min(at + 4, end);
       for (; at < stop; at++) {
         const literal = <usize>load<u8>(at);
@@ -314,7 +313,7 @@ function fillLengthSymbols(): void {
     store<u8>(lengthExtraBits + symbol, <u8>extra);
     for (let many: u32 = 1 << extra; many > 0; many--) store<u8>(lengthSymbols + length++, <u8>symbol);
   }
-  // The symbol before could express 258 as well, but 258 has a symbol of its own.
+  // 258 could be written with the symbol before as well; it has one of its own.
   store<u16>(lengthBases + (28 << 1), 258);
   store<u8>(lengthSymbols + 258, 28);
 }

@@ -1,26 +1,26 @@
 /**
- * Deflates a whole buffer (RFC 1951) in one call, in blocks of fixed size. It looks at a few earlier
- * occurrences and takes the longest match. It does not look for places where the statistics change, because
- * that costs more time than the saved bytes are worth: see docs/archive-format.md.
+ * Deflates a whole buffer (RFC 1951) in one call, in blocks of fixed size. Each takes the longest of a few
+ * earlier places that go on like the current one; where statistics change is not looked for, since that costs
+ * more time than it saves bytes: see docs/archive-format.md.
  */
 import { addLiteral, addMatch, beginBlock, beginStream, writeBlock } from './block';
 import { beginMatches, findMatch, jumpTo, matchDistance, MIN_MATCH, skipMatch } from './matches';
 
-/** Bytes of a block. The last block may have up to half as many more. */
+/** Bytes of a block; the last one takes up to half as many more. */
 const BLOCK: usize = 100_000;
 const MAX_MATCH: u32 = 258;
-/** After this many literals in a row, as a power of two, fewer positions are tried. */
+/** After so many literals in a row, as a power of two, fewer places are looked at. */
 const PATIENCE_BITS: usize = 9;
 
-/** Where the literals at the end of a block begin. */
+/** Where the literals begin that end a block. */
 let lastLiterals: usize = 0;
 
 /**
  * @param input is followed by `SLACK` bytes that may be read
- * @param output has room for the input in stored blocks, and for `SLACK` bytes
- * @param depth number of candidates for each match
- * @param nice length of a match that ends the search
- * @param lazy whether to check if the next byte begins a longer match, before one is taken
+ * @param output has room for all of it in stored blocks, and `SLACK` bytes
+ * @param depth candidates that are looked at for a match
+ * @param nice length of a match with which the search is content
+ * @param lazy looks whether the next byte begins a longer match, before one is taken
  * @returns how long the stream is
  */
 export function deflate(
@@ -46,13 +46,11 @@ export function deflate(
   return <u32>(written - output);
 }
 
-/** Collects a block that ends at `stop` or shortly after. @returns where it ends */
+/** Collects a block that ends at `stop` or a little behind it. @returns where it ends */
 function parse(start: usize, stop: usize, end: usize, depth: u32, nice: u32, lazy: bool): usize {
   let place = start;
   let literals = start;
-  /**
-   * The length of a match that begins one byte before `place`, and is dropped for a longer one; 0 for none.
-   */
+  /** A match that begins one byte before `place` and gives way to a longer one; none: 0. */
   let held: u32 = 0;
   let heldDistance: u32 = 0;
   while (place < stop) {
@@ -89,8 +87,8 @@ function parse(start: usize, stop: usize, end: usize, depth: u32, nice: u32, laz
 }
 
 /**
- * If nothing has been found for long, fewer and fewer positions are tried, so that noise costs little.
- * @returns the next position
+ * Where nothing has been found for long, fewer and fewer places are looked at: noise costs little.
+ * @returns the next one
  */
 function passLiterals(place: usize, run: usize, stop: usize): usize {
   addLiteral(load<u8>(place++));

@@ -1,9 +1,9 @@
 /**
- * Reads the headers of ordinary entries: ustar, a file or a directory, no pax header, octal digits in every
- * number, and complete content. Everything else is left to tar-entries.ts, which must give the same result
- * for an ordinary entry. So nothing here decides what is allowed.
+ * Reads the headers of ordinary entries: ustar, a file or a directory, no pax header, digits in every number,
+ * all of the content there. Whatever else there is, is left to tar-entries.ts, which has to say the same of
+ * an ordinary one; so nothing here decides what is allowed.
  *
- * Unpacking begins with cold code, and V8 takes longer to optimize this loop in JavaScript than most archives
+ * Unpacking begins with cold code, and V8 takes longer to get this loop fast in JavaScript than most archives
  * take to unpack.
  */
 const BLOCK: u32 = 512;
@@ -15,7 +15,7 @@ const TYPE_DIRECTORY: u32 = 0x35;
 const SLASH: u32 = 0x2f;
 const DOT: u32 = 0x2e;
 
-/** The most entries that one call reads. */
+/** Entries that one call reads. */
 const MOST_ENTRIES: u32 = 512;
 /**
  * Bytes of each: i32 at, size, mode, kind, prefixLength, nameLength, baseAt, nothing; f64 mtimeUs. See
@@ -30,8 +30,8 @@ const KIND_FILE: u32 = 1;
 const KIND_DIRECTORY: u32 = 0;
 
 /**
- * Fills ENTRIES from the header at `tar + at` on, until an entry is not ordinary.
- * @param end of the tar, relative to `tar`
+ * Fills ENTRIES from the header at `tar + at` on, as far as entries are ordinary.
+ * @param end of the tar, from `tar`
  * @param maxPath bytes of a name at most; longer ones are not ordinary
  * @param maxSize bytes of a file at most; larger ones are not ordinary
  * @returns how many there are
@@ -88,7 +88,7 @@ export function readEntries(tar: usize, at: u32, end: u32, maxPath: u32, maxSize
   return count;
 }
 
-/** The value of this many octal digits and a NUL; -1 for anything else. */
+/** What so many octal digits and a NUL say; -1 where anything else stands. */
 function octal(at: usize, digits: u32): i64 {
   let value: i64 = 0;
   for (let n: u32 = 0; n < digits; n++) {
@@ -99,14 +99,14 @@ function octal(at: usize, digits: u32): i64 {
   return load<u8>(at + digits) === 0 ? value : -1;
 }
 
-/** Bytes before the first NUL; `most` if there is none. */
+/** Bytes up to a NUL; `most` without one. */
 function textLength(at: usize, most: u32): u32 {
   let n: u32 = 0;
   while (n < most && load<u8>(at + n) !== 0) n++;
   return n;
 }
 
-/** Whether it is a name that no file can have. */
+/** Names that no file has. */
 function isOdd(base: usize, length: u32): bool {
   if (length > 2) return false;
   if (length === 0) return true;
@@ -118,7 +118,7 @@ function isSame(one: usize, other: usize, length: u32): bool {
   return true;
 }
 
-/** `us=123456` → 123456, see ../../format/tar-header.ts; 0 for anything else. */
+/** `us=123456` → 123456, see ../../format/tar-header.ts; 0 where anything else stands. */
 function microseconds(at: usize): u32 {
   if (load<u16>(at) !== 0x7375 || load<u8>(at, 2) !== 0x3d) return 0;
   let value: u32 = 0;

@@ -1,7 +1,6 @@
 /**
  * Makes a Huffman code of limited length (RFC 1951, 3.2.2) from the frequencies of its symbols. The tree is
- * built in place, as Moffat and Katajainen showed. Codewords that are too long are shortened where it costs
- * least.
+ * built in place, as Moffat and Katajainen showed; too long codewords are shortened where it costs least.
  */
 const MAX_LENGTH: u32 = 15;
 /** An element holds a symbol, and above it a frequency, a parent or a depth. */
@@ -72,8 +71,8 @@ function sort(count: u32): void {
 }
 
 /**
- * Turns elements into inner nodes, from the first on. Each holds the index of its parent above its symbol.
- * The last one is the root.
+ * Elements become inner nodes from the first on, each with its parent's place above its symbol; the last one
+ * is the root.
  */
 function buildTree(count: u32): void {
   let leaf: u32 = 0;
@@ -97,7 +96,9 @@ function buildTree(count: u32): void {
   } while (count - free > 1);
 }
 
-/** Counts the codewords of each length. The depth of each inner node replaces its parent. */
+/**
+ * How many codewords of each length there are; the depth of each inner node takes the place of its parent.
+ */
 function countLengths(root: u32, maxLength: u32): void {
   memory.fill(lengthCounts, 0, 17 * 4);
   store<u32>(lengthCounts + 4, 2);
@@ -106,8 +107,7 @@ function countLengths(root: u32, maxLength: u32): void {
     const element = get(node);
     let depth = (get(element >> SYMBOL_BITS) >> SYMBOL_BITS) + 1;
     set(node, (element & SYMBOL) | (depth << SYMBOL_BITS));
-    // A leaf of this depth becomes two that are one level deeper. If that is too deep, a leaf further up is
-    // used.
+    // A leaf of this depth becomes two that are one deeper. Too deep: a leaf further up does.
     if (depth >= maxLength) {
       depth = maxLength;
       do depth--;

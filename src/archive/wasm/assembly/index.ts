@@ -1,4 +1,6 @@
-/** The exports of the module, see ../instance.ts. AssemblyScript: TypeScript with WebAssembly's types. */
+/**
+ * What the module offers the host, see ../instance.ts. AssemblyScript: TypeScript with WebAssembly's types.
+ */
 export { deflate } from './deflate';
 export { inflate, SLACK } from './inflate';
 export { ENTRIES, readEntries } from './entries';

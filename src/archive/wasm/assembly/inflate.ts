@@ -1,7 +1,7 @@
 /**
- * Inflates a whole deflate stream (RFC 1951) of known length, in memory. It is faster than zlib, which must
- * be able to stop after any byte. Here `SLACK` bytes behind input and output may be touched, so one check in
- * each iteration is enough. The table entries and the order of loads follow libdeflate (Eric Biggers, MIT
+ * Inflates a whole deflate stream (RFC 1951) of known length, in memory. Faster than zlib, which must be able
+ * to stop after any byte: here input and output end in `SLACK` bytes that nobody minds, so one check an
+ * iteration is enough. The table entries and the order of loads follow libdeflate (Eric Biggers, MIT
  * licence).
  */
 import { PRECODE_ORDER, PRECODE_SYMBOLS } from './precode';
@@ -10,20 +10,20 @@ import { END, EXCEPTIONAL, LITERAL, SUBTABLE, buildTable } from './tables';
 /** Bytes behind input and output that may be read and written. */
 export const SLACK: u32 = 512;
 
-/** Bits that index the main table. Longer codewords continue in a subtable. */
+/** Bits that index the main table; longer codewords go on in a subtable. */
 const LITLEN_BITS: u32 = 11;
 const DISTANCE_BITS: u32 = 8;
 const PRECODE_BITS: u32 = 7;
 const LITLEN_MASK: usize = (1 << 11) - 1;
 const DISTANCE_MASK: usize = (1 << 8) - 1;
 
-/** The most entries that a complete code of 288, 32 or 19 symbols needs, according to zlib's `enough`. */
+/** Entries that a complete code of 288, 32 or 19 symbols can need, by zlib's `enough`. */
 const litlenTable = memory.data(2342 * 4, 16);
 const distanceTable = memory.data(402 * 4, 16);
 const precodeTable = memory.data(128 * 4, 16);
 
 const MAX_SYMBOLS = 288 + 32;
-/** A run may exceed the end by 137. */
+/** A run may go over the end by 137. */
 const lengths = memory.data(MAX_SYMBOLS + 138, 16);
 const precodeLengths = memory.data(19, 16);
 
@@ -33,23 +33,20 @@ const distanceResults = memory.data(32 * 4, 16);
 const precodeResults = memory.data(19 * 4, 16);
 fillResults();
 
-/** The positions of reading and writing, between blocks. */
+/** Where reading and writing are, between blocks. */
 let next: usize = 0;
 let end: usize = 0;
 let written: usize = 0;
 let start: usize = 0;
 let limit: usize = 0;
-/**
- * Bits that were read ahead, the next one lowest. Above the `available` ones are bits that will be read
- * again.
- */
+/** Bits read ahead, the next one lowest; above `available` of them stand bits that will be read again. */
 let buffer: u64 = 0;
 let available: u32 = 0;
 
 /**
  * @param output has room for `outputLength` and `SLACK` bytes
- * @returns how many bytes of the input the stream takes; -1 if it is damaged or does not give exactly
- *   `outputLength` bytes
+ * @returns how many bytes of the input the stream takes; -1 when it is not one of exactly `outputLength`
+ *   bytes
  */
 export function inflate(input: usize, inputLength: u32, output: usize, outputLength: u32): i32 {
   next = input;
@@ -215,8 +212,8 @@ function decode(): bool {
     }
     const length = (entry >> 16) + (((<u32>saved) & ((1 << (entry & 31)) - 1)) >> ((entry >> 8) & 15));
 
-    // A distance takes up to 28 bits, the lookup of the next entry 11, and what came before took up to 42.
-    // Checking whether that is too much costs more than always refilling.
+    // A distance takes up to 28 bits and the next entry is looked up with 11, what came before took up to 42.
+    // Asking whether that is too much costs more than to refill always.
     entry = load<u32>(distanceTable + (((<usize>bits) & DISTANCE_MASK) << 2));
     bits |= load<u64>(input) << count;
     input += ((count & 63) ^ 63) >> 3;
@@ -242,8 +239,7 @@ function decode(): bool {
     input += ((count & 63) ^ 63) >> 3;
     count |= 56;
     if (distance >= 16) {
-      // Most matches are shorter than 32 bytes. Finding out which are shorter than 16 takes longer than
-      // copying 32.
+      // Most are shorter than 32, and to find out which are shorter than 16 takes longer than to copy them.
       v128.store(to, v128.load(from));
       v128.store(to, v128.load(from, 16), 16);
       for (let at: usize = 32; at < length; at += 16) v128.store(to + at, v128.load(from + at));
@@ -251,7 +247,7 @@ function decode(): bool {
       const run = v128.splat<u8>(load<u8>(from));
       for (let at: usize = 0; at < length; at += 16) v128.store(to + at, run);
     } else {
-      // This also stores bytes that are not known yet. The next step stores them again.
+      // Bytes that are still to come are stored as well, and then again by the next step.
       const step: usize = distance < 8 ? <usize>distance : 8;
       for (let at: usize = 0; at < length; at += step) store<u64>(to + at, load<u64>(from + at));
     }

@@ -6,19 +6,19 @@
 const WINDOW: i32 = 32_768;
 const HASH_BITS: u32 = 16;
 
-/** The heads of the chains and, behind them, their links. They are moved together. */
+/** Heads of the chains and their links, one after the other: they are moved on together. */
 const heads = memory.data(((1 << 16) + 32_768) * 2, 64);
 const links = heads + (1 << 16) * 2;
 const TABLES_END = links + WINDOW * 2;
-/** A position that is further back than any window. */
+/** Farther back than any window reaches. */
 const NOWHERE: i16 = -32_768;
 
 /** Matches of three bytes save next to nothing. */
 export const MIN_MATCH: u32 = 4;
-/** The distance of the match that was found last. */
+/** Of the match found last. */
 export let matchDistance: u32 = 0;
 let base: usize = 0;
-/** The head of the next position's chain, computed one step ahead. */
+/** Where the chain of the next position begins, computed one step ahead. */
 let nextHead: usize = 0;
 
 /** At least four bytes that may be read follow the end of the input. */
@@ -30,7 +30,7 @@ export function beginMatches(input: usize): void {
 }
 
 /**
- * Looks for a match, and adds the position to its chain.
+ * Looks for a match, and enters the position.
  * @returns its length, below `MIN_MATCH` when there is none; `matchDistance` goes with it
  */
 export function findMatch(at: usize, maxLength: u32, nice: u32, depth: u32): u32 {
@@ -53,7 +53,7 @@ export function findMatch(at: usize, maxLength: u32, nice: u32, depth: u32): u32
   let best = at;
   let length = MIN_MATCH - 1;
   do {
-    // The byte that would make it longer than the best match so far is the most likely to differ.
+    // The byte that makes it longer than the best so far is the one most likely to differ.
     const candidate = origin + node;
     if (load<u32>(candidate + length - 3) === load<u32>(at + length - 3) && load<u32>(candidate) === four) {
       const found = extend(at, candidate, maxLength);
@@ -69,9 +69,9 @@ export function findMatch(at: usize, maxLength: u32, nice: u32, depth: u32): u32
   return length;
 }
 
-/** Adds `count` positions from `at` on, which a match covers. */
+/** Enters `count` positions from `at` on, which a match covers. */
 export function skipMatch(at: usize, end: usize, count: u32): void {
-  // This close to the end, no match is searched for.
+  // So close to the end nothing is looked for any more.
   if (at + count + MIN_MATCH + 1 > end) return;
   let position = <i32>(at - base);
   let head = nextHead;
@@ -88,7 +88,7 @@ export function skipMatch(at: usize, end: usize, count: u32): void {
   nextHead = head;
 }
 
-/** Continues at `at`. Skipped positions before it will not be found. */
+/** Goes on at `at`; the positions before it that were not entered will not be found. */
 export function jumpTo(at: usize): void {
   while (<i32>(at - base) > WINDOW) moveOn();
   nextHead = headOf(at);
@@ -98,7 +98,7 @@ function headOf(at: usize): usize {
   return heads + (((load<u32>(at) * 0x1e35_a7bd) >> (32 - HASH_BITS)) << 1);
 }
 
-/** The length of the match of two positions that have four bytes in common. */
+/** How far two places, that have four bytes in common, go on alike. */
 function extend(at: usize, candidate: usize, maxLength: u32): u32 {
   for (let length: u32 = 4; length < maxLength; length += 8) {
     const difference = load<u64>(at + length) ^ load<u64>(candidate + length);
@@ -109,7 +109,7 @@ function extend(at: usize, candidate: usize, maxLength: u32): u32 {
   return maxLength;
 }
 
-/** Makes positions relative to the next window. Those outside it become `NOWHERE`. */
+/** Positions become relative to the next window; those that it does not reach become `NOWHERE`. */
 function moveOn(): void {
   const window = i16x8.splat(NOWHERE);
   for (let at = heads; at < TABLES_END; at += 16) v128.store(at, i16x8.add_sat_s(v128.load(at), window));

@@ -1,15 +1,14 @@
 /**
  * Tables that decode a Huffman code of deflate (RFC 1951, 3.2.2) by the next bits of the stream.
  *
- * An entry has 32 bits. 0-5: the number of bits to take, codeword and extra bits together. 8-11: the bits of
- * the codeword alone, or those that index a subtable. 12-15: flags. 16-31: the literal, the base of a length
- * or distance, or where the subtable begins.
+ * An entry of 32 bits: 0-5 the bits to take, codeword and extra bits together; 8-11 those of the codeword
+ * alone (of a subtable, the bits that index it); 12-15 flags; 16-31 the literal, the base of a length or
+ * distance, or where the subtable begins.
  */
 
 export const LITERAL: u32 = 1 << 12;
 /**
- * Neither a literal nor a match: a subtable, the end of the block, or, without other flags, a symbol that
- * must not occur.
+ * Neither a literal nor a match: a subtable, the end, or, with no other flag, a symbol that must not occur.
  */
 export const EXCEPTIONAL: u32 = 1 << 13;
 export const SUBTABLE: u32 = 1 << 14;
@@ -23,7 +22,7 @@ const sorted = memory.data(288 * 2, 16);
 /**
  * @param lengths a byte for each of the `count` symbols; 0: the symbol does not occur
  * @param results entries of the symbols, without their codewords
- * @param bits number of bits that index the main table; subtables follow it
+ * @param bits index the main table, the subtables follow it
  * @returns whether the lengths make up a complete code, or one of at most one codeword, which zlib takes as
  *   well
  */
@@ -53,7 +52,7 @@ export function buildTable(table: usize, lengths: usize, count: u32, results: us
   }
   if (used < 1 << MAX_LENGTH) return buildIncomplete(table, count - unused, results, bits);
 
-  // Goes through the codewords in order. They are read from the lowest bit on, so they are kept reversed.
+  // Codewords in their order. They are read from the lowest bit on, so they are held reversed.
   let codeword: u32 = 0;
   let position: usize = 0;
   let length: u32 = 1;
@@ -63,8 +62,7 @@ export function buildTable(table: usize, lengths: usize, count: u32, results: us
       store<u32>(table + ((<usize>codeword) << 2), entryOf(results, position++, length));
       codeword = following(codeword, size - 1);
     }
-    // Shorter codewords have to fill every index that begins with them, so the table is doubled by copying
-    // it.
+    // Shorter codewords fill every place that their bits lead to: the table as it is, twice.
     if (length < bits) {
       memory.copy(table + ((<usize>size) << 2), table, size << 2);
       size <<= 1;
@@ -99,9 +97,7 @@ export function buildTable(table: usize, lengths: usize, count: u32, results: us
   return true;
 }
 
-/**
- * Builds the table of a code without codewords, or with a single one of one bit. The other bit is invalid.
- */
+/** A code without codewords, or with one, of one bit: the other bit leads nowhere. */
 function buildIncomplete(table: usize, codewords: u32, results: usize, bits: u32): bool {
   if (codewords > 1 || (codewords === 1 && load<u32>(counts + 4) !== 1)) return false;
   const entry = codewords === 1 ? entryOf(results, 0, 1) : EXCEPTIONAL;
@@ -115,8 +111,8 @@ function entryOf(results: usize, position: usize, length: u32): u32 {
 }
 
 /**
- * The codeword after `codeword`, both with reversed bits: adds one at the highest bit. `ones` is the last
- * codeword.
+ * The codeword after `codeword`, both with their bits reversed: adds one at the highest bit. `ones` is the
+ * last one.
  */
 function following(codeword: u32, ones: u32): u32 {
   if (codeword === ones) return codeword;
@@ -124,7 +120,7 @@ function following(codeword: u32, ones: u32): u32 {
   return (codeword & (bit - 1)) | bit;
 }
 
-/** How many bits, in addition to the main table's, index the subtable for the next codeword. */
+/** How many more bits than the main table's lead to any codeword that begins as the next one does. */
 function bitsOfSubtable(length: u32, many: u32, bits: u32): u32 {
   let more = length - bits;
   for (let filled = many; filled < 1 << more;) {

@@ -1,4 +1,4 @@
-/** Agents whose sockets read into reused memory, and whose requests have a time limit for the answer. */
+/** Agents whose sockets read in place, and whose requests have a limit for the answer. */
 import { Agent as HttpAgent, type AgentOptions, type ClientRequest, type ClientRequestArgs } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as TlsOptions, type RequestOptions } from 'node:https';
 import type { OnReadOpts } from 'node:net';
@@ -45,19 +45,22 @@ export class TlsAgent extends HttpsAgent {
   }
 }
 
-/** Node calls this for every request. It is not documented, but agents of other packages rely on it too. */
+/**
+ * Node calls it with every request, and the agents of other packages build on it, though it is in no
+ * documentation.
+ */
 interface TakesRequests {
   addRequest(request: ClientRequest, options: unknown): void;
 }
 
 export type Created = (error: Error | null, socket: Duplex) => void;
 
-/** The most bytes of one read. */
+/** What one read takes at most. */
 const READ_BYTES = 256 * 1024;
 
 /**
- * A socket that reads into the same memory each time. Node would allocate 64 KiB for each read, which takes a
- * twentieth of a restore's time. The HTTP parser copies what it keeps.
+ * A socket that reads into the same memory again and again, where Node would take 64 KiB of fresh memory for
+ * each read: a twentieth of a restore's time. The parser of http copies what it keeps.
  */
 function readingInPlace(open: (onread: OnReadOpts) => Duplex | null | undefined): Duplex | null | undefined {
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);

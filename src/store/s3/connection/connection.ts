@@ -1,6 +1,6 @@
 /**
- * One bucket, as the SDK reaches it. This has what is common to all requests: how a client is set up, its
- * region, its credentials, and when a request is tried again.
+ * One bucket, as the SDK reaches it. Everything that is true of every request lives here: how a client is set
+ * up, which region it speaks to, where its credentials come from, when a request is tried again.
  */
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
@@ -29,22 +29,20 @@ export interface Purpose {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
- * The time limit of the second attempt at a service that has never answered. So a build waits at most
- * `CACHE_STALL_TIMEOUT` and 10 s.
+ * The second chance of a service that has never answered: with it, a build waits `CACHE_STALL_TIMEOUT` and 10
+ * s at most.
  */
 const SECOND_CHANCE_MS = 6000;
-/**
- * Single sign-on and credential processes may be slow. If nothing is configured, that shows within 3 s by
- * itself.
- */
+/** Single sign-on and credential processes may be slow; nothing configured shows within 3 s on its own. */
 const CREDENTIALS_TIMEOUT_MS = 15_000;
 const MAX_REDIRECTS = 2;
 
 /** @throws CacheError CONFIG_INVALID */
 export async function connect(options: ConnectionOptions): Promise<Connection> {
-  // The SDK reads this once, when the first client is made. There is no other way to silence its warning.
+  // Read by the SDK, once a process, when the first client is made; there is no other way to silence its
+  // warning.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] = 'true';
-  // The SDK asks Node for the home directory, and Node throws if the user has none.
+  // The SDK asks Node for it, which throws where a user has none.
   process.env['HOME'] ||= homeOf({});
   const settings = await completeSettings(options);
   const { stallTimeoutMs, proxy, names, caBundle } = settings;
@@ -77,7 +75,7 @@ export class Connection {
   #answered = false;
   /** How far the service's clock is ahead of this machine's, as its last answer told it, milliseconds. */
   #clockAheadMs = 0;
-  /** The transfers under way. */
+  /** Those under way. */
   readonly #transfers = new Set<LinkedAbort>();
 
   constructor(options: Settings, transport: Transport, patience: Patience) {
@@ -93,7 +91,7 @@ export class Connection {
     this.#client = this.#createClient();
   }
 
-  /** The current client. A redirect to another region replaces it. */
+  /** The client of now; a redirect to another region replaces it. */
   get client(): S3Client {
     return this.#client;
   }
@@ -122,7 +120,7 @@ export class Connection {
     }
   }
 
-  /** One attempt. It follows the bucket to its region, and renews credentials if they have expired. */
+  /** One attempt, which ends where the bucket is and with credentials as fresh as there are. */
   async attempt<T>(request: (client: S3Client) => Promise<T>, signal: AbortSignal): Promise<T> {
     let refreshed = false;
     for (let redirects = 0; ; redirects += 1) {
@@ -166,8 +164,8 @@ export class Connection {
   }
 
   close(): void {
-    // Otherwise a transfer that nobody waits for would take the closed sockets for an error, and continue
-    // with new ones.
+    // Else a transfer that nobody waits for would take the end of its sockets for a fault, and go on with new
+    // ones.
     for (const transfer of this.#transfers) transfer.abort(new Error('the store was closed'));
     this.#processes.stop('was not waited for');
     this.#client.destroy();
@@ -189,14 +187,14 @@ export class Connection {
       useAccelerateEndpoint: accelerate,
       maxAttempts: 1,
       requestChecksumCalculation: integrity,
-      // All our reads are parts of an object, and the checksum of the whole object cannot match a part.
+      // A whole-object checksum on a part of the object can never match, and all our reads are parts.
       responseChecksumValidation: 'WHEN_REQUIRED',
       // With it the SDK opens a new connection for each part.
       expectContinueHeader: false,
       followRegionRedirects: false,
       logger: SILENT,
       requestHandler,
-      // Otherwise single sign-on would connect by itself, without the proxy and AWS_CA_BUNDLE.
+      // Single sign-on would connect by itself, past the proxy and without AWS_CA_BUNDLE.
       credentialDefaultProvider: (init: object) =>
         defaultProvider({ ...init, clientConfig: { requestHandler } }),
       ...(endpoint === undefined ? {} : { endpoint }),
@@ -261,7 +259,7 @@ export class Connection {
     if (date !== undefined) this.#clockAheadMs = date - Date.now();
   }
 
-  /** Whether the bucket is in another region. If so, the client uses that from now on. */
+  /** Whether the bucket turned out to be in another region, to which the client now speaks. */
   #follow(error: unknown, used: S3Client): boolean {
     const seen = inspect(error);
     if (!isRedirect(seen)) return false;

@@ -3,9 +3,9 @@ import type { SourceFailure } from '../errors/describe-error.ts';
 import { inspect } from '../errors/inspect.ts';
 
 /**
- * Asks the container's credentials endpoint (ECS, EKS Pod Identity) once more, because the SDK's chain does
- * not report its error.
- * @returns undefined if no endpoint is set, or if it works now
+ * Asks the endpoint for credentials of this container (ECS, EKS Pod Identity) once more: the SDK's chain keeps
+ * to itself what it said.
+ * @returns undefined where none is set, or it gives credentials now
  */
 export async function containerFailure(): Promise<SourceFailure | undefined> {
   const { fromHttp } = await import('@aws-sdk/credential-provider-http');
@@ -24,5 +24,5 @@ export async function containerFailure(): Promise<SourceFailure | undefined> {
   }
 }
 
-/** Otherwise the SDK warns on the console. */
+/** It warns on the console else. */
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {} };

@@ -1,7 +1,7 @@
 /**
- * Runs the `credential_process` of a profile instead of the SDK. The SDK would wait forever for a process
- * that hangs, or that leaves a daemon behind with its output open. It also leaves the process running, and
- * does not report what went wrong.
+ * Runs the `credential_process` of a profile in the SDK's place. The SDK waits for one that hangs, or that
+ * leaves a daemon behind with its output open, for ever; it leaves it running; and it keeps to itself what
+ * went wrong.
  */
 import { externalDataInterceptor } from '@smithy/core/config';
 import { spawn, type ChildProcess } from 'node:child_process';
@@ -12,15 +12,12 @@ import { oneLine } from '../errors/context.ts';
 import type { SourceFailure } from '../errors/describe-error.ts';
 import { watchIdleness } from './process-activity.ts';
 
-/** After this time a line says what we are waiting for. */
+/** After this long a line says what is waited for. */
 const NOTICE_MS = 3000;
-/**
- * The output of a process that has ended is there at once. If the output is still open, another process holds
- * it.
- */
+/** What a process that has ended wrote is here at once; who holds its output open now is another. */
 const DRAIN_MS = 500;
 const MAX_OUTPUT_BYTES = 1024 * 1024;
-/** How much of the end of its stderr is shown. */
+/** The end of what it wrote on stderr, as it is told. */
 const TOLD_CHARACTERS = 300;
 
 type Done = (error: Error | null, output?: { stdout: string; stderr: string }) => void;
@@ -31,7 +28,7 @@ interface Running {
 }
 
 export class CredentialProcesses {
-  /** Errors by command, because the SDK starts a process that failed a second time. */
+  /** By command: the SDK asks a process that failed a second time. */
   readonly #failures = new Map<string, string>();
   readonly #running = new Set<Running>();
   readonly #emit: Emit;
@@ -42,7 +39,7 @@ export class CredentialProcesses {
     externalDataInterceptor.interceptToken('exec', (command: string, done: Done) => this.#run(command, done));
   }
 
-  /** The error of the last process: `the credential_process x ended with status 3`. */
+  /** What went wrong with the last one: `the credential_process x ended with status 3`. */
   get failure(): SourceFailure | undefined {
     const message = [...this.#failures.values()].at(-1);
     const hint =
@@ -50,12 +47,12 @@ export class CredentialProcesses {
     return message === undefined ? undefined : { message, hint };
   }
 
-  /** To be called before credentials are asked for again, because what failed may work now. */
+  /** Credentials are asked for anew: what failed may work now. */
   forget(): void {
     this.#failures.clear();
   }
 
-  /** Ends the processes that still run. They count as failed for this reason. */
+  /** Ends those that still run, as failures of which this is the reason. */
   stop(reason: string): void {
     for (const { child, command } of this.#running) {
       this.#failures.set(command, `the credential_process ${programOf(command)} ${reason}`);
@@ -67,8 +64,8 @@ export class CredentialProcesses {
   #run(command: string, done: Done): void {
     const failed = this.#failures.get(command);
     if (failed !== undefined) return done(new Error(failed));
-    // Without a terminal it gets a process group of its own, so that all of it can be ended. At a terminal it
-    // must be able to ask its user.
+    // Away from a terminal it gets a process group, so that all of it can be ended. At one it must be able to
+    // ask its user.
     const child = spawn('/bin/sh', ['-c', command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: !isatty(0),
@@ -117,14 +114,14 @@ export class CredentialProcesses {
     child.once('error', (error) => finish(`cannot be started (${error.message})`));
     child.once('exit', () => (drain = setTimeout(conclude, DRAIN_MS)));
     child.once('close', () => {
-      // If we had to close its output, it has left a process behind, which must end when we end.
+      // After the drain it is we who closed its output: what it has left behind ends with us.
       if (!isFinished || child.signalCode !== null) this.#running.delete(running);
       conclude();
     });
   }
 }
 
-/** Finds errors in the output for which the SDK gives no reason. */
+/** What the SDK would refuse, and not tell. */
 function errorIn(stdout: string): string | undefined {
   let answer: unknown;
   try {
@@ -147,8 +144,8 @@ function told(stderr: string): string {
 }
 
 /**
- * The program without its arguments, which may be secret. Sample values: `/opt/bin/give --profile x`,
- * `"/opt/my tools/give" --profile x`.
+ * The program alone: its arguments may be secret. Sample values: `/opt/bin/give --profile x`, `"/opt/my
+ * tools/give" --profile x`.
  */
 function programOf(command: string): string {
   const [, quoted, plain] = /^\s*(?:"([^"]*)"|(\S*))/.exec(command) ?? [];

@@ -7,12 +7,12 @@ export interface ForeignFile {
   path: string;
 }
 
-/** Larger than any configuration, token or list of certificates. */
+/** What no configuration, token or list of certificates comes to. */
 const MAX_BYTES = 16 * 1024 * 1024;
 
 /**
- * Checks files before the SDK or Node reads them: reading a FIFO or `/dev/zero` in the ordinary way never
- * returns, and nothing can stop it. The SDK and Node ignore missing files and directories.
+ * Looks at files that the SDK and Node read by themselves, before they do: an ordinary read of a FIFO or of
+ * `/dev/zero` never returns, and nothing can stop it. What is missing or a directory they pass over.
  * @throws CacheError CONFIG_INVALID
  */
 export function requireOrdinary(files: readonly ForeignFile[]): void {

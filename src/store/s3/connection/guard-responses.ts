@@ -1,7 +1,7 @@
 /**
- * Checks every response before the SDK reads it. If the SDK cannot parse a header or a date, the whole
- * request fails, and it collects error documents and listings without a limit. So headers that we do not use
- * and invalid dates are removed, and documents have a size limit.
+ * Every answer of the service, before the SDK reads it. The SDK takes any header or date that it cannot parse
+ * for a failure of the whole request, and collects error documents and listings without a limit. So what we
+ * do not use is left out, what is no date is left out, and a document has a size.
  */
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Readable } from 'node:stream';
@@ -13,7 +13,7 @@ export interface GuardOptions {
   stallTimeoutMs: number;
   /** Called with every answer, and with the service's own time in milliseconds where it tells it. */
   onAnswer: (date: number | undefined) => void;
-  /** The error for a web page instead of a response. */
+  /** The error for a web page in the place of an answer. */
   refuse: (evidence: string) => CacheError;
 }
 
@@ -31,8 +31,8 @@ const MAX_DOCUMENT_BYTES = MIB;
 export function guardAnswers(client: S3Client, options: GuardOptions): void {
   client.middlewareStack.add(
     (next) => (args) => {
-      // Set after signing, because Google's service rewrites this header and then refuses a signature that
-      // covers it.
+      // After the signature: Google's service rewrites this header, and then refuses a signature that covers
+      // it.
       (args.request as { headers: Record<string, string> }).headers['accept-encoding'] = 'identity';
       return next(args);
     },
@@ -52,7 +52,7 @@ export function guardAnswers(client: S3Client, options: GuardOptions): void {
           answer.headers = objectHeaders(answer.headers);
         } else if (commandName === 'ListObjectsV2Command') {
           const document = await readDocument(answer, MAX_LISTING_BYTES, options);
-          // The SDK would take this for an empty bucket.
+          // The SDK would take it for an empty bucket.
           if (answer.statusCode < 300 && !isListing(document))
             throw options.refuse('its answer to a listing is none');
           answer.body = Readable.from([withoutNonsense(document)]);
@@ -66,8 +66,8 @@ export function guardAnswers(client: S3Client, options: GuardOptions): void {
 }
 
 /**
- * Returns a content coding that was not asked for, e.g. `gzip`. The writer may have declared it, or a proxy
- * may have encoded the body.
+ * A content coding that was not asked for: `gzip`. The service keeps what a writer declared; a proxy may have
+ * encoded by itself.
  */
 export function foreignEncoding(header: string | undefined): string | undefined {
   const codings = (header ?? '').split(',').map((coding) => coding.trim().toLowerCase());
@@ -75,14 +75,14 @@ export function foreignEncoding(header: string | undefined): string | undefined 
 }
 
 /**
- * Whether it is a web page. Web servers and login pages answer everything with 200, and the SDK would see a
- * success.
+ * A success, to look at: web servers and login pages say 200 to everything, and the SDK reads nothing out of
+ * it.
  */
 function isWebPage({ statusCode, headers }: RawResponse): boolean {
-  // A gateway's 502 is a page too, but it is a temporary error.
+  // A gateway's 502 is a page as well, but a failure that passes.
   if (statusCode >= 300) return false;
   if (!/^text\/html/i.test(headers['content-type'] ?? '')) return false;
-  // moto declares its empty responses as text/html too, but adds a request id, like every S3 server.
+  // moto calls its empty answers text/html too; like every S3 server, it signs them with a request id.
   return !Object.keys(headers).some((name) => name.startsWith('x-amz'));
 }
 
@@ -95,7 +95,7 @@ function objectHeaders(headers: Record<string, string>): Record<string, string> 
   return Object.fromEntries(kept);
 }
 
-/** The headers of an object's response that are read, besides its date and its metadata. */
+/** What is read of an object's answer, but for its date and its metadata. */
 const OBJECT_HEADERS = new Set([
   'content-encoding',
   'content-length',
@@ -114,7 +114,7 @@ async function readDocument(
   const encoding = foreignEncoding(headers['content-encoding']);
   if (encoding !== undefined) {
     discard(body);
-    // The page of a gateway says no more than its status.
+    // A gateway's page says nothing that its status does not.
     if (statusCode >= 500) return Buffer.alloc(0);
     throw new TransferError('nonsense', `an answer came encoded (${encoding}), which was not asked for`);
   }
@@ -124,7 +124,7 @@ async function readDocument(
   const chunks: Uint8Array[] = [];
   let length = 0;
   try {
-    // Leaving the loop early closes the connection.
+    // Left early, the loop ends the connection.
     for await (const chunk of body as AsyncIterable<Uint8Array>) {
       watchdog.refresh();
       chunks.push(chunk);
@@ -142,7 +142,7 @@ function isListing(document: Buffer): boolean {
   return /<(\w+:)?(ListBucketResult|Error)\b/.test(document.toString());
 }
 
-/** Removes invalid dates from a listing, and empty sizes, which the SDK would take for 0. */
+/** A listing without dates that are none, and without empty sizes, which the SDK takes for 0. */
 function withoutNonsense(document: Buffer): Buffer {
   const text = document
     .toString('utf8')
@@ -154,7 +154,7 @@ function withoutNonsense(document: Buffer): Buffer {
   return Buffer.from(text);
 }
 
-/** Milliseconds since 1970. Undefined if it is not a date, or its year does not have four digits. */
+/** Milliseconds since 1970; undefined for what is no date, or one that four digits of a year cannot tell. */
 function parseDate(text: string | undefined): number | undefined {
   const time = Date.parse(text ?? '');
   return time >= FIRST_TIME && time < END_OF_TIME ? time : undefined;
@@ -163,7 +163,7 @@ function parseDate(text: string | undefined): number | undefined {
 const FIRST_TIME = Date.UTC(1000, 0);
 const END_OF_TIME = Date.UTC(10_000, 0);
 
-/** Drops a body. Its errors no longer matter to anybody. */
+/** Whoever else listens to it has no use for an error of it any more. */
 function discard(body: Readable): void {
   body.on('error', () => {}).destroy();
 }

@@ -2,7 +2,7 @@ import { BlockList, isIP } from 'node:net';
 
 /**
  * Whether `NO_PROXY` exempts a host, as curl reads it: a name matches itself and its subdomains, a leading
- * dot makes no difference, `*` matches all. An address also matches a network that contains it. Sample value:
+ * dot makes no difference, `*` matches all. An address also matches the network that it is in. Sample value:
  * `localhost,.corp.example,10.0.0.0/8,[fd00::1]:9000`
  */
 export function bypassesProxy(host: string, noProxy: string | undefined): boolean {

@@ -1,22 +1,25 @@
 import type { ClientRequest } from 'node:http';
 import { TransferError } from '../errors/classify.ts';
 
-/** How long the head of an answer may take, milliseconds. The connection changes this for later requests. */
+/**
+ * How long the head of an answer may take, milliseconds. The connection changes it; requests that come later
+ * go by it.
+ */
 export interface Patience {
   answerMs: number;
 }
 
 /**
- * A server may say that it is working on a request (100, 102). One that says so endlessly is not going to
+ * A server may say that it works on a request (100, 102); one that says it without end is not going to
  * answer.
  */
 const MAX_INTERIM_ANSWERS = 20;
 
 /**
- * Ends a request whose answer does not begin. A limit on silence is not enough, because each byte of an
- * endless head and each interim answer would count as progress. For a request without a body, the time counts
- * from the start, connection included. While a body is being sent only the limit on silence applies; this
- * limit begins after it.
+ * Ends a request whose answer does not begin. A limit on silence is not enough: each byte of a head that
+ * never ends, and each interim answer, would count as progress. A request without a body has its whole limit
+ * from the start, connection included; while a body is being sent, the limit on silence holds, and this one
+ * begins after it.
  */
 export function limitAnswer(request: ClientRequest, { answerMs }: Patience): void {
   let timer: NodeJS.Timeout | undefined;

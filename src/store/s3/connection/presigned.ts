@@ -1,6 +1,6 @@
 /**
- * Requests that were signed in advance. A client with this signer sends what somebody else has signed.
- * Everything else, from proxies to retries, is the same as for other clients.
+ * Requests that were signed in advance. A client with this signer sends what somebody else signed in place of
+ * signing by itself; everything else about it, from proxies to retries, is that of any other client.
  */
 import { CacheError } from '../../../errors.ts';
 
@@ -17,7 +17,7 @@ interface Request {
   query?: Record<string, unknown>;
 }
 
-/** An object that the SDK accepts as `signer`. */
+/** What the SDK takes for `signer`. */
 export function presignedSigner({ bucket, urls }: Presigned): { sign<T>(request: T): Promise<T> } {
   return {
     // Typed for every kind of request; ours are all HTTP.

@@ -1,17 +1,16 @@
 /**
- * Whether a process is doing anything, as far as Linux shows. A process that waits for the network holds a
- * socket, and one that works uses the CPU. A process that does neither waits for something that will not
- * come.
+ * Whether a process that has been started does anything, as far as Linux tells. One that waits for the network
+ * holds a socket; one that works uses the CPU. One that does neither waits for something that will not come.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { namesIn } from '../../../files/names-in.ts';
 
-/** How long a process may be idle, and how often that is checked. */
+/** How long nothing may happen, and how often that is looked at. */
 const IDLE_MS = 2500;
 const TICK_MS = 500;
 
 /**
- * Calls back once when all processes of a group have been idle for that long.
+ * Calls back once when all processes of a group have been idle for so long.
  * @param group undefined: nothing is watched
  * @returns ends the watch
  */
@@ -31,7 +30,7 @@ export function watchIdleness(group: number | undefined, onIdle: (seconds: numbe
   return () => clearInterval(timer);
 }
 
-/** @returns CPU time in the kernel's ticks; undefined if there is no /proc or no such process */
+/** @returns CPU time in the kernel's ticks; undefined where there is no /proc, or no such process any more */
 function activityOf(group: number): { cpu: number | undefined; hasSocket: boolean } {
   let cpu: number | undefined;
   let hasSocket = false;

@@ -1,8 +1,8 @@
 import { loadConfig } from '@smithy/core/config';
 
 /**
- * Reads a profile's region and endpoint; without them the SDK would ask the instance metadata service, and
- * then give up. Also returns the path of its token file, which the SDK reads by itself.
+ * A profile's region and endpoint: the SDK would ask the instance metadata service next, and then give up.
+ * And the file with its token, which the SDK reads by itself.
  */
 export async function readProfile(
   profile: string | undefined,

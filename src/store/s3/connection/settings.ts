@@ -1,4 +1,4 @@
-/** The settings of a connection: those of the caller, completed by the profile. */
+/** What a connection is made of: what the caller gives, completed by the profile. */
 import { CacheError } from '../../../errors.ts';
 import type { Emit } from '../../../events.ts';
 import type { ErrorContext, SettingNames } from '../errors/context.ts';
@@ -48,7 +48,7 @@ export type Settings = ConnectionOptions & {
 /** @throws CacheError CONFIG_INVALID */
 export async function completeSettings(options: ConnectionOptions): Promise<Settings> {
   requireOrdinary(options.foreignFiles ?? []);
-  // A ticket says where its bucket is. The machine's own AWS settings do not matter for it.
+  // A ticket says where it leads; this machine's own AWS set-up is nothing to it.
   const fromProfile = options.presigned === undefined ? await readProfile(options.profile) : {};
   if (fromProfile.tokenFile !== undefined)
     requireOrdinary([{ variable: 'web_identity_token_file', path: fromProfile.tokenFile }]);

@@ -30,7 +30,7 @@ export interface Transport {
 }
 
 /**
- * More than we ever have in flight. A request that waits for a free socket would count as one that cannot
+ * More than we ever have in flight: a request that queues for a socket would count as one that cannot
  * connect.
  */
 const MAX_SOCKETS = 64;

@@ -2,13 +2,13 @@
  * One object as a stream, read by several connections at once. The object is cut into ranges; those ahead of
  * the consumer are fetched in parallel, each into memory, and handed over in order. The first request has no
  * `If-Match` and fixes the ETag; all others carry it, so bytes of two objects never meet. A range that breaks
- * off continues at the same byte. If the object is copied onto itself meanwhile, its write id and size show
- * that it is the same object with another ETag, and reading continues.
+ * off goes on where it was. An object that is copied onto itself meanwhile is the same object with another
+ * ETag, by its write id and its size, and is read on.
  *
  * The memory bound: a new range begins only if its bytes, and those of all ranges that the consumer has not
  * wholly taken, fit into `budget`. `RangePlan` says how long it is, so shorter ranges are more of them in the
- * same memory. A second connection for a slow range writes into the same buffer, and needs only the memory of
- * its socket. A server that ignores ranges sends one answer, which waits once `budget` is full.
+ * same memory. A second connection for a slow range writes into the same buffer, and brings no memory but
+ * that of its socket. A server that ignores ranges sends one answer, which waits once `budget` is full.
  */
 import { CacheError } from '../../../errors.ts';
 import type { LinkedAbort } from '../../../async/abort.ts';
@@ -26,7 +26,7 @@ export interface DownloadOptions extends RangeLimits {
   signal: AbortSignal;
 }
 
-/** After this many bytes the rate of the first connection is known. */
+/** Bytes after which the rate of the first connection is known. */
 const SAMPLE_BYTES = 512 * 1024;
 
 /** Resolves when the first answer is here; undefined when there is no such object. */
@@ -121,8 +121,7 @@ class Download {
     return {
       [Symbol.asyncIterator]: () => ({
         next: () => parts.next(),
-        // A generator that is waiting or has not begun would not notice this, so the connections are ended
-        // first.
+        // A generator that waits, or has not begun, would not hear of it: the connections end first.
         return: async () => {
           this.#end();
           return parts.return(undefined);
@@ -182,7 +181,7 @@ class Download {
         else if (answer === undefined) measured(winner.received, performance.now() - winner.answered);
       },
       (error: unknown) => {
-        // The consumer gets the error now, whichever range it waits for.
+        // The consumer learns of it now, whichever range it waits for.
         for (const waiting of this.#ranges) waiting.part.fail(error);
         this.#transfer.cancel.abort();
       },

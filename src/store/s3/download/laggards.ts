@@ -10,11 +10,11 @@ import type { Leg } from './leg.ts';
 
 /** How often connections are looked at, at most, milliseconds. */
 const TICK_MS = 100;
-/** No connection counts as slow before this time, milliseconds. */
+/** No connection is called slow before, milliseconds. */
 const LEAST_MS = 500;
 const TIMES_AS_LONG = 4;
 const AT_A_TIME = 2;
-/** How many second connections every download may open, and how many finished ranges allow one more. */
+/** Second connections that any download may open, and the ranges that earn it one more. */
 const FREE = 4;
 const EARNED_BY = 8;
 /** Finished ranges that are remembered. */

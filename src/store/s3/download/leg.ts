@@ -1,7 +1,7 @@
-/** One connection that fetches a range, and its progress. */
+/** One connection that brings a range, and how it gets on. */
 import { linkAbort, type LinkedAbort } from '../../../async/abort.ts';
 
-/** Fewer bytes than this do not count as progress. */
+/** Fewer bytes than this are no progress. */
 export const PROGRESS_BYTES = 64 * 1024;
 
 export class Leg {

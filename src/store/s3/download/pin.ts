@@ -16,7 +16,7 @@ export class Pin {
   readonly #info: EntryInfo;
   readonly #signal: AbortSignal;
   #copies = 0;
-  /** The lookup under way. It is shared, because several ranges are refused at once. */
+  /** The look that is under way: several ranges are refused at once. */
   #looking: Promise<string | undefined> | undefined;
 
   constructor(connection: Connection, info: EntryInfo, signal: AbortSignal) {
@@ -27,7 +27,7 @@ export class Pin {
   }
 
   /**
-   * Whether the object can be read on under another ETag than the one that was refused.
+   * Whether there is another ETag to ask for than the one that was refused.
    * @throws what the SDK threw, or the signal's reason
    */
   async hasNewEtag(refused: string): Promise<boolean> {
@@ -44,7 +44,7 @@ export class Pin {
     return true;
   }
 
-  /** @returns the current ETag, if it is still the same object */
+  /** @returns the ETag of now, if it is still the same object */
   async #look(): Promise<string | undefined> {
     const { key, size, writeId } = this.#info;
     const present = (await lookUp(this.#connection, key, this.#signal))?.info;

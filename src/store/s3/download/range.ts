@@ -1,7 +1,7 @@
 /**
- * One range of an object that is being fetched by one connection. A second one may join if the first is far
- * too slow. Both send `If-Match`, so the bytes of whichever is ahead are used, and those that the other
- * brings later are dropped. When the range is complete, the other connection is ended.
+ * One range of an object on its way. One connection brings it; a second one may join where the first is far
+ * too slow. Both carry `If-Match`, so whichever is ahead adds its bytes, and what the other brings late is
+ * dropped. When the range is complete, the connection that is left over ends.
  */
 import type { IncomingMessage } from 'node:http';
 import { PartBuffer } from '../../../async/part-buffer.ts';
@@ -20,7 +20,7 @@ export interface RangeSource {
   hasNewEtag: (asked: string) => Promise<boolean>;
   /** Ends everything. */
   signal: AbortSignal;
-  /** Called when the service asks for fewer requests. */
+  /** Called where the service asks for patience. */
   onThrottled: () => void;
 }
 
@@ -38,7 +38,7 @@ export class Range {
   readonly part: PartBuffer;
   /** The connection that finished it, once it is complete. */
   winner: Leg | undefined;
-  /** When this many bytes have come, `report` is called once with the bytes and the time they took. */
+  /** Called once, with what came in which time, when so many bytes are here. */
   sample: { bytes: number; report: (bytes: number, ms: number) => void } | undefined;
   readonly #source: RangeSource;
   #first: Leg;
@@ -47,7 +47,7 @@ export class Range {
   #failure: { error: unknown } | undefined;
   #resolve: () => void = () => {};
   #reject: (error: unknown) => void = () => {};
-  /** Whether the answer holds the whole object. It then comes at the pace of the consumer. */
+  /** An answer with the whole object comes at the pace of the consumer. */
   #whole = false;
 
   constructor(source: RangeSource, { start, end, limit }: RangePlace) {
@@ -107,7 +107,7 @@ export class Range {
     return !this.#whole && this.winner === undefined;
   }
 
-  /** Opens a second connection for the missing bytes. It replaces an earlier second one. */
+  /** Opens a second connection for what is missing, in the place of one that was opened earlier. */
   help(): void {
     this.#second?.end();
     const leg = new Leg(this.#source.signal, this.end - this.#position);
@@ -117,7 +117,7 @@ export class Range {
       .catch(() => {
         leg.end();
         if (this.#second !== leg) return;
-        // The second connection failed. The first one is checked again later.
+        // It was worth an attempt. The first one is looked at again later.
         this.#second = undefined;
         this.#first.restart();
         if (this.#failure !== undefined) this.#reject(this.#failure.error);
@@ -129,7 +129,7 @@ export class Range {
     return this.start + this.part.received;
   }
 
-  /** Fetches with the first connection, and tries again after temporary errors. */
+  /** By the first connection, again after faults that pass. */
   async #bring(answer: RangeAnswer | undefined): Promise<void> {
     const leg = this.#first;
     const retry = this.#source.connection.retry(leg.cancel.signal);

@@ -44,11 +44,11 @@ export function classify(error: unknown): ErrorKind {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
   if (code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNABORTED') return 'reset';
   if (code === 'ERR_STREAM_PREMATURE_CLOSE') return 'reset';
-  // A flipped bit on the way ends the connection like this. An untrusted certificate will stay untrusted, so
-  // that is final.
+  // A flipped bit on the way ends the connection so. A certificate that is not trusted will not be in a
+  // moment either: final.
   if (isGarbledTls(code)) return 'nonsense';
   if (code === 'ETIMEDOUT' || name === 'TimeoutError') return 'stalled';
-  // The name comes before the status, because the SDK turns any error inside a 200 into a 503.
+  // By name before status: an error that S3 sends inside a 200 comes out of the SDK as a 503, whatever it is.
   if (THROTTLING.test(name)) return 'throttled';
   if (name === 'InternalError' || name === 'RequestTimeout') return 'server';
   if (hasCode && CONDITIONS.has(name)) return 'final';

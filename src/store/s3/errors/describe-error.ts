@@ -1,6 +1,6 @@
 /**
- * Describes every way in which S3 can fail, with a sentence that a user can act on. There is one function for
- * each family of errors. Their order matters if an answer fits several.
+ * Every way S3 can fail, as a sentence a user can act on. One function a family, asked in an order that
+ * matters where an answer fits several.
  */
 import { CacheError, systemCode } from '../../../errors.ts';
 import { foreignServer, refusal, trouble } from './service-errors.ts';
@@ -8,7 +8,7 @@ import { oneLine, sanitized, type ErrorContext } from './context.ts';
 import { networkError } from './network-errors.ts';
 import { inspect, type Inspected } from './inspect.ts';
 
-/** The error of a source of credentials, which the SDK's chain does not report. */
+/** What went wrong with a source of credentials that the SDK's chain tells nothing about. */
 export interface SourceFailure {
   message: string;
   hint: string;
@@ -31,7 +31,7 @@ export function describeError(error: unknown, context: ErrorContext): CacheError
 /**
  * No usable credentials came out of the SDK's chain. Separate, because only the caller knows that an `ENOENT`
  * or a timeout came from there.
- * @param the error of the one source that is configured and should have worked
+ * @param failure of the one source that is configured, and must have worked
  */
 export function noCredentials(error: unknown, context: ErrorContext, failure?: SourceFailure): CacheError {
   if (failure !== undefined) {

@@ -1,4 +1,4 @@
-/** Extracts what an error of the SDK says, whatever its form. */
+/** What an error of the SDK says, whatever its shape. */
 
 /** The parts of an SDK error that decisions are made on. */
 export interface Inspected {

@@ -1,4 +1,4 @@
-/** Errors on the way to the service: no answer, or one that is not HTTP. */
+/** Failures on the way to the service: no answer, or none that is HTTP. */
 import { CacheError, systemCode } from '../../../errors.ts';
 import { notS3, sanitized, where, type ErrorContext } from './context.ts';
 import { classify, isGarbledTls } from './classify.ts';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ErrorKind, classify } from './classify.ts';
 
 /**
- * Attempts in a row, the first one included. A stall takes the whole stall limit each time, so it has the
+ * Attempts in a row, the first included. A stall costs the whole stall limit each time, so it gets the
  * fewest.
  */
 export const ATTEMPTS: Record<ErrorKind, number> = {
@@ -20,10 +20,7 @@ export const ATTEMPTS: Record<ErrorKind, number> = {
 };
 
 const MAX_DELAY_MS = 4000;
-/**
- * The longest wait if the service asks for fewer requests. With 4 s, most of 10,000 machines gave up: see
- * docs/scale.md.
- */
+/** Where the service asks for patience. With 4 s, most of 10,000 machines gave up: see docs/scale.md. */
 const MAX_PATIENCE_MS = 16_000;
 /** Where the service says for how long (`Retry-After`). A wrong clock or header must not hold a build up for an hour. */
 const MAX_ASKED_MS = 60_000;
@@ -42,7 +39,7 @@ export class Retry {
     this.#onStall = onStall;
   }
 
-  /** To be called when bytes have arrived. The next error then counts as the first one again. */
+  /** Something worth having arrived: what comes next is a new kind, not the same one again. */
   progressed(): void {
     this.#failures = 0;
   }

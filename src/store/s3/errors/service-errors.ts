@@ -1,4 +1,4 @@
-/** Errors that the service itself reports, and answers of servers that are not S3. */
+/** Failures that the service itself declares, and answers of servers that are not S3. */
 import { CacheError } from '../../../errors.ts';
 import { code, notS3, oneLine, sanitized, where, type ErrorContext } from './context.ts';
 import { classify } from './classify.ts';

@@ -1,6 +1,6 @@
 /**
- * Whether an object that may not be read exists at all. S3 says "access denied" about a missing object if the
- * caller may not list the bucket, or only under a condition on `s3:prefix`.
+ * Whether an object that may not be read is there at all. S3 says "access denied" of a missing object to
+ * whoever may not list the bucket, and to whoever may list it under a condition on `s3:prefix`.
  */
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import type { Connection } from '../connection/connection.ts';
@@ -14,9 +14,9 @@ export class HiddenError extends Error {
 }
 
 /**
- * Asks the listing about an object whose reading was denied.
+ * Asks the listing about an object that a read has been denied of.
  * @param error what the read threw
- * @returns whether the object is missing; false for any error but a denial
+ * @returns whether the object is not there; false for any other error than a denial
  * @throws HiddenError, or the signal's reason
  */
 export async function isAbsent(
@@ -40,7 +40,7 @@ export async function isAbsent(
   }
 }
 
-/** Whether S3 itself has denied access. If a KMS key denied it, the object exists. */
+/** A denial of S3's own; that of a KMS key says that the object is there. */
 function isDenied(error: unknown): boolean {
   const { name, status, hasCode, message } = inspect(error);
   return name === 'AccessDenied' && status === 403 && hasCode && !/kms:/i.test(message);

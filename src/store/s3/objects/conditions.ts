@@ -1,7 +1,8 @@
 /**
- * Conditions of writes and deletions, and how servers treat them. A refusal alone proves nothing: OpenStack
- * Swift and Ceph RGW refuse an ETag that they gave themselves, usually that of a multipart object. So after a
- * refusal we look again. If the same object is still there, the server cannot use this condition.
+ * Conditions of writes and deletions, and what servers make of them. A refusal alone proves nothing:
+ * OpenStack Swift and Ceph RGW refuse an ETag that they gave themselves, as a rule that of an object of
+ * several parts. Whoever is refused looks again: where the same object is still there, the server cannot use
+ * this condition.
  */
 import { inspect } from '../errors/inspect.ts';
 

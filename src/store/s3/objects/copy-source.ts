@@ -1,6 +1,6 @@
 /**
  * The `x-amz-copy-source` of an object, and its condition.
- * @returns undefined for a key that must not be copied: a `%` in it crashes radosgw, the whole service
+ * @returns undefined for a key that must not be copied: one with `%` ends radosgw, the whole service
  */
 export function copySource({
   bucket,

@@ -1,14 +1,12 @@
-/**
- * When an entry that is used has to be renewed, so that no lifecycle rule and no `prune` deletes it as old.
- */
+/** When an entry that is used has to be renewed, lest a lifecycle rule or `prune` deletes it as old. */
 import type { EntryInfo } from '../../store.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** The age if the service gives no date of expiry. Rules commonly say 30 days. */
+/** Where the service tells no date of expiry: rules commonly say 30 days. */
 const WEEK_MS = 7 * DAY_MS;
 
 /**
- * Whether it is a week old, or past half of its life. Never within a day after it was written.
+ * Whether it is a week old, or has had half its life. Never on the day that it was written.
  * @param now by the service's clock, milliseconds since 1970
  */
 export function isDue({ modified, expires }: Pick<EntryInfo, 'modified' | 'expires'>, now: number): boolean {

@@ -1,4 +1,4 @@
-/** Reads what S3 says about an object, and checks it before it is used. */
+/** What one answer of S3 says about an object, checked before anything is believed. */
 import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
 import type { EntryInfo } from '../../store.ts';
@@ -10,7 +10,7 @@ import { inspect } from '../errors/inspect.ts';
 import { HiddenError, isAbsent } from './absence.ts';
 import { expiryDate } from './due.ts';
 
-/** The metadata with an entry's `writeId`. Callers do not see it. */
+/** Metadata that holds an entry's `writeId`; not among what callers see as metadata. */
 export const WRITE_ID = 'write-id';
 
 export interface ObjectInfo {
@@ -56,7 +56,7 @@ export async function getRange(
   const answer = await connection.attempt((client) => client.send(command, { abortSignal: signal }), signal);
   // Typed for every platform; under Node it is the response itself.
   const body = answer.Body as unknown as Readable;
-  // The reader handles its errors, but an error without a listener would end the process.
+  // Ended by whoever reads it: an error with no listener would end the process.
   body.on('error', () => {});
   try {
     return { ...describe(connection, key, answer), ...checkRange(answer, request), body };
@@ -79,7 +79,7 @@ export async function lookUp(
   for (;;) {
     try {
       const { body, partial, info, metadata } = await getRange(connection, { key, start: 0, end: 1 }, signal);
-      // Reads one byte, to keep the connection, but not a whole object.
+      // One byte is read, to keep the connection; a whole object is not.
       if (partial) body.resume();
       else body.destroy();
       return { info, metadata };
@@ -91,7 +91,7 @@ export async function lookUp(
   }
 }
 
-/** The same, but an object that may not be seen counts as missing. */
+/** The same for whoever can go on without knowing: what may not be seen counts as missing. */
 export async function lookUpIfVisible(
   connection: Connection,
   key: string,
@@ -105,7 +105,7 @@ export async function lookUpIfVisible(
   }
 }
 
-/** Looks up an object without reading a range, because an empty object has none. */
+/** An object without a first byte has no range to ask for. */
 export async function lookUpEmpty(
   connection: Connection,
   key: string,
@@ -160,8 +160,8 @@ function checkRange(
       `asked for bytes ${start}-${end - 1}, got "${answer.ContentRange ?? ''}"`,
     );
   }
-  // Tools that copy entries may declare them as gzip; these come as they are stored. A body that a proxy has
-  // encoded has another length.
+  // Tools that copy entries declare them as gzip, and they come as they are stored. What a proxy has encoded
+  // has another length.
   if (encoding !== undefined && answer.ContentLength !== range.end - range.start) throw encoded(encoding);
   if (answer.ContentLength !== undefined && answer.ContentLength !== range.end - range.start) {
     throw new TransferError(

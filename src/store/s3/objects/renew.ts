@@ -1,6 +1,7 @@
 /**
- * Renews an object: the service copies it onto itself, so that no byte comes here, and lifecycle rules count
- * from then on. This is never necessary, so errors are not reported and nothing is tried twice.
+ * Writes an object anew, as it is: the service copies it onto itself, so no byte of it comes here. A lifecycle
+ * rule counts from then on. It is never needed, so nothing that goes wrong is told, and nothing is tried
+ * twice.
  */
 import {
   CopyObjectCommand,
@@ -54,7 +55,7 @@ async function renew(
   const source = copySource({ bucket, key, etag });
   const isTheSame =
     head.ContentLength === size && isSameObject({ etag, writeId: head.Metadata?.[WRITE_ID] }, entry);
-  // Somebody else may have renewed it already.
+  // Somebody may have been faster.
   const modified = head.LastModified;
   const isOld = isDue({ modified, expires: expiryDate(head.Expiration) }, connection.now());
   if (source === undefined || !isTheSame || !isOld) return false;
@@ -64,14 +65,14 @@ async function renew(
     Bucket: bucket,
     Key: key,
     ...source,
-    // In case somebody replaces it during the copy. Amazon S3 knows this condition; others ignore it.
+    // For who replaces it while it is copied. Amazon S3 knows this condition; others ignore it.
     ...(custom ? {} : { IfMatch: source.CopySourceIfMatch }),
-    // S3 refuses to copy an object onto itself without a change. Setting all metadata again counts as one.
+    // S3 refuses to copy an object onto itself that stays as it is; to set all of it again is a change.
     MetadataDirective: 'REPLACE',
     ...whatStays(head, custom && sse === undefined),
   });
   await connection.attempt((client) => client.send(copy, { abortSignal: signal }), signal);
-  // Some services ignore the conditions, so check what is there now.
+  // Some ignore the conditions. What is there now speaks for itself.
   const now = (await lookUp(connection, key, signal))?.info;
   return now !== undefined && now.size === size && isSameObject(now, { ...entry, etag: now.etag });
 }
@@ -81,12 +82,12 @@ function isVersioned({ VersionId }: HeadObjectCommandOutput): boolean {
   return VersionId !== undefined && VersionId !== 'null';
 }
 
-/** Amazon S3 copies tags too. Ceph RGW loses them when metadata is set again, and accepts no new ones. */
+/** Amazon S3 copies tags as well. Ceph RGW loses them where metadata is set anew, and takes no others. */
 function wouldLoseTags({ custom }: Connection, { TagCount = 0 }: HeadObjectCommandOutput): boolean {
   return custom && TagCount > 0;
 }
 
-/** All properties that the copy has to set again, except tags. */
+/** All that a copy sets anew, but for tags. */
 function whatStays(
   head: HeadObjectCommandOutput,
   encryptsByItself: boolean,

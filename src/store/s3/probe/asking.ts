@@ -1,4 +1,4 @@
-/** Asks the service one question, and turns errors into answers. */
+/** Asks a service one thing, and turns what it throws into an answer. */
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import type { Readable } from 'node:stream';
 import type { Connection } from '../connection/connection.ts';
@@ -14,7 +14,7 @@ export interface Asking {
 
 /**
  * @param action the IAM action that must be allowed for it, e.g. `s3:GetObject`
- * @returns what `request` returns, or why it failed
+ * @returns what `request` gives, or why it could not be had
  * @throws only the signal's reason
  */
 export async function ask<T>(

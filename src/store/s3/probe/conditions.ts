@@ -1,4 +1,4 @@
-/** How the service treats conditions, and which of the less common requests it knows. */
+/** What the service makes of conditions, and which of the requests it knows that not every service does. */
 import { CompleteMultipartUploadCommand, UploadPartCommand, UploadPartCopyCommand } from '@aws-sdk/client-s3';
 import { inspect } from '../errors/inspect.ts';
 import { getRange } from '../objects/objects.ts';

@@ -1,17 +1,17 @@
 /**
- * The facts that a probe finds out about one bucket. `doctor` says what they mean for the cache, and how to
- * fix them.
+ * What a probe finds out about one bucket. Facts only: what they mean for the cache, and what mends them, is
+ * for `doctor` to say.
  */
 import type { CacheError } from '../../../errors.ts';
 
-/** The answer to one question. */
+/** What became of one question. */
 export type Answer<T> =
   | { type: 'known'; value: T }
   /** These credentials may not do it. */
   | { type: 'denied'; error: CacheError }
   /** The service cannot do it, or failed at it. */
   | { type: 'failed'; error: CacheError }
-  /** The question was not asked, and why. */
+  /** Nobody asked, and why. */
   | { type: 'untried'; why: string };
 
 export type Right = 'list' | 'get' | 'put' | 'delete' | 'multipart' | 'abort';

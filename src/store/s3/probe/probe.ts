@@ -101,9 +101,7 @@ async function write(facts: StoreFacts, { asking, scratch }: Writing): Promise<v
   }
 }
 
-/**
- * For those who may write and not delete. An upload that is aborted needs the same right, and leaves nothing.
- */
+/** For those who may save and not delete: an upload that is aborted takes the same right, and leaves nothing. */
 async function writeNothingThatStays(facts: StoreFacts, { asking, scratch }: Writing): Promise<void> {
   const why = 'nothing is written that could not be removed again';
   markUnwritten(facts, why);
@@ -168,7 +166,7 @@ async function askUploads(
   return { ...answers, rights: { ...rights, multipart, abort } };
 }
 
-/** For a probe that may not write: tries reading with an entry that exists. */
+/** Nothing may be written: what reading tells, it tells of an entry that is there. */
 async function readEntry(facts: StoreFacts, asking: Asking, entries: readonly ListedObject[]): Promise<void> {
   const [largest] = [...entries].sort((a, b) => (b.Size ?? 0) - (a.Size ?? 0));
   const { Key: key, Size: size = 0 } = largest ?? {};
@@ -215,10 +213,7 @@ function askGet(asking: Asking, key: string): Promise<Answer<true>> {
   });
 }
 
-/**
- * Tests a right with a request for something that never existed. The answer "not found" means that the right
- * is there.
- */
+/** A right, asked with a request for what there never was: to be told so is to be allowed. */
 function askInVain(
   asking: Asking,
   action: string,
@@ -235,7 +230,7 @@ function askInVain(
   });
 }
 
-/** Tests the right to abort with an upload that never existed. */
+/** The right to abort, asked with an upload that there never was. */
 function askAbort(asking: Asking, key: string): Promise<Answer<true>> {
   const { bucket } = asking.connection;
   const command = new AbortMultipartUploadCommand({ Bucket: bucket, Key: key, UploadId: NO_UPLOAD });
@@ -245,8 +240,8 @@ function askAbort(asking: Asking, key: string): Promise<Answer<true>> {
 }
 
 /**
- * Tests the right to delete with a key that never existed. If the bucket keeps versions, a plain deletion
- * would leave a marker, so a version that never existed is deleted.
+ * The right to delete, asked with a key that there never was. Where versions are kept, a plain deletion would
+ * leave a marker, so there it is a version that never was.
  */
 function askDelete(asking: Asking, { versioned, prefix }: Scratch): Promise<Answer<true>> {
   const key = `${prefix}never`;

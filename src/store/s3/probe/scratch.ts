@@ -130,8 +130,8 @@ export class Scratch {
   }
 
   /**
-   * Sends a request that changes something. After an interruption it has a moment to end by itself, because
-   * nobody knows whether a request that was cut off was carried out.
+   * A request that changes something. When interrupted it may end by itself for a moment: who cuts it off
+   * does not know whether it was carried out.
    */
   async run<T>(
     request: (client: Connection['client'], options: { abortSignal: AbortSignal }) => Promise<T>,

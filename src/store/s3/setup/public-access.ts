@@ -37,7 +37,7 @@ export const publicAccessStep: MakeStep = async (connection, { bucket, prefix, b
   const apply = async (at: AbortSignal): Promise<Applied> => {
     const key = `${prefix}/.setup-${randomUUID()}`;
     if (!connection.custom) return set(WHOLE, at);
-    // If these credentials may not write at all, this cannot be found out.
+    // Whoever may not write anyway cannot find out.
     const mayWrite = (await set(SPARING, at)).result === 'done' && (await mayPut(place, key, at));
     const done = await set(WHOLE, at);
     if (done.result !== 'done' || !mayWrite || (await mayPut(place, key, at))) return done;
@@ -77,7 +77,7 @@ async function mayPut(
     signal,
   });
   if (written.result !== 'done') return false;
-  // If it cannot be deleted, it is empty, and the lifecycle rule will delete it.
+  // What may not be deleted is 0 bytes long, and the lifecycle rule's.
   await put(connection, {
     action: 's3:DeleteObject',
     request: (client) => client.send(new DeleteObjectCommand(at)),

@@ -1,4 +1,4 @@
-/** How a bucket should be set up, and the types of every step. */
+/** What a bucket is to be like, and the two words that every step is told in. */
 
 export interface Wanted {
   bucket: string;

@@ -1,7 +1,7 @@
 /**
- * The body of an upload in the form that lib-storage needs. Unlike `Readable.from`, it can be destroyed while
- * its source is stuck, so that an upload can be aborted at any moment. The source is then told to stop, but
- * not waited for.
+ * The body of an upload as lib-storage wants it. Unlike `Readable.from` it can be destroyed while its source
+ * is stuck, which is what lets an upload be aborted at any moment; the source is then told, and not waited
+ * for.
  */
 import { Readable } from 'node:stream';
 import { CacheError } from '../../../errors.ts';
@@ -13,9 +13,12 @@ export class UploadSource extends Readable {
 
   readonly #limit: number;
 
-  /** @param limit the most bytes that can be stored */
-  constructor(body: AsyncIterable<Uint8Array>, limit: number) {
-    super();
+  /**
+   * @param limit the most bytes that can be stored
+   * @param keepsChunks whether to hand on the chunks as they are
+   */
+  constructor(body: AsyncIterable<Uint8Array>, limit: number, { keepsChunks = false } = {}) {
+    super({ objectMode: keepsChunks, ...(keepsChunks ? { highWaterMark: 1 } : {}) });
     this.#limit = limit;
     this.#source = body[Symbol.asyncIterator]();
     // Whoever destroys it knows why; nobody may be reading at that moment.

@@ -6,15 +6,17 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { randomUUID } from 'node:crypto';
-import { CacheError } from '../../../errors.ts';
+import { CacheError, reasonOf } from '../../../errors.ts';
 import { withinTime } from '../../../async/abort.ts';
 import type { WriteOptions, WriteOutcome } from '../../store.ts';
 import { isSameObject } from '../../identity.ts';
 import type { Connection } from '../connection/connection.ts';
 import { classify } from '../errors/classify.ts';
 import { lookUp, lookUpIfVisible, plainEtag, WRITE_ID, type ObjectInfo } from '../objects/objects.ts';
+import { removeObject } from '../deletion.ts';
 import { UploadRequests } from './upload-requests.ts';
 import { UploadSource } from './upload-source.ts';
+import { uploadWithCopies } from './upload-with-copies.ts';
 import { inspect } from '../errors/inspect.ts';
 
 export interface UploadOptions extends WriteOptions {
@@ -47,31 +49,36 @@ export async function uploadObject(
     return { type: 'exists' };
   }
 
-  const source = new UploadSource(options.body, partSize * MAX_PARTS);
+  const { copies } = options;
+  const source = new UploadSource(options.body, partSize * MAX_PARTS, { keepsChunks: copies !== undefined });
   const requests = new UploadRequests(connection, key, {
     signal,
     replaced: typeof options.ifExists === 'object' ? options.ifExists : undefined,
     onFailure: (error) => source.destroy(error),
   });
   const writeId = randomUUID();
-  const upload = new Upload({
-    client: Object.create(connection.client, { send: { value: requests.send } }) as S3Client,
-    params: {
-      Bucket: connection.bucket,
-      Key: key,
-      Body: source,
-      Metadata: { ...options.metadata, [WRITE_ID]: writeId },
-      ContentType: 'application/octet-stream',
-      ...condition,
-      ...(options.sse === undefined ? {} : { ServerSideEncryption: options.sse }),
-      ...(options.kmsKeyId === undefined ? {} : { SSEKMSKeyId: options.kmsKeyId }),
-    },
-    partSize,
-    queueSize: options.parallel,
-  });
+  const input = {
+    Bucket: connection.bucket,
+    Key: key,
+    Metadata: { ...options.metadata, [WRITE_ID]: writeId },
+    ContentType: 'application/octet-stream',
+    ...(options.sse === undefined ? {} : { ServerSideEncryption: options.sse }),
+    ...(options.kmsKeyId === undefined ? {} : { SSEKMSKeyId: options.kmsKeyId }),
+  };
+  const { parallel } = options;
+  const upload = (): Promise<{ ETag?: string | undefined }> =>
+    copies === undefined
+      ? new Upload({
+          client: Object.create(connection.client, { send: { value: requests.send } }) as S3Client,
+          params: { ...input, Body: source, ...condition },
+          partSize,
+          queueSize: parallel,
+        }).done()
+      : uploadWithCopies({ connection, requests, input, condition, source, copies, parallel, signal });
   const written: Written = { connection, key, options, writeId, source, requests };
   try {
     const result = await runToItsEnd(upload, written);
+    if (copies !== undefined) return await afterCopying(result, written);
     return 'error' in result
       ? await afterFailure(result.error, written)
       : await afterSuccess(result.etag, written);
@@ -110,7 +117,7 @@ async function conditionOf(
 
 /** Resolves when nothing of the upload goes on any more, with the first thing that went wrong. */
 async function runToItsEnd(
-  upload: Upload,
+  upload: () => Promise<{ ETag?: string | undefined }>,
   { source, requests, options: { signal } }: Written,
 ): Promise<{ etag: string } | { error: unknown }> {
   let failed: (error: unknown) => void = () => {};
@@ -122,7 +129,7 @@ async function runToItsEnd(
   source.once('error', (error) => failed(error));
   if (signal.aborted) interrupt();
   else signal.addEventListener('abort', interrupt, { once: true });
-  const done = upload.done().then(
+  const done = upload().then(
     ({ ETag }) => ({ etag: plainEtag(ETag ?? '') }),
     (error: unknown) => ({ error: requests.failure ?? error }),
   );
@@ -136,6 +143,30 @@ async function runToItsEnd(
   } finally {
     signal.removeEventListener('abort', interrupt);
   }
+}
+
+/**
+ * Without copies the upload may still succeed. So what cannot be told from an interruption, from the body's own
+ * failure or from somebody else's object counts as "not copied", and nothing of ours is left.
+ */
+async function afterCopying(
+  result: { etag: string } | { error: unknown },
+  written: Written,
+): Promise<WriteOutcome> {
+  const { connection, key, options, writeId, source, requests } = written;
+  const { signal } = options;
+  try {
+    if ('etag' in result) return await afterSuccess(result.etag, written);
+    if (CONTESTED.has(inspect(result.error).name)) return await afterFailure(result.error, written);
+  } catch (error) {
+    signal.throwIfAborted();
+    // A service that copies something else than it was asked for.
+    await removeObject(connection, key, { signal, etag: '', writeId });
+    return { type: 'not copied', reason: reasonOf(error) };
+  }
+  signal.throwIfAborted();
+  if (result.error === source.errored && result.error !== requests.failure) throw result.error;
+  return { type: 'not copied', reason: reasonOf(result.error) };
 }
 
 /** Whose object is there? Neither an answer's ETag nor that its condition was honoured is to be believed. */

@@ -1,0 +1,216 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { createS3Store } from '../../../../src/store/s3/s3-store.ts';
+import type { Copies, EntryInfo, Store, WriteOutcome } from '../../../../src/store/store.ts';
+import { availableServers, describeEachServer } from '../../../support/servers.ts';
+import { denied, FOREVER, KEY, MIB, useScene } from '../faults.ts';
+import { createS3Subject, s3Options } from '../subject.ts';
+
+const never = new AbortController().signal;
+
+/** The older entry, in members, and a newer one: a member changed, one is gone, one is new. */
+function makeEntries(): { older: Buffer[]; newer: Buffer[]; offsets: Map<Uint8Array, number> } {
+  const older = Array.from({ length: 16 }, () => randomBytes(2 * MIB));
+  const newer = [...older];
+  newer[0] = randomBytes(300_000);
+  newer.splice(7, 1, randomBytes(MIB));
+  newer.splice(14, 1);
+  newer.push(randomBytes(10_000));
+  const offsets = new Map<Uint8Array, number>();
+  let offset = 0;
+  for (const member of older) {
+    offsets.set(member, offset);
+    offset += member.length;
+  }
+  return { older, newer, offsets };
+}
+
+async function* body(members: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* members;
+}
+
+async function writeOlder(store: Store, key: string, older: Buffer[]): Promise<EntryInfo> {
+  const written = await store.write(key, body(older), { signal: never, ifExists: 'keep', metadata: {} });
+  if (written.type !== 'saved') throw new Error(written.type);
+  return { key, modified: undefined, ...written };
+}
+
+async function digestOf(store: Store, key: string): Promise<string | undefined> {
+  const entry = await store.open(key, { signal: never });
+  if (entry === undefined) return undefined;
+  const hash = createHash('sha256');
+  for await (const chunk of entry.body) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+const sha256 = (members: readonly Uint8Array[]): string =>
+  createHash('sha256').update(Buffer.concat(members)).digest('hex');
+
+describeEachServer(await availableServers(), (target) => {
+  it('an upload that copies from another entry is what one without would be', async () => {
+    const { store, prefix, leftovers } = await createS3Subject(target());
+    const { older, newer, offsets } = makeEntries();
+    const from = await writeOlder(store, `${prefix}older`, older);
+    const copies: Copies = { from, offsetOf: (chunk) => offsets.get(chunk) };
+    const metadata = { some: 'thing' };
+    const options = { signal: never, ifExists: 'keep', metadata, copies } as const;
+    const first = await store.write(`${prefix}newer`, body(newer), options);
+    // Swift refuses the condition that the copy carries, with the very ETag that it gave.
+    expect(first.type).toBe(target().name.startsWith('Swift') ? 'not copied' : 'saved');
+    const outcome =
+      first.type === 'not copied' ? await store.write(`${prefix}newer`, body(newer), options) : first;
+    expect(outcome).toMatchObject({ type: 'saved', size: Buffer.concat(newer).length });
+    expect(await digestOf(store, `${prefix}newer`)).toBe(sha256(newer));
+    expect((await store.stat(`${prefix}newer`, { signal: never }))?.metadata).toMatchObject(metadata);
+    expect(await store.write(`${prefix}newer`, body(newer), options)).toEqual({ type: 'exists' });
+    // The one that was copied from may go.
+    await store.remove(`${prefix}older`, { signal: never });
+    expect(await digestOf(store, `${prefix}newer`)).toBe(sha256(newer));
+    expect(await leftovers?.()).toBe(0);
+  });
+});
+
+describe('on the server of the tests', () => {
+  const scene = useScene();
+  const { older, newer, offsets } = makeEntries();
+  const BUCKET = 'test-bucket';
+  const OLDER = 'cache/older.tar.gz';
+  let store: Store;
+  let copies: Copies;
+
+  beforeEach(async () => {
+    store = await createS3Store(s3Options(scene.server, { bucket: BUCKET }));
+    const from = await writeOlder(store, OLDER, older);
+    copies = { from, offsetOf: (chunk) => offsets.get(chunk) };
+    scene.server.requests.length = 0;
+  });
+
+  const write = (
+    members: AsyncIterable<Uint8Array> = body(newer),
+    signal: AbortSignal = never,
+  ): Promise<WriteOutcome> => store.write(KEY, members, { signal, ifExists: 'keep', metadata: {}, copies });
+
+  const bucket = (): ReturnType<typeof scene.server.bucket> => scene.server.bucket(BUCKET);
+
+  function expectNothingLeft(): void {
+    expect([...bucket().objects.keys()]).toEqual([OLDER]);
+    expect(bucket().uploads.size).toBe(0);
+  }
+
+  it('sends what is new, filled up to the least part, and no more', async () => {
+    expect(await write()).toMatchObject({ type: 'saved' });
+    const sent = scene.server.requests
+      .filter(({ operation }) => operation === 'UploadPart')
+      .map(({ headers }) => Number(headers['content-length']));
+    // Around the first member, around the second new one, and the end.
+    expect(sent).toEqual([5 * MIB, 5 * MIB, expect.any(Number)]);
+    expect(sent[2]).toBeLessThan(3 * MIB);
+    expect(scene.server.count('UploadPartCopy')).toBeGreaterThan(1);
+    expect(await digestOf(store, KEY)).toBe(sha256(newer));
+  });
+
+  it('leaves nothing where the service does not copy, and asks it no more', async () => {
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'UploadPartCopy',
+      times: FOREVER,
+      effect: { type: 'error', status: 501, code: 'NotImplemented' },
+    });
+    expect(await write()).toMatchObject({ type: 'not copied', reason: expect.any(String) });
+    expectNothingLeft();
+    const asked = scene.server.count('UploadPartCopy');
+    expect(await write()).toMatchObject({ type: 'saved' });
+    expect(scene.server.count('UploadPartCopy')).toBe(asked);
+    expect(await digestOf(store, KEY)).toBe(sha256(newer));
+  });
+
+  it.each([
+    ['may not be read', denied],
+    ['is refused as a part of another size', { type: 'error', status: 400, code: 'InvalidPart' } as const],
+  ])('leaves nothing where the older entry %s', async (_, effect) => {
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'UploadPartCopy',
+      times: FOREVER,
+      effect,
+    });
+    expect(await write()).toMatchObject({ type: 'not copied' });
+    expectNothingLeft();
+  });
+
+  it('leaves nothing where the older entry is replaced before the end', async () => {
+    const parts = body(newer);
+    async function* replacing(): AsyncGenerator<Uint8Array> {
+      yield* parts;
+      scene.server.place(BUCKET, { key: OLDER, body: randomBytes(32 * MIB) });
+    }
+    expect(await write(replacing())).toMatchObject({ type: 'not copied' });
+    expectNothingLeft();
+  });
+
+  it('leaves nothing where the service has copied something else', async () => {
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'CompleteMultipartUpload',
+      times: 1,
+      effect: {
+        type: 'before',
+        run: () => {
+          const [upload] = [...bucket().uploads.values()];
+          const part = upload!.parts.get(upload!.parts.size)!;
+          part.chunks = part.chunks.map((chunk) => chunk.subarray(1));
+          part.size = part.chunks.reduce((total, chunk) => total + chunk.length, 0);
+        },
+      },
+    });
+    expect(await write()).toMatchObject({ type: 'not copied' });
+    expectNothingLeft();
+  });
+
+  it('throws what the body throws, and leaves nothing', async () => {
+    const failure = new Error('the tree has changed');
+    async function* failing(): AsyncGenerator<Uint8Array> {
+      yield* newer.slice(0, 8);
+      throw failure;
+    }
+    await expect(write(failing())).rejects.toBe(failure);
+    expectNothingLeft();
+  });
+
+  it('ends when it is aborted, and leaves nothing', async () => {
+    const controller = new AbortController();
+    const reason = new Error('stop');
+    async function* aborting(): AsyncGenerator<Uint8Array> {
+      yield* newer.slice(0, 8);
+      controller.abort(reason);
+      yield* newer.slice(8);
+    }
+    await expect(write(aborting(), controller.signal)).rejects.toBe(reason);
+    expectNothingLeft();
+  });
+
+  it.each(['500 once', 'a reset once'])('goes on after %s', async (what) => {
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'UploadPartCopy',
+      times: 1,
+      effect: what.startsWith('500')
+        ? { type: 'error', status: 500, code: 'InternalError' }
+        : { type: 'reset' },
+    });
+    expect(await write()).toMatchObject({ type: 'saved' });
+    expect(await digestOf(store, KEY)).toBe(sha256(newer));
+  });
+
+  it('copies nothing from a small entry, nor from a key that would end radosgw', async () => {
+    for (const from of [
+      { ...copies.from, size: 9 * MIB },
+      { ...copies.from, key: 'cache/100%.tar.gz' },
+    ]) {
+      copies = { ...copies, from };
+      await store.write(`${KEY}-${from.size}`, body(newer), {
+        signal: never,
+        ifExists: 'replace',
+        metadata: {},
+        copies,
+      });
+    }
+    expect(scene.server.count('UploadPartCopy')).toBe(0);
+  });
+});
