@@ -38,7 +38,7 @@ export function limit(what: string, variable?: string): CacheError {
   return new CacheError(
     'ARCHIVE_LIMIT',
     `The archive has ${what}`,
-    variable === undefined ? {} : { hint: `If that is right, raise ${variable}` },
+    variable === undefined ? {} : { hint: `If that is right, raise ${variable}.` },
   );
 }
 
@@ -47,7 +47,7 @@ export function folded(path: string): CacheError {
   return new CacheError(
     'TARGET_REFUSED',
     `${shown(path)} differs from another name of the archive only in case or Unicode form, and here they are one`,
-    { hint: 'Restore to a file system that tells them apart, or install without the cache' },
+    { hint: 'Restore to a file system that tells them apart, or install without the cache.' },
   );
 }
 
@@ -83,7 +83,7 @@ export function outOfMemory(cause: unknown): CacheError {
     cause,
     hint:
       'Give it more memory and address space (ulimit -v), set CACHE_WORKERS=1, or set ' +
-      'NODE_OPTIONS=--disable-wasm-trap-handler, with which WebAssembly reserves 10 GB of addresses less',
+      'NODE_OPTIONS=--disable-wasm-trap-handler, with which WebAssembly reserves 10 GB of addresses less.',
   });
 }
 
@@ -129,7 +129,7 @@ export function writeError(path: string, error: unknown): Error {
     case 'EDQUOT':
       return new CacheError('DISK_FULL', `No space left to unpack ${shown(path)} (${code})`, {
         cause: error,
-        hint: 'Free some space beside the target, or raise the quota; what was there before is untouched',
+        hint: 'Free some space beside the target, or raise the quota; what was there before is untouched.',
       });
     default:
       return unwritable(path, error);
@@ -140,7 +140,7 @@ function unwritable(path: string, cause: unknown): CacheError {
   const code = systemCode(cause) ?? '';
   return new CacheError('TARGET_UNWRITABLE', `Cannot write ${shown(path)} (${code})`, {
     cause,
-    hint: WRITE_HINTS[code] ?? 'Check that this user may write beside the target',
+    hint: WRITE_HINTS[code] ?? 'Check that this user may write beside the target.',
   });
 }
 
@@ -151,11 +151,11 @@ export function shown(path: string): string {
 }
 
 const WRITE_HINTS: Readonly<Record<string, string>> = {
-  EFBIG: 'The file is larger than ulimit -f or the file system allows; what was there before is untouched',
+  EFBIG: 'The file is larger than ulimit -f or the file system allows; what was there before is untouched.',
   EMFILE: MORE_FILES_HINT,
   ENFILE: MORE_FILES_HINT,
   ENOENT:
-    'Something has removed what was staged, as git clean does. Run it again once that is over; what was there before is untouched',
+    'Something has removed what was staged, as git clean does. Run it again once that is over; what was there before is untouched.',
 };
 
-const CORRUPT_HINT = 'Nothing was restored; the next save replaces the entry';
+const CORRUPT_HINT = 'Nothing was restored; the next save replaces the entry.';

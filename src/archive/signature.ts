@@ -63,12 +63,12 @@ export function createChecker(pem: string): CheckSignature {
         'ARCHIVE_UNTRUSTED',
         'The entry is not signed, and CACHE_VERIFY_KEY asks for a signature',
         {
-          hint: 'Save it again with CACHE_SIGNING_KEY set, or unset CACHE_VERIFY_KEY',
+          hint: 'Save it again with CACHE_SIGNING_KEY set, or unset CACHE_VERIFY_KEY.',
         },
       );
     if (!verify(null, bytes, key, signature))
       throw new CacheError('ARCHIVE_UNTRUSTED', 'The entry is not signed by the key in CACHE_VERIFY_KEY', {
-        hint: 'Find out who may write to the bucket, then save it again with the right CACHE_SIGNING_KEY',
+        hint: 'Find out who may write to the bucket, then save it again with the right CACHE_SIGNING_KEY.',
       });
   };
 }

@@ -49,6 +49,6 @@ function parseKey(
 
 function wrongKey(variable: string, kind: string): CacheError {
   return new CacheError('CONFIG_INVALID', `${variable} is not an Ed25519 ${kind} key in PEM`, {
-    hint: 'sandbox-cache keygen makes a pair',
+    hint: 'sandbox-cache keygen makes a pair.',
   });
 }

@@ -40,5 +40,5 @@ export function usageError(text: string, commandLine: string): UsageError {
   const message = (pattern === undefined ? plain : plain.replace(pattern, words!))
     .replace(/\n\((Did you mean .*)\)$/, '. $1')
     .replace(/\.$/, '');
-  return { code: 'USAGE', message, hint: `${commandLine} --help shows what it takes` };
+  return { code: 'USAGE', message, hint: `${commandLine} --help shows what it takes.` };
 }

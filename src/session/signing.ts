@@ -19,7 +19,7 @@ export async function signer({ signingKey, verifyKey }: Config): Promise<Sign | 
   throw new CacheError(
     'CONFIG_INVALID',
     'CACHE_SIGNING_KEY does not belong to CACHE_VERIFY_KEY: what it signs would be refused here',
-    { hint: 'Take both from one run of sandbox-cache keygen, or unset one of them' },
+    { hint: 'Take both from one run of sandbox-cache keygen, or unset one of them.' },
   );
 }
 

@@ -231,7 +231,7 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
       error: {
         code: 'USAGE',
         message: 'no command is given',
-        hint: 'sandbox-cache --help shows what it takes',
+        hint: 'sandbox-cache --help shows what it takes.',
       },
     });
   });
@@ -243,7 +243,7 @@ describe('usage: exit 2, and says what is wrong and what it takes', () => {
       error: {
         code: 'USAGE',
         message: "unknown option '--nonsense'",
-        hint: 'sandbox-cache restore --help shows what it takes',
+        hint: 'sandbox-cache restore --help shows what it takes.',
       },
     });
   });

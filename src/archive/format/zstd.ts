@@ -41,7 +41,7 @@ export function zstdContainer(): Container {
     zstdDecompressSync === undefined
   )
     throw new CacheError('CONFIG_INVALID', `Node ${process.versions.node} has no zstd.`, {
-      hint: 'Use Node 22.15 or later, or set CACHE_COMPRESSION=true for gzip',
+      hint: 'Use Node 22.15 or later, or set CACHE_COMPRESSION=true for gzip.',
     });
   const { ZSTD_c_compressionLevel, ZSTD_e_end } = constants as Record<string, number> & {
     ZSTD_c_compressionLevel: number;

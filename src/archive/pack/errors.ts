@@ -10,14 +10,14 @@ export function sourceError(path: string, error: unknown): Error {
   if (code === 'ENOENT') return changed(path, 'vanished', error);
   if (BECAME_ANOTHER.has(code)) return changed(path, 'changed', error);
   return new CacheError('SOURCE_UNREADABLE', `${readable(path)} cannot be read (${code})`, {
-    hint: isOutOfFiles(error) ? MORE_FILES_HINT : 'Make it readable for this user, or remove it',
+    hint: isOutOfFiles(error) ? MORE_FILES_HINT : 'Make it readable for this user, or remove it.',
     cause: error,
   });
 }
 
 export function changed(path: string, how: 'changed' | 'vanished' | 'appeared', cause?: unknown): CacheError {
   return new CacheError('SOURCE_CHANGED', `${readable(path)} ${how} while it was being packed`, {
-    hint: 'Nothing was saved. Save again once the installer is done',
+    hint: 'Nothing was saved. Save again once the installer is done.',
     cause,
   });
 }

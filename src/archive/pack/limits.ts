@@ -124,7 +124,7 @@ function over(what: string, variable?: string): CacheError {
   return new CacheError('ARCHIVE_LIMIT', `The tree has ${what}, and no restore would take it`, {
     hint:
       variable === undefined
-        ? 'Nothing was saved. Remove what does not belong there'
-        : `Nothing was saved. If that is right, raise ${variable} here and where it is restored`,
+        ? 'Nothing was saved. Remove what does not belong there.'
+        : `Nothing was saved. If that is right, raise ${variable} here and where it is restored.`,
   });
 }

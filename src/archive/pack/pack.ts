@@ -229,7 +229,7 @@ function requireValidSeal({ seal }: PackOptions): void {
   ] as const) {
     if (Buffer.byteLength(text) > room || /[\0\n]/.test(text))
       throw new CacheError('CONFIG_INVALID', `The ${what} "${text}" is longer than ${room} bytes`, {
-        hint: 'Choose a shorter name',
+        hint: 'Choose a shorter name.',
       });
   }
 }

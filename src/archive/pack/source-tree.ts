@@ -245,6 +245,6 @@ export function statRoot(base: string, path: string): BigIntStats {
     throw sourceError(path, error);
   }
   throw new CacheError('SOURCE_UNREADABLE', `${path} is no directory and no regular file`, {
-    hint: 'Nothing else can be packed',
+    hint: 'Nothing else can be packed.',
   });
 }

@@ -35,7 +35,7 @@ export function mtimeUs(path: string, stat: BigIntStats): number {
   const us = Number(stat.mtimeNs < 0n && whole * 1000n !== stat.mtimeNs ? whole - 1n : whole);
   if (Number.isSafeInteger(us)) return us;
   throw new CacheError('SOURCE_UNREADABLE', `${readable(path)} has a time before 1684 or after 2255`, {
-    hint: 'Give it a sensible time with touch: no archive of ours can hold this one',
+    hint: 'Give it a sensible time with touch: no archive of ours can hold this one.',
   });
 }
 

@@ -93,7 +93,7 @@ function readLink(base: string, path: string): string {
 function special(path: string, mode: number): CacheError {
   const what = typeBits(mode) === 0o010000 ? 'a fifo' : 'a device';
   return new CacheError('SOURCE_UNREADABLE', `${readable(path)} is ${what}, which an archive cannot hold`, {
-    hint: 'Remove it: package managers install none',
+    hint: 'Remove it: package managers install none.',
   });
 }
 const EMPTY = new Float64Array(0);

@@ -150,6 +150,6 @@ function mismatch(what: string, actual: string, expected: string): CacheError {
   return new CacheError(
     'ARCHIVE_MISMATCH',
     `The archive was made for the ${what} "${actual}", not for "${expected}"`,
-    { hint: 'Somebody stored it under the wrong key; the next save replaces it' },
+    { hint: 'Somebody stored it under the wrong key; the next save replaces it.' },
   );
 }

@@ -153,7 +153,7 @@ export function createWasm(): Wasm {
 function instantiate(): { exports: Exports } {
   if (typeof WebAssembly === 'undefined')
     throw new CacheError('CONFIG_INVALID', 'This Node runs without WebAssembly', {
-      hint: 'Start it without --jitless; NODE_OPTIONS may hold it too',
+      hint: 'Start it without --jitless; NODE_OPTIONS may hold it too.',
     });
   const module = new WebAssembly.Module(readFileSync(wasmPath()));
   return orOutOfMemory(() => new WebAssembly.Instance(module));

@@ -107,7 +107,7 @@ function startWorker(entry: URL): Worker {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new CacheError('WORKER_DIED', `A worker thread cannot be started (${reason})`, {
       cause,
-      hint: "Allow more processes (ulimit -u, the container's pids limit), or set CACHE_WORKERS=1",
+      hint: "Allow more processes (ulimit -u, the container's pids limit), or set CACHE_WORKERS=1.",
     });
   }
 }
@@ -118,7 +118,7 @@ function died(cause: Error | Partial<Error>): CacheError {
   const reason = cause.message || 'without a reason';
   return new CacheError('WORKER_DIED', `A worker thread ended unexpectedly (${reason})`, {
     cause,
-    hint: outOfMemory ? 'Give the process more memory, or set CACHE_WORKERS=1' : 'Try again',
+    hint: outOfMemory ? 'Give the process more memory, or set CACHE_WORKERS=1.' : 'Try again.',
   });
 }
 
