@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { readSmallText } from '../../files/read-small-file.ts';
 import type { Project } from '../support/recipe.ts';
 import { type NpmConfig, readNpmConfig } from './config.ts';
 
@@ -56,13 +58,37 @@ export const SETTING_VARIABLES = Object.keys(KEY_SETTINGS).map(variableOf);
 /** The values of these settings, from whatever source, by variable. Empty for npm's default. */
 export function keySettings(project: Pick<Project, 'dir' | 'env'>): Record<string, string> {
   const config = readNpmConfig(project);
-  return Object.fromEntries(
+  const settings = Object.fromEntries(
     Object.entries(KEY_SETTINGS).map(([name, usual]) => {
       const value = valueOf(config, name, usual) ?? '';
       return [variableOf(name), value === String(usual) ? '' : value];
     }),
   );
+  return { ...settings, allowScripts: deniedScripts(project, config) };
 }
+
+/**
+ * The packages whose install scripts `allowScripts` in package.json forbids, since npm 11.19: in order, with
+ * commas. Those that it allows run anyway, as far as an install succeeds.
+ */
+function deniedScripts({ dir }: Pick<Project, 'dir'>, config: NpmConfig): string {
+  try {
+    const text = readSmallText(join(dir, 'package.json'), { maxBytes: MAX_MANIFEST_BYTES });
+    // Nearly always: it need not be parsed at each start.
+    if (!text.includes('"allowScripts"') || config.flag('dangerously-allow-all-scripts') === true) return '';
+    const { allowScripts } = JSON.parse(text) as { allowScripts?: Record<string, unknown> };
+    const denied = Object.entries(allowScripts ?? {}).filter(([, allowed]) => allowed === false);
+    return denied
+      .map(([name]) => name)
+      .sort()
+      .join(',');
+  } catch {
+    // npm will say what is wrong with it.
+    return '';
+  }
+}
+
+const MAX_MANIFEST_BYTES = 16 * 1024 * 1024;
 
 function valueOf(
   config: NpmConfig,

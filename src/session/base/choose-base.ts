@@ -48,6 +48,8 @@ export async function chooseBase(choosing: Choosing): Promise<Base | undefined> 
   const { session, subject } = choosing;
   const packages = await packagesOf(subject.recipe, subject.project);
   if (packages === undefined || packages.length === 0) return undefined;
+  // Where keys do not name the runtime, an older entry may be of any other.
+  if (!session.config.keyRuntime) return undefined;
   const judging: Judging = {
     ...choosing,
     wanted: sketchOf(packages),

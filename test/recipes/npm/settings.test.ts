@@ -1,5 +1,13 @@
 /** Our reading of npm's configuration, held against npm's own code out of the npm on PATH. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -11,6 +19,8 @@ import { readNpmConfig } from '../../../src/recipes/npm/config.ts';
 import { parseIni } from '../../../src/recipes/npm/ini.ts';
 import { npmSettings } from '../../../src/recipes/npm/settings.ts';
 import { which } from '../../../src/recipes/support/which.ts';
+import { type Published, startRegistry } from '../registry.ts';
+import { npm, npmEnv } from './npm-tree.ts';
 
 const PATH = process.env['PATH'] ?? '';
 const npmRoot = dirname(dirname(realpathSync(which('npm', { dir: '/', env: { PATH } })!)));
@@ -235,5 +245,54 @@ describe('the key', () => {
     expect(counted()).toEqual({ NODE_ENV: 'production', npm_config_omit: 'peer' });
     env['npm_config_omit'] = 'optional';
     expect(counted()).toEqual({ NODE_ENV: 'production', npm_config_omit: 'optional' });
+  });
+});
+
+describe('scripts that package.json forbids', () => {
+  const keyOf = (manifest: string): Record<string, string> => {
+    writeFileSync(join(dir, 'package.json'), manifest);
+    return keyVariables(npmRecipe.at!({ dir, env }), env);
+  };
+
+  it('count in the key, in any order', () => {
+    const denied = { allowScripts: 'a,b@1.0.0' };
+    expect(keyOf('{"allowScripts":{"b@1.0.0":false,"c":true,"a":false}}')).toEqual(denied);
+    expect(keyOf('{"allowScripts":{"a":false,"b@1.0.0":false}}')).toEqual(denied);
+  });
+
+  it.each([
+    '{}',
+    '{"allowScripts":{}}',
+    '{"allowScripts":{"a":true}}',
+    '{"allowScripts":null}',
+    '{"allowScripts":[]}',
+    '{"allowScripts":',
+    '',
+  ])('do not where there are none (%j)', (manifest) => {
+    expect(keyOf(manifest)).toEqual({});
+  });
+
+  it('do not where npm is told to run all', () => {
+    env['npm_config_dangerously_allow_all_scripts'] = 'true';
+    expect(keyOf('{"allowScripts":{"a":false}}')).toEqual({});
+  });
+
+  it('are not run by npm, and the others are', async () => {
+    const made = (name: string): Published => ({
+      manifest: { name, version: '1.0.0', scripts: { postinstall: 'touch made' } },
+    });
+    const registry = await startRegistry([made('a'), made('b')]);
+    const tree = { dir, env: npmEnv(folder, registry) };
+    const manifest = { name: 'app', dependencies: { a: '1.0.0', b: '1.0.0' }, allowScripts: { a: false } };
+    writeFileSync(join(dir, 'package.json'), JSON.stringify(manifest));
+    rmSync(join(dir, 'package-lock.json'));
+    try {
+      await npm(tree, 'install');
+      const knows = existsSync(join(npmRoot, 'lib/utils/resolve-allow-scripts.js'));
+      expect(existsSync(join(dir, 'node_modules/a/made'))).toBe(!knows);
+      expect(existsSync(join(dir, 'node_modules/b/made'))).toBe(true);
+    } finally {
+      await registry.close();
+    }
   });
 });
