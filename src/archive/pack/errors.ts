@@ -1,8 +1,10 @@
-/** What goes wrong with a tree while it is packed. */
+/** The errors of a tree that is being packed. */
 import { CacheError, systemCode } from '../../errors.ts';
 import { isOutOfFiles, MORE_FILES_HINT } from '../../files/read-errors.ts';
 
-/** What a failed read says about the tree: gone is a change, anything else cannot be read. */
+/**
+ * The error for a failed read. A missing file means that the tree has changed; anything else cannot be read.
+ */
 export function sourceError(path: string, error: unknown): Error {
   if (error instanceof CacheError) return error;
   const code = systemCode(error);
@@ -28,6 +30,7 @@ export function readable(path: string): string {
 }
 
 /**
- * What opening says of a file that is now a directory, a symlink or a socket, or of one below such a thing.
+ * Error codes of opening a file that has become a directory, a symlink or a socket, or that is now below such
+ * a thing.
  */
 const BECAME_ANOTHER: ReadonlySet<string> = new Set(['ENOTDIR', 'EISDIR', 'ELOOP', 'ENXIO']);

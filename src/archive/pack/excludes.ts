@@ -9,7 +9,7 @@ export type Excluder = ((path: string) => boolean) | undefined;
 export function createExcluder(patterns: readonly string[]): Excluder {
   if (patterns.length === 0) return undefined;
   const sources = patterns.map((pattern) => {
-    // Patterns are text, paths are bytes: `é` in a pattern must meet its two bytes.
+    // Patterns are text and paths are bytes, so `é` in a pattern must match its two bytes.
     const binary = Buffer.from(pattern, 'utf8').toString('latin1');
     return binary.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '[^/]*');
   });

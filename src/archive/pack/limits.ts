@@ -1,8 +1,7 @@
 /**
- * What a tree comes to, held against the limits that a restore holds an archive against: an entry above them
- * would be stored, and refused by everyone who fetches it. All that the walk can tell is told by the walk,
- * before a file is read or a byte is sent; the rest, how well it compresses, with the member that goes too
- * far.
+ * Checks a tree against the limits of a restore. An entry above them would be stored, and then refused by
+ * everybody who fetches it. Nearly all limits are checked during the walk, before a file is read or a byte is
+ * sent. Only the compression ratio has to be checked for each member.
  */
 import { CacheError } from '../../errors.ts';
 import { MAX_DEPTH, MAX_INDEX_BYTES, MAX_MEMBERS, MAX_NAME_BYTES, RATIO_FROM } from '../bounds.ts';
@@ -13,11 +12,11 @@ import { S_IFDIR, S_IFLNK, S_IFREG, typeBits } from './stat.ts';
 import { MODE, SHARED, SIZE, STAT_FIELDS } from '../workers/protocol.ts';
 
 export interface PackLimits {
-  /** Of the listings so far: each file once, however many links it has. */
+  /** Bytes of files in the listings so far. A file counts once, however many links it has. */
   readonly fileBytes: number;
-  /** A directory or a file that has no listing it is in. @throws CacheError ARCHIVE_LIMIT */
+  /** Adds a root, which is in no listing. @throws CacheError ARCHIVE_LIMIT */
   addRoot(path: string, fileBytes: number): void;
-  /** What is in a directory, with everything that `walk` found of it. @throws CacheError ARCHIVE_LIMIT */
+  /** Adds the content of a directory, as `walk` found it. @throws CacheError ARCHIVE_LIMIT */
   addListing(dir: string, listing: Listed): void;
   /** A member, before it is sent. @throws CacheError ARCHIVE_LIMIT */
   addMember(member: IndexedMember): void;
@@ -31,7 +30,7 @@ export interface Listed {
   linkTargets: readonly string[];
 }
 
-/** A restore keeps names as absolute paths: room for those of its staging area. */
+/** A restore keeps names as absolute paths. This leaves room for the path of its staging area. */
 const STAGING_LENGTH = 128;
 
 /** @param memberLength bytes of tar in a member, at most */
@@ -49,7 +48,7 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
     nameBytes += length + STAGING_LENGTH;
   }
 
-  /** @param inode of a file with several names: the first is the file, the others become links to it */
+  /** @param inode of a file with several names. The first name is the file, the others become links to it */
   function addFile(size: number, nameLength: number, inode: string | undefined): void {
     if (inode !== undefined && inodes.has(inode)) {
       addName(nameLength);
@@ -58,7 +57,7 @@ export function createPackLimits(limits: Limits, memberLength: number): PackLimi
     }
     if (inode !== undefined) inodes.add(inode);
     bytes += size;
-    // In pieces: its time is set in the end.
+    // It is written in pieces, so its time is set at the end.
     if (size > memberLength) addName(nameLength);
   }
 

@@ -1,6 +1,6 @@
 /**
- * The end of packing, worker half: directories are looked at again, since a file that was added, or put in
- * the place of one that was read before, shows in its directory alone.
+ * The end of packing, worker half. Directories are checked again, because only the directory shows that a
+ * file was added, or that one was replaced after it had been read.
  */
 import { lstatSync, type Stats } from 'node:fs';
 import { type HandlerResult, type LookJob, type LookReply, LOOK_FIELDS } from '../workers/protocol.ts';

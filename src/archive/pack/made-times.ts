@@ -1,9 +1,9 @@
 /**
- * Times for trees whose own mean nothing: installers stamp the moment of the install, and two installs of one
- * lockfile would have no member in common. A *made time* follows from what a file holds. So equal files have
- * equal times, and a file that differs has another one even where its size is the same: servers and caches tell
- * files apart by time and size. Directories and links all have the time where the range begins, so no directory
- * is newer than a file.
+ * Makes times for trees whose own times mean nothing. Installers give files the time of the install, so two
+ * installs of one lockfile would have no member in common. A *made time* follows from what a file holds. So
+ * equal files have equal times, and a file that differs has another one even where its size is the same:
+ * servers and caches tell files apart by time and size. Directories and links all have the time where the
+ * range begins, so no directory is newer than a file.
  */
 import { crc32 } from 'node:zlib';
 import { TYPE_FILE } from '../format/tar-header.ts';
@@ -17,8 +17,8 @@ const RANGE = 2 ** 28;
 export const SAMPLE_LENGTH = 64 * 1024;
 
 /**
- * Takes the entries' own times from them, except those of some paths. The time of a file is made where it is
- * read, with `madeTime` or `madeTimeOfLarge`.
+ * Replaces the entries' own times, except those of some paths. The time of a file is made where it is read,
+ * with `madeTime` or `madeTimeOfLarge`.
  * @param except paths in the archive, binary strings
  */
 export function* withMadeTimes(
@@ -36,13 +36,14 @@ export function* withMadeTimes(
   }
 }
 
-/** Of a file with this content, in microseconds since 1970. */
+/** The time of a file with this content, in microseconds since 1970. */
 export function madeTime(content: Uint8Array): number {
   return (FIRST + (crc32(content) % RANGE)) * 1e6;
 }
 
 /**
- * The same for a file that is read in pieces, by several workers: of its size, its beginning and its end.
+ * The same for a file that several workers read in pieces. The time is made from its size, its beginning and
+ * its end.
  * @param sample its first and its last `SAMPLE_LENGTH` bytes
  */
 export function madeTimeOfLarge(sample: Uint8Array, size: number): number {

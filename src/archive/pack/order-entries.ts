@@ -1,12 +1,12 @@
 /**
- * Puts similar files next to each other, for deflate only remembers 32 KiB: the files of a section are sorted
- * by the last two segments of their paths, so that `esm/add.js` of one place meets `esm/add.js` of the next. On
- * a real node_modules that takes 1.3 % off the archive and costs nothing; over the whole tree it takes off no
- * more, and files made in one directory would be spread over the archive.
+ * Puts similar files next to each other, because deflate only remembers 32 KiB. The files of a section are
+ * sorted by the last two segments of their paths, so that `esm/add.js` of one directory is next to
+ * `esm/add.js` of another. On a real node_modules this makes the archive 1.3 % smaller and costs nothing.
+ * Sorting the whole tree saves no more, and would spread the files of a directory over the archive.
  *
- * A section ends with its links, for a tar program must meet a file before the links to it, and then its
- * directories, each after all that is in it: any tar program then leaves it with the right time, and a
- * read-only one can still be filled.
+ * Links come after the files, because a tar program must see a file before the links to it. Directories come
+ * last, each after all that is in it, so that any tar program gives them the right time and can fill
+ * read-only ones.
  */
 import { TYPE_DIRECTORY, TYPE_FILE, type TarEntry } from '../format/tar-header.ts';
 

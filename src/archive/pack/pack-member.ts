@@ -1,6 +1,6 @@
 /**
- * Packing a member: worker half. Headers are encoded and files read straight into the memory that is
- * compressed from; what leaves is a buffer of its own with the frame and the compressed body.
+ * Packing a member, worker half. Headers and files are written straight into the memory that is then
+ * compressed. The result is a new buffer with the frame and the compressed body.
  */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from 'node:fs';
 import type { Container } from '../format/container.ts';
@@ -67,7 +67,7 @@ function isBare({ kind }: MemberPlan, compression: Compression): boolean {
   return compression === 'none' && kind !== 'data';
 }
 
-/** The file that is not all in this member, with the time that its header has. */
+/** The file that is only partly in this member, with the time in its header. */
 function largeFile(plan: MemberPlan, base: string): SourceEntry | undefined {
   if (plan.kind === 'end' || (plan.kind === 'data' && plan.open === undefined)) return undefined;
   const file = plan.kind === 'piece' ? plan.file : lastEntry(plan);
@@ -123,7 +123,7 @@ function fillEntries(tar: Buffer, { base, plan, large }: Filling<DataPlan>): voi
   for (const entry of entriesOf(plan)) {
     const headerAt = at;
     at += headerLength(entry);
-    // The last one may go on in pieces.
+    // The last file may continue in pieces.
     const length = Math.min(entry.size, plan.tarLength - at);
     const content = tar.subarray(at, at + length);
     if (entry.type === TYPE_FILE) readFile(content, base, entry, 0);
@@ -171,7 +171,7 @@ function lastEntry(plan: DataPlan): SourceEntry {
 function readFile(target: Buffer, base: string, file: SourceEntry, offset: number): void {
   let fd: number | undefined;
   try {
-    // Not blocking: what was a file may be a fifo by now.
+    // Not blocking, because the file may have become a fifo.
     fd = openSync(
       fsPath(`${base}/${file.path}`),
       constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
@@ -196,8 +196,8 @@ function readFile(target: Buffer, base: string, file: SourceEntry, offset: numbe
 }
 
 /**
- * Package managers give files one constant time, and a new file may have the old one's size: the ctime tells,
- * which nobody can set.
+ * Whether it is still the same file. Package managers give files a constant time, and a new file may have the
+ * size of the old one. The ctime shows the difference, because nobody can set it.
  */
 function isSame(stat: Stats, { size, mtimeUs, ctimeUs, inode, hasMadeTime }: SourceEntry): boolean {
   return (

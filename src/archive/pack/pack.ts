@@ -1,7 +1,7 @@
 /**
- * Packing: the main thread plans and puts in order, the workers walk, read and compress. Members leave in the
- * order of the tree; how many are under way is bounded, so neither the size of the tree nor a slow reader
- * fills the memory.
+ * Packing: the main thread plans members and keeps their order; the workers walk, read and compress. Members
+ * come out in the order of the tree. The number of members under way is limited, so neither a large tree nor
+ * a slow reader fills the memory.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
@@ -42,7 +42,7 @@ export function pack(options: PackOptions): Packing {
   return packWith(() => createPool({ size: options.workers }), options);
 }
 
-/** The same with a pool of the caller's making, closed in the end. */
+/** The same with the caller's pool, which is closed at the end. */
 export function packWith(openPool: () => Pool, options: PackOptions): Packing {
   const container = containerFor(options.compression);
   requireValidSeal(options);
@@ -50,7 +50,7 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
   const summary = new Promise<ArchiveSummary>((resolve, reject) => {
     settle = { resolve, reject };
   });
-  // Who iterates the body gets the same error there.
+  // The consumer of the body gets the same error.
   summary.catch(() => {});
 
   async function* body(): AsyncGenerator<Uint8Array> {
@@ -74,7 +74,7 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
   }
   const parts = body();
   const stop = parts.return.bind(parts);
-  // A generator that has not begun has no `finally` to run.
+  // A generator that has not begun does not run its `finally`.
   parts.return = (value) => {
     settle.reject(new Error('packing was stopped'));
     return stop(value);
@@ -152,7 +152,7 @@ async function* inOrder(
       const next = plans.next();
       if (next.done === true) break;
       const reply = run(next.value);
-      // Thrown when its turn comes; after an earlier failure it never does.
+      // The error is thrown when it is this member's turn, which never comes after an earlier error.
       reply.catch(() => {});
       underWay.push({ plan: next.value, reply });
       tarLength += next.value.tarLength;

@@ -1,8 +1,7 @@
 /**
- * Whether a tree is still what the walk found, once all of its files are read. Each file was checked when it
- * was read; what is left is what was added, removed or put in place of something. It costs one `lstat` a
- * directory. Those that have changed are listed again, for not every change counts: what is excluded comes
- * and goes.
+ * Checks that the tree is still what the walk found, after all of its files were read. Each file was checked
+ * when it was read, so this looks for what was added, removed or replaced. It costs one `lstat` for each
+ * directory. Directories that have changed are listed again, because changes to excluded paths do not count.
  */
 import type { Pool } from '../workers/pool.ts';
 import { statRoot, type Listing, type SourceOptions, type SourceTree } from './source-tree.ts';
@@ -34,7 +33,7 @@ export async function recheck(
   }
 }
 
-/** All directories but the roots, which `lstat` would not follow where they are links. */
+/** All directories but the roots, which may be links, and `lstat` does not follow those. */
 function lookJobs(base: string, tree: SourceTree): LookJob[] {
   const jobs: LookJob[] = [];
   let dirs: string[] = [];
@@ -61,7 +60,7 @@ function listingOf({ names, stats, inodes, linkTargets }: WalkReply): Listing {
   return { names: names === '' ? [] : names.split('\0'), stats, inodes, linkTargets };
 }
 
-/** What has to be the same of each name. Directories in it are looked at by themselves. */
+/** What must be the same for each name. Subdirectories are checked by themselves. */
 function entriesOf({ names, stats }: Listing): Map<string, string> {
   return new Map(
     names.map((name, n) => {

@@ -1,8 +1,8 @@
 /**
- * The tree to pack, as the workers found it: all of its names and numbers, compact, since this is the one
- * thing that grows with the tree (about 120 bytes an entry). Its order is a function of the tree alone: the
- * files and links of a directory in byte order, then its directories one after the other, each with all that
- * is below it, and last the directory itself.
+ * The tree to pack, as the workers found it. Its names and numbers are stored compactly, because only this
+ * grows with the tree (about 120 bytes for each entry). The order depends only on the tree: the files and
+ * links of a directory in byte order, then its directories one after the other, each with all that is below
+ * it, and last the directory itself.
  */
 import { lstatSync, statSync, type BigIntStats } from 'node:fs';
 import type { CompiledFile } from '../../compiled/compiled-file.ts';
@@ -31,7 +31,7 @@ export interface SourceOptions {
   /** Relative to `base`, binary strings. */
   roots: readonly string[];
   excludes: readonly string[];
-  /** Stops the walk where the tree goes too far. */
+  /** Stops the walk if the tree exceeds a limit. */
   limits: PackLimits;
 }
 
@@ -46,12 +46,12 @@ export interface SourceTree {
 export interface Listing {
   names: string[];
   stats: Float64Array;
-  /** Of the files with several links among them, in order. */
+  /** Inodes of the files that have several links, in order. */
   inodes: string[];
   linkTargets: string[];
 }
 
-/** Entries a walk job lists before it hands back the rest: some milliseconds of work. */
+/** How many entries a walk job lists before it returns the rest: some milliseconds of work. */
 const WALK_BUDGET = 500;
 
 /**
@@ -185,7 +185,7 @@ function listedEntries(tree: SourceTree, dir: string): ListedEntry[] {
   return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** The first name of a file with several is the file, every later one a link to it. */
+/** If a file has several names, the first one is the file, and every later one is a link to it. */
 function linked(entry: ListedEntry, firstPaths: Map<string, string>): SourceEntry {
   if (entry.sharedInode === undefined) return entry;
   const first = firstPaths.get(entry.sharedInode);
@@ -224,14 +224,14 @@ function countModes(stats: Float64Array, matches: (mode: number) => boolean): nu
   return count;
 }
 
-/** A directory given twice, or below another one given, is packed once. */
+/** A directory that is given twice, or is below another given one, is packed once. */
 function outermost(roots: readonly string[]): string[] {
   const unique = [...new Set(roots)];
   return unique.filter((root) => !unique.some((other) => root.startsWith(`${other}/`)));
 }
 
 /**
- * A root may be a symlink to a directory elsewhere: it is packed as the directory. A link to a file is not
+ * A root may be a symlink to a directory elsewhere, which is packed in its place. A link to a file is not
  * followed.
  */
 export function statRoot(base: string, path: string): BigIntStats {

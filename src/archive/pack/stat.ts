@@ -26,8 +26,8 @@ export function lstatEntry(base: string, path: string): BigIntStats {
 }
 
 /**
- * What a restore writes back, rounded down.
- * @throws CacheError SOURCE_UNREADABLE when it is beyond what an archive can hold to the microsecond
+ * The time that a restore writes back, rounded down.
+ * @throws CacheError SOURCE_UNREADABLE if an archive cannot hold it to the microsecond
  */
 export function mtimeUs(path: string, stat: BigIntStats): number {
   // BigInt division rounds towards zero; times before 1970 are below it.
@@ -39,14 +39,14 @@ export function mtimeUs(path: string, stat: BigIntStats): number {
   });
 }
 
-/** To compare with by `isAt`: as a double, nanoseconds are exact to a quarter of a microsecond. */
+/** For comparison by `isAt`. A double holds these nanoseconds to a quarter of a microsecond. */
 export function ctimeUs(stat: BigIntStats): number {
   return Number(stat.ctimeNs) / 1000;
 }
 
 /**
- * Whether the milliseconds of plain statistics are the microseconds that BigInt ones gave, which cost twice
- * as much. A double holds milliseconds to a quarter of a microsecond.
+ * Whether a time in milliseconds from plain `stat` equals one in microseconds from BigInt `stat`, which costs
+ * twice as much. A double holds milliseconds to a quarter of a microsecond.
  */
 export function isAt(ms: number, us: number): boolean {
   return Math.abs(ms * 1000 - us - 0.5) <= 1.5;

@@ -1,7 +1,7 @@
 /**
- * Walking a tree: worker half. A job names directories; the answer holds what is in them, and the directories
- * below that the job's budget did not cover, for the main thread to hand out again. Names stay as they are on
- * disk, whatever their encoding: binary strings, one character a byte.
+ * Walking a tree, worker half. A job names directories. The reply holds what is in them, and the directories
+ * below for which the job's budget was not enough; the main thread gives these out again. Names stay as they
+ * are on disk, whatever their encoding: binary strings, one character a byte.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import { readCompiledFile } from '../../compiled/compiled-file.ts';
@@ -47,7 +47,7 @@ export function walk(job: WalkJob): HandlerResult<WalkReply> {
       if (excluder?.(path)) continue;
       const stat = lstatEntry(job.base, path);
       const mode = Number(stat.mode);
-      // As tar does: a socket is nothing without the process that listens.
+      // Skipped, as tar does: a socket is useless without the process that listens.
       if (typeBits(mode) === S_IFSOCK) continue;
       const shared = stat.nlink > 1n && typeBits(mode) === S_IFREG;
       names.push(name);
@@ -87,8 +87,8 @@ function readLink(base: string, path: string): string {
 }
 
 /**
- * Fifos and devices mean nothing on another machine, and no package manager installs any: packing stops
- * rather than leaving them out in silence.
+ * Fifos and devices mean nothing on another machine, and no package manager installs them. Packing stops,
+ * because leaving them out silently would be wrong.
  */
 function special(path: string, mode: number): CacheError {
   const what = typeBits(mode) === 0o010000 ? 'a fifo' : 'a device';

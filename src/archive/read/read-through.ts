@@ -13,6 +13,7 @@ import { createMemory } from '../workers/buffer-pool.ts';
 import type { Pool } from '../workers/pool.ts';
 import { readOwn } from './read-own.ts';
 import { beginsWithFrame } from './split-archive.ts';
+import { linkAbort, type LinkedAbort } from '../../async/abort.ts';
 import { stoppable } from '../../async/stoppable.ts';
 import { createTally } from './tally.ts';
 import type { StoredMember, UnpackOptions } from '../types.ts';
@@ -42,10 +43,7 @@ export async function readThrough<T>(
   source: AsyncIterable<Uint8Array>,
   options: ReadThroughOptions<T>,
 ): Promise<T> {
-  const stop = new AbortController();
-  const onAbort = (): void => stop.abort(options.signal.reason);
-  options.signal.addEventListener('abort', onAbort);
-  if (options.signal.aborted) onAbort();
+  const stop = linkAbort(options.signal);
   try {
     const result = await readAll(pool, stoppable(source, stop.signal), { ...options, stop });
     stop.signal.throwIfAborted();
@@ -54,14 +52,14 @@ export async function readThrough<T>(
     // One cause may show as several errors. The first one is it.
     throw memoryError(stop.signal.aborted ? stop.signal.reason : error);
   } finally {
-    options.signal.removeEventListener('abort', onAbort);
+    stop.unlink();
   }
 }
 
 async function readAll<T>(
   pool: Pool,
   source: AsyncGenerator<Uint8Array, void, void>,
-  options: ReadThroughOptions<T> & { stop: AbortController },
+  options: ReadThroughOptions<T> & { stop: LinkedAbort },
 ): Promise<T> {
   const { limits, onProgress } = options;
   const container = containerFor(options.compression);

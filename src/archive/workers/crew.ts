@@ -13,7 +13,7 @@ export interface Crew {
   idle(): Promise<void>;
 }
 
-export function createCrew(pool: Pool, stop: AbortController): Crew {
+export function createCrew(pool: Pool, stop: Pick<AbortController, 'signal' | 'abort'>): Crew {
   let underWay = 0;
   let wake = (): void => {};
   stop.signal.addEventListener('abort', () => wake());

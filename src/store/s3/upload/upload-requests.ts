@@ -1,6 +1,6 @@
 /**
  * The requests of one upload. lib-storage decides what to send and when; here each request gets our retries,
- * an end when the upload is interrupted, and an answer to what servers make of conditions.
+ * is ended when the upload is interrupted, and deals with how servers treat conditions.
  */
 import {
   AbortMultipartUploadCommand,
@@ -18,7 +18,7 @@ import { inspect } from '../errors/inspect.ts';
 
 export interface UploadRequestsOptions {
   signal: AbortSignal;
-  /** The object whose place ours is to take. @default none */
+  /** The object that ours should replace. @default none */
   replaced?: Identity | undefined;
   /** Called with the first request that failed for good. */
   onFailure: (error: Error) => void;
@@ -143,13 +143,13 @@ export class UploadRequests {
   async #relaxed(command: Publish, error: unknown): Promise<Publish> {
     const { IfNoneMatch, IfMatch } = command.input;
     if (IfNoneMatch === undefined && IfMatch === undefined) throw error;
-    // What was to be replaced is gone: then ours must be the first.
+    // The object that we wanted to replace is gone, so ours must be the first.
     if (IfMatch !== undefined && isMissing(error)) return withCondition(command, { IfNoneMatch: '*' });
     if (!refusesCondition(error)) throw error;
     const { name, status } = inspect(error);
     const present = await this.#present();
     if (present !== undefined && !this.#isReplaced(present)) throw new ReplacedError();
-    // It knows no conditions: the look afterwards tells who was last.
+    // The server knows no conditions. The lookup afterwards shows who was last.
     if (status === 501) return withCondition(command, {});
     if (IfMatch === undefined) {
       if (name === 'PreconditionFailed') throw error;

@@ -115,7 +115,7 @@ async function conditionOf(
   return isSameObject(present.info, ifExists) ? { IfMatch: `"${present.info.etag}"` } : 'taken';
 }
 
-/** Resolves when nothing of the upload goes on any more, with the first thing that went wrong. */
+/** Resolves when all requests of the upload have ended, with the first error. */
 async function runToItsEnd(
   upload: () => Promise<{ ETag?: string | undefined }>,
   { source, requests, options: { signal } }: Written,
@@ -200,7 +200,7 @@ async function afterSuccess(etag: string, written: Written): Promise<WriteOutcom
   return { type: 'saved', size, etag: present.info.etag, writeId };
 }
 
-/** A refused condition is no failure; and after a lost answer the object may be there all the same. */
+/** A refused condition is no error. And after a lost answer the object may be there all the same. */
 async function afterFailure(failure: unknown, written: Written): Promise<WriteOutcome> {
   const { connection, key, options, writeId, source, requests } = written;
   options.signal.throwIfAborted();
@@ -217,7 +217,7 @@ async function afterFailure(failure: unknown, written: Written): Promise<WriteOu
     return { type: 'saved', size: present.info.size, etag: present.info.etag, writeId };
   }
   if (present !== undefined && options.ifExists !== 'replace') return { type: 'exists' };
-  // Refused because of an object that is not there: whoever put it has taken it away.
+  // It was refused because of an object that is no longer there, so somebody has removed it.
   if (name !== 'PreconditionFailed') throw explained;
   throw new CacheError(
     'STORE_BUSY',
