@@ -94,6 +94,8 @@ function sizeRatio(results: Results, id: string, ofId: string): number | undefin
 }
 
 function peakMebibytes({ series }: Results): number | undefined {
-  const peak = maxKnown(series.filter(({ ours }) => ours).flatMap(({ peakRssBytes }) => peakRssBytes));
+  // Of an install that ours starts, the largest process is npm.
+  const alone = series.filter(({ ours, id }) => ours && !id.includes('/bump/'));
+  const peak = maxKnown(alone.flatMap(({ peakRssBytes }) => peakRssBytes));
   return peak === undefined ? undefined : peak / 2 ** 20;
 }

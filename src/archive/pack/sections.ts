@@ -10,7 +10,13 @@
  *
  * Where nobody says what a package is, and outside of packages, each directory counts as one.
  */
-import { headerLength, paddedLength, TYPE_DIRECTORY, type TarEntry } from '../format/tar-header.ts';
+import {
+  headerLength,
+  paddedLength,
+  TYPE_DIRECTORY,
+  TYPE_HARDLINK,
+  type TarEntry,
+} from '../format/tar-header.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** Bytes of tar. Measured, see docs/archive-format.md. */
@@ -20,8 +26,10 @@ const MOST = 8 * MEBIBYTE;
 const LARGE = 2 * MEBIBYTE;
 
 /**
- * Directories that sections have in common come last, in a section of their own. So no section is tied to
- * another by them: each can stand anywhere before, and none changes because another does.
+ * What belongs to no package comes behind the packages: it changes with every package, and at the end it is
+ * near the index, which does so too. Directories that sections have in common come last, in a section of their
+ * own. So no section is tied to another by them: each can stand anywhere before, and none changes because
+ * another does.
  * @param entries a directory's files together, then its directories, each after all that is in it
  * @param packages as `PackOptions.packages`
  */
@@ -30,19 +38,38 @@ export function* inSections<E extends TarEntry>(
   packages: readonly string[],
 ): Generator<E[]> {
   const shared: E[] = [];
+  let loose: E[][] = [];
   let before = '';
-  for (const section of cut(entries, packages)) {
+  for (const { entries: section, isLoose } of cut(entries, packages)) {
     // What is below a directory is all together: if any of it was in an earlier section, then the last entry was.
     const isShared = ({ type, path }: E): boolean => type === TYPE_DIRECTORY && before.startsWith(path);
     shared.push(...section.filter(isShared));
     const own = section.filter((entry) => !isShared(entry));
     before = section.at(-1)!.path;
-    if (own.length > 0) yield own;
+    if (own.length === 0) continue;
+    if (isLoose && packages.length > 0) {
+      loose.push(own);
+      continue;
+    }
+    // A hard link comes after the file that it is another name of.
+    const names = own.flatMap(({ type, linkPath }) => (type === TYPE_HARDLINK ? [linkPath] : []));
+    if (names.length > 0 && loose.flat().some(({ path }) => names.includes(path))) {
+      yield* loose;
+      loose = [];
+    }
+    yield own;
   }
+  yield* loose;
   if (shared.length > 0) yield shared;
 }
 
-function* cut<E extends TarEntry>(entries: Iterable<E>, packages: readonly string[]): Generator<E[]> {
+interface Section<E> {
+  entries: E[];
+  /** Whether nothing of it belongs to a package. */
+  isLoose: boolean;
+}
+
+function* cut<E extends TarEntry>(entries: Iterable<E>, packages: readonly string[]): Generator<Section<E>> {
   let units: Unit<E>[] = [];
   let length = 0;
   for (const unit of inUnits(entries, createNamer(packages))) {
@@ -53,7 +80,7 @@ function* cut<E extends TarEntry>(entries: Iterable<E>, packages: readonly strin
       length = 0;
     }
     if (alone) {
-      yield* inBlocks(unit.entries);
+      for (const block of inBlocks(unit.entries)) yield { entries: block, isLoose: unit.isLoose };
       continue;
     }
     units.push(unit);
@@ -112,8 +139,9 @@ function bestCut<E>(units: readonly Unit<E>[]): number {
   return best;
 }
 
-function joined<E>(units: readonly Unit<E>[]): E[] {
-  return units.flatMap(({ entries }) => entries);
+/** All of them are loose, or none is. */
+function joined<E>(units: readonly Unit<E>[]): Section<E> {
+  return { entries: units.flatMap(({ entries }) => entries), isLoose: units[0]?.isLoose === true };
 }
 
 /** What is longer than any section is cut where it is full: there is no better place. */

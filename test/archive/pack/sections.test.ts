@@ -101,7 +101,9 @@ describe('sections', () => {
         const sections = [...inSections(entries, NPM)];
         const shared = sections.pop()!;
         expect(shared.at(-1)!.path).toBe('node_modules/');
-        expect(sections.flat()).toEqual(entries.filter((entry) => !shared.includes(entry)));
+        const own = entries.filter((entry) => !shared.includes(entry));
+        const isLoose = ({ path }: TarEntry): boolean => /^node_modules\/\.(bin\/|package-lock)/.test(path);
+        expect(sections.flat()).toEqual([...own.filter((e) => !isLoose(e)), ...own.filter(isLoose)]);
         expect(shared).toEqual(entries.filter((entry) => shared.includes(entry)));
         for (const section of sections) {
           const names = new Set(section.map(({ path }) => path.split('/')[1]));
@@ -142,7 +144,7 @@ describe('sections', () => {
     expect(shares[Math.floor(shares.length * 0.9)]).toBeLessThan(0.1);
   });
 
-  it('keep what belongs to no package apart from packages', () => {
+  it('keep what belongs to no package apart from packages, and behind them', () => {
     const entries = npmTree(
       new Map([
         ['a', 10],
@@ -150,10 +152,34 @@ describe('sections', () => {
       ]),
     );
     expect(cut(entries)).toEqual([
-      ['node_modules/.package-lock.json', 'node_modules/.bin/a', 'node_modules/.bin/b', 'node_modules/.bin/'],
       expect.arrayContaining(['node_modules/a/package.json', 'node_modules/b/lib/', 'node_modules/b/']),
+      ['node_modules/.package-lock.json', 'node_modules/.bin/a', 'node_modules/.bin/b', 'node_modules/.bin/'],
       ['node_modules/'],
     ]);
+  });
+
+  it('have no hard link before the file that it is another name of', () => {
+    const hardLink = {
+      ...file('node_modules/b/same', 0),
+      type: '1',
+      linkPath: 'node_modules/.first',
+    } as const;
+    const entries = [
+      file('node_modules/.first'),
+      file('node_modules/a/index.js', 3 * MEBIBYTE),
+      hardLink,
+      file('node_modules/c/index.js'),
+    ];
+    expect(cut(entries)).toEqual([
+      ['node_modules/a/index.js'],
+      ['node_modules/.first'],
+      ['node_modules/b/same', 'node_modules/c/index.js'],
+    ]);
+    // Another name of a file in a package holds nothing back.
+    const others = entries.map((entry) =>
+      entry === hardLink ? { ...hardLink, linkPath: 'node_modules/a/index.js' } : entry,
+    );
+    expect(cut(others).at(-1)).toEqual(['node_modules/.first']);
   });
 
   it('hold a large package alone, a nested one apart from the one it is in', () => {
@@ -235,7 +261,7 @@ describe('sections', () => {
       ],
       BUNDLE,
     );
-    expect(sections.map((section) => section.length)).toEqual([2, 1, 1, 1, 1, 2, 1, 2]);
+    expect(sections.map((section) => section.length)).toEqual([1, 1, 1, 1, 2, 1, 2, 2]);
   });
 
   it('take each directory for a package where nobody says what one is', () => {
