@@ -11,7 +11,7 @@ export interface Store {
   url(key: string): string;
 
   /** Looks one entry up without reading it. */
-  stat(key: string, options: StoreOptions): Promise<EntryDetails | undefined>;
+  stat(key: string, options: StatOptions): Promise<EntryDetails | undefined>;
 
   /**
    * Opens an entry for reading from its first byte to its last, in order. Resolves once the first bytes are
@@ -51,6 +51,14 @@ export interface Store {
 
 export interface StoreOptions {
   signal: AbortSignal;
+}
+
+export interface StatOptions extends StoreOptions {
+  /**
+   * Whether nothing is told of an entry that only counts as missing because this user may not see it.
+   * @default false
+   */
+  quiet?: boolean;
 }
 
 /** Without an ETag, whatever is under the key. */

@@ -19,6 +19,7 @@ import type {
   RemoveOptions,
   RemoveOutcome,
   RenewOptions,
+  StatOptions,
   Store,
   StoreOptions,
   WriteOptions,
@@ -65,7 +66,7 @@ class TieredStore implements Store {
     return this.#remote.url(key);
   }
 
-  stat(key: string, options: StoreOptions): Promise<EntryDetails | undefined> {
+  stat(key: string, options: StatOptions): Promise<EntryDetails | undefined> {
     return this.#remote.stat(key, options);
   }
 

@@ -263,7 +263,17 @@ describe('the older entry', () => {
       times: 1000,
       effect: { type: 'error', status: 403, code: 'AccessDenied' },
     });
-    expect(await ensure()).toMatch(BUILT);
+    // Nor may this user tell a missing entry from one that is forbidden.
+    const stored = sandbox.keys;
+    sandbox.server.faults.add({
+      match: ({ operation, key }) => operation === 'GetObject' && !stored.includes(key ?? ''),
+      times: 3,
+      effect: { type: 'error', status: 403, code: 'AccessDenied' },
+    });
+    const output = await ensure();
+    expect(output).toMatch(BUILT);
+    // The entry that was looked for, and no older one.
+    expect(output.match(/is taken for missing/g)).toHaveLength(1);
   });
 
   it('is found where git is broken, and runs nothing that a checkout configures', async () => {

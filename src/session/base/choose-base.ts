@@ -108,7 +108,7 @@ async function nearest(judging: Judging, keys: readonly string[]): Promise<Base 
   const alike = keys.filter((key) => isAlike(key, judging.subject, judging.session));
   const found = await Promise.all(
     alike.map(async (key) => {
-      const details = await store.stat(key, { signal });
+      const details = await store.stat(key, { signal, quiet: true });
       return details === undefined ? undefined : judge(judging, details);
     }),
   );

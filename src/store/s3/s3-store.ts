@@ -10,6 +10,7 @@ import type {
   RemoveOptions,
   RemoveOutcome,
   RenewOptions,
+  StatOptions,
   Store,
   StoreOptions,
   WriteOptions,
@@ -64,8 +65,8 @@ class S3Store implements Store {
     return `s3://${this.#connection.bucket}/${key}`;
   }
 
-  async stat(key: string, { signal }: StoreOptions): Promise<EntryDetails | undefined> {
-    return this.#looking({ action: 's3:GetObject', key, signal }, async () => {
+  async stat(key: string, { signal, quiet }: StatOptions): Promise<EntryDetails | undefined> {
+    return this.#looking({ action: 's3:GetObject', key, signal, quiet }, async () => {
       const found = await lookUp(this.#connection, key, signal);
       return found && { ...found.info, metadata: found.metadata };
     });
@@ -136,7 +137,8 @@ class S3Store implements Store {
         return await work();
       } catch (error) {
         if (!(error instanceof HiddenError)) throw error;
-        this.#connection.emit({ type: 'warning', ...hidden(this.#connection.bucket, asked.key) });
+        if (asked.quiet !== true)
+          this.#connection.emit({ type: 'warning', ...hidden(this.#connection.bucket, asked.key) });
         return undefined;
       }
     });
@@ -166,4 +168,5 @@ function hidden(bucket: string, key: string): { message: string; hint: string } 
 
 interface Asked extends Purpose {
   signal: AbortSignal;
+  quiet?: boolean | undefined;
 }
