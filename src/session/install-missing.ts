@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { CacheError } from '../errors.ts';
+import { CacheError, systemCode } from '../errors.ts';
 import { namesIn } from '../files/names-in.ts';
 import type { Incremental, Recipe } from '../recipes/support/recipe.ts';
 import type { StoredBase } from './base/copies.ts';
@@ -62,8 +62,8 @@ function isPristine({ session }: Held, recipe: Recipe, incremental: Incremental 
   try {
     return incremental?.isPristine(projectOf(session, recipe)) === true;
   } catch (error) {
-    // The verification will tell what is wrong with the tree.
-    if (error instanceof CacheError) return false;
+    // The verification will say what is wrong with the tree.
+    if (error instanceof CacheError || systemCode(error) !== undefined) return false;
     throw error;
   }
 }

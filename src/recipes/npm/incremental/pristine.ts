@@ -1,9 +1,9 @@
 /**
- * Whether scripts have left the packages alone that a later install would keep. npm unpacks all packages,
- * then links their commands, then runs scripts (arborist, rebuild.js). So a file that has changed since the
- * first of those links was made was changed by a script. Only that npm has made a command executable does not count.
+ * Whether scripts have left alone the packages that a later install would keep. npm unpacks all packages, then
+ * links their commands, then runs scripts (arborist, rebuild.js). So a file that changed after the first of
+ * those links was made was changed by a script. There is one exception: npm makes commands executable.
  *
- * Scripts named `preinstall` run before the links are made. Where a package has one, nobody can tell.
+ * Scripts named `preinstall` run before the links are made. If a package has one, there is no way to tell.
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import { join, posix } from 'node:path';
