@@ -173,7 +173,7 @@ describe('restores', () => {
 
     it('starts again once, and takes the new one as a whole', async () => {
       const { bodies, second } = await twoEntries();
-      const replace = (): void => sandbox.alter(() => bodies[1]);
+      const replace = (): void => sandbox.saveAgain(bodies[1]);
       sandbox.server.faults.add({ match: later, effect: { type: 'before', run: replace } });
       const result = expectExit(await sandbox.run(['restore', ...DEPS, '-v']), 0);
       expect(result.stderr).toMatch(/^\[cache\] s3:\S+ was replaced while being read: starting again$/m);
@@ -184,7 +184,7 @@ describe('restores', () => {
     it('gives up when it is replaced again: exit 3, and nothing of either', async () => {
       const { bodies } = await twoEntries();
       let n = 0;
-      const replace = (): void => sandbox.alter(() => bodies[++n % 2]!);
+      const replace = (): void => sandbox.saveAgain(bodies[++n % 2]!);
       sandbox.server.faults.add({ match: later, times: 1000, effect: { type: 'before', run: replace } });
       const result = expectExit(await sandbox.run(['restore', ...DEPS]), 3);
       expect(result.stderr).toMatch(
