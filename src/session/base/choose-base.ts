@@ -70,11 +70,11 @@ interface Judging extends Choosing {
 }
 
 /** The entry of the tree in place, and those of the lockfile's earlier versions. */
-async function knownKeys({ session, subject }: Choosing): Promise<string[]> {
+async function knownKeys({ session, subject, signal }: Choosing): Promise<string[]> {
   const { ingredients, project, recipe, runtime, compression, key } = subject;
   const { prefix } = session.config;
   const extension = EXTENSIONS[compression];
-  const digests = await committedDigests(project, MOST_CANDIDATES);
+  const digests = await committedDigests(project, { most: MOST_CANDIDATES, signal });
   const keys = digests.map((sha256) => {
     const digest = digestWith(ingredients, sha256);
     return entryKey({ prefix, recipe: recipe.name, digest, runtime, extension });

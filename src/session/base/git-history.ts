@@ -7,63 +7,71 @@ import { resolve } from 'node:path';
 import type { Project } from '../../recipes/support/recipe.ts';
 import { which } from '../../recipes/support/which.ts';
 
-/** What git may take, ms: in a huge repository it would read all of the history. */
-const LIMIT_MS = 2000;
+/** What git may take to walk the history, and then to read the versions, ms. A huge one would take minutes. */
+const LIMIT_MS = 1500;
 
 /**
- * The SHA-256 digests of a lockfile's committed versions, the newest first.
- * @returns nothing where there is no git, no repository or no history, or where git is too slow
+ * The SHA-256 digests of a lockfile's committed versions, the newest first. Where git is too slow, those that
+ * it has found by then.
+ * @param most how many commits are looked at
+ * @returns nothing where there is no git, no repository or no history
+ * @throws the signal's reason
  */
-export async function committedDigests(project: Project, most: number): Promise<string[]> {
-  const git = which('git', project);
-  if (git === undefined) return [];
-  const running = { git, project, deadline: AbortSignal.timeout(LIMIT_MS) };
-  try {
-    const commits = await textOf(running, [
-      'rev-list',
-      `--max-count=${most}`,
-      'HEAD',
-      '--',
-      project.lockfile,
-    ]);
-    const names = commits.split('\n').filter((name) => /^[0-9a-f]{40,64}$/.test(name));
-    const digests = names.map((name) => digestOf(running, `${name}:./${project.lockfile}`));
-    const found = await Promise.allSettled(digests);
-    return [...new Set(found.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])))];
-  } catch {
-    return [];
-  }
+export async function committedDigests(
+  project: Project,
+  { most, signal }: { most: number; signal: AbortSignal },
+): Promise<string[]> {
+  const program = which('git', project);
+  if (program === undefined) return [];
+  const git = { program, project, signal };
+  const commits = await linesOf(git, ['rev-list', `--max-count=${most}`, 'HEAD', '--', project.lockfile]);
+  const names = commits.filter((name) => /^[0-9a-f]{40,64}$/.test(name));
+  const limited = withLimit(git);
+  const digests = names.map((name) => digestOf(limited, `${name}:./${project.lockfile}`));
+  const found = await Promise.allSettled(digests);
+  signal.throwIfAborted();
+  return [...new Set(found.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])))];
 }
 
-interface Running {
-  git: string;
+interface Git {
+  program: string;
   project: Project;
-  deadline: AbortSignal;
+  /** Ends it. */
+  signal: AbortSignal;
 }
 
-async function textOf(running: Running, args: readonly string[]): Promise<string> {
+function withLimit(git: Git): Git {
+  return { ...git, signal: AbortSignal.any([git.signal, AbortSignal.timeout(LIMIT_MS)]) };
+}
+
+/** The whole lines that it has printed before it ended or was ended. */
+async function linesOf(git: Git, args: readonly string[]): Promise<string[]> {
   const chunks: Buffer[] = [];
-  await run(running, args, (chunk) => chunks.push(chunk));
-  return Buffer.concat(chunks).toString('latin1');
+  try {
+    await run(withLimit(git), args, (chunk) => chunks.push(chunk));
+  } catch {
+    git.signal.throwIfAborted();
+  }
+  return Buffer.concat(chunks).toString('latin1').split('\n').slice(0, -1);
 }
 
-async function digestOf(running: Running, object: string): Promise<string> {
+async function digestOf(git: Git, object: string): Promise<string> {
   const hash = createHash('sha256');
-  await run(running, ['cat-file', 'blob', object], (chunk) => hash.update(chunk));
+  await run(git, ['cat-file', 'blob', object], (chunk) => hash.update(chunk));
   return hash.digest('hex');
 }
 
 async function run(
-  { git, project, deadline }: Running,
+  { program, project, signal }: Git,
   args: readonly string[],
   take: (chunk: Buffer) => void,
 ): Promise<void> {
   const { spawn } = await import('node:child_process');
-  const child = spawn(resolve(git), ['--literal-pathspecs', '-c', 'core.fsmonitor=false', ...args], {
+  const child = spawn(resolve(program), ['--literal-pathspecs', '-c', 'core.fsmonitor=false', ...args], {
     cwd: project.dir,
     env: { ...project.env, ...QUIET },
     stdio: ['ignore', 'pipe', 'ignore'],
-    signal: deadline,
+    signal,
     killSignal: 'SIGKILL',
   });
   child.stdout.on('data', take);
