@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { npm, npmEnv } from '../recipes/npm/npm-tree.ts';
 import { type Published, type Registry, startRegistry } from '../recipes/registry.ts';
-import type { TreeEntry } from '../support/tree.ts';
+import { type TreeEntry, withoutTimes } from '../support/tree.ts';
 import { type CliResult, debris, expectExit, tool, treeOf, useSandbox, wipe, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
@@ -89,10 +89,6 @@ async function fromNothing(): Promise<Record<string, TreeEntry>> {
   for (const name of ['package.json', 'package-lock.json']) cpSync(path(name), join(dir, name));
   await npm({ dir, env: env() }, 'ci');
   return withoutTimes(treeOf(join(dir, 'node_modules')));
-}
-
-function withoutTimes(tree: Record<string, TreeEntry>): Record<string, TreeEntry> {
-  return Object.fromEntries(Object.entries(tree).map(([name, entry]) => [name, { ...entry, mtimeUs: '' }]));
 }
 
 async function expectExact(): Promise<void> {
@@ -211,21 +207,6 @@ describe('an install on top of an older entry', () => {
     const output = await ensure();
     expect(output).toMatch(/warning: Installing from nothing: .*ARCHIVE|damaged|corrupt/i);
     expect(output).toMatch(FROM_NOTHING);
-  });
-
-  it('puts back a lockfile that the installer changes', async () => {
-    await makeEntry(plain);
-    await want({ ...plain, a: '2.0.0' });
-    const bin = join(sandbox.folder, 'bin');
-    const real = (await tool('sh', ['-c', 'command -v npm'])).trim();
-    writeFiles(bin, {
-      npm: `#!/bin/sh\n[ "$1" != install ] || echo >>package-lock.json\nexec ${real} "$@"\n`,
-    });
-    const lockfile = readFileSync(path('package-lock.json'), 'utf8');
-    const output = await ensure({ PATH: `${bin}:${process.env['PATH']}` });
-    expect(output).toMatch(/the installer has changed package-lock.json, which is put back/);
-    expect(output).toMatch(FROM_NOTHING);
-    expect(readFileSync(path('package-lock.json'), 'utf8')).toBe(lockfile);
   });
 
   it('that is killed leaves a tree that nobody takes for installed', async () => {

@@ -2,8 +2,6 @@
  * An install on top of the nearest older entry: most packages come from the cache, and the package manager
  * adds what changed. The tree comes out as an install from nothing would have made it, or is given up.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { CacheError, reasonOf } from '../../errors.ts';
 import type { Incremental, Pruned } from '../../recipes/support/recipe.ts';
 import type { Recipe } from '../../recipes/support/recipe.ts';
@@ -20,6 +18,7 @@ import type { Session } from '../session.ts';
 import { verify } from '../verify.ts';
 import { type Base, chooseBase } from './choose-base.ts';
 import type { StoredBase } from './copies.ts';
+import { keepingLockfile } from './keep-lockfile.ts';
 
 /** - `none`: no older entry is near. `given up`: the tree in place is of no use, and is marked. */
 export type OnBase = { type: 'none' } | { type: 'given up' } | Built;
@@ -89,19 +88,11 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
     incremental.prune(project, signal),
   );
   session.emit({ type: 'step', text: `Keeping ${counted(pruned.kept.size, 'package')} of ${base.key}` });
-  const lockfile = join(project.dir, project.lockfile);
-  const before = readFileSync(lockfile);
   const began = performance.now();
   const command = incremental.install(project);
-  const failed = command && (await runInstaller(session, recipe, { ...options, command }));
+  const failed =
+    command && (await keepingLockfile(project, () => runInstaller(session, recipe, { ...options, command })));
   const seconds = (performance.now() - began) / 1000;
-  if (!readFileSync(lockfile).equals(before)) {
-    writeFileSync(lockfile, before);
-    throw new CacheError(
-      'SOURCE_CHANGED',
-      `the installer has changed ${project.lockfile}, which is put back`,
-    );
-  }
   const wrong =
     failed === undefined
       ? await wrongAfter(building, pruned)

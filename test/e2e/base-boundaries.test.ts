@@ -1,0 +1,115 @@
+/** What an install on top of an older entry leaves as it was: the lockfile, mounts, and what lies outside of the project. */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { npm, npmEnv } from '../recipes/npm/npm-tree.ts';
+import { type Registry, startRegistry } from '../recipes/registry.ts';
+import { type CliResult, debris, expectExit, tool, useSandbox, wipe, writeFiles } from './support.ts';
+
+const sandbox = useSandbox();
+
+const NAMES = ['a', 'b', 'c', 'd'];
+const ones = Object.fromEntries(NAMES.map((name) => [name, '1.0.0']));
+const bumped = { ...ones, a: '2.0.0' };
+
+let registry: Registry;
+beforeAll(async () => {
+  const bin = { d: 'cli.js' };
+  const published = NAMES.flatMap((name) =>
+    ['1.0.0', '2.0.0'].map((version) => ({
+      // Without a command of any nobody could tell what scripts have done in the tree.
+      manifest: { name, version, ...(name === 'd' ? { bin } : {}) },
+      files: { 'cli.js': '#!/bin/sh\n' },
+    })),
+  );
+  registry = await startRegistry(published);
+});
+afterAll(() => registry.close());
+
+const path = (name: string): string => join(sandbox.project, name);
+const env = (): Record<string, string> => npmEnv(join(sandbox.folder, 'npm-home'), registry);
+
+const BUILT = /^Node packages ready: \d of \d packages taken from /m;
+const FROM_NOTHING = /^Node packages ready: installed and saved/m;
+
+/** package.json and the lockfile for it; made elsewhere, with a workspace of the same name in place of a link. */
+async function want(dependencies: Record<string, string>, workspaces: string[] = []): Promise<void> {
+  const elsewhere = join(sandbox.folder, 'elsewhere');
+  rmSync(elsewhere, { recursive: true, force: true });
+  writeFiles(elsewhere, {
+    'package.json': JSON.stringify({ name: 'root', version: '1.0.0', dependencies, workspaces }),
+    ...Object.fromEntries(workspaces.map((name) => [`${name}/package.json`, WORKSPACE])),
+  });
+  await npm({ dir: elsewhere, env: env() }, 'install', '--package-lock-only');
+  for (const name of ['package.json', 'package-lock.json'])
+    writeFileSync(path(name), readFileSync(join(elsewhere, name)));
+}
+
+const WORKSPACE = '{"name":"w","version":"1.0.0"}';
+
+const run = (extra: Record<string, string> = {}): Promise<CliResult> =>
+  sandbox.run(['ensure', 'npm'], { env: { ...env(), CACHE_VERBOSE: 'true', ...extra } });
+
+async function ensure(extra: Record<string, string> = {}): Promise<string> {
+  const { stdout, stderr } = expectExit(await run(extra), 0);
+  expect(debris(sandbox.project)).toEqual([]);
+  return stderr + stdout;
+}
+
+/** An entry, then no tree, and another lockfile. */
+async function beginBump(workspaces: string[] = []): Promise<void> {
+  await want(ones, workspaces);
+  expect(await ensure()).toMatch(FROM_NOTHING);
+  wipe(sandbox.project, 'node_modules');
+  await want(bumped, workspaces);
+}
+
+const lockfile = (): string => readFileSync(path('package-lock.json'), 'utf8');
+
+/** An npm that does something else in place of an install on top of an older tree. */
+function meddling(script: string): Record<string, string> {
+  const bin = join(sandbox.folder, 'bin');
+  const dirs = (process.env['PATH'] ?? '').split(':');
+  const real = dirs.map((dir) => join(dir, 'npm')).find((file) => existsSync(file));
+  writeFiles(bin, { npm: `#!/bin/sh\n[ "$1" = install ] || exec ${real} "$@"\n${script}\n` });
+  return { PATH: `${bin}:${process.env['PATH']}` };
+}
+
+it.each([
+  ['changes it', 'echo >>package-lock.json'],
+  ['deletes it and fails', 'rm package-lock.json; exit 1'],
+])('puts back the lockfile when the installer %s', async (_, script) => {
+  await beginBump();
+  const before = lockfile();
+  const output = await ensure(meddling(script));
+  expect(output).toMatch(/the installer has changed package-lock.json, which is put back/);
+  expect(output).toMatch(FROM_NOTHING);
+  expect(lockfile()).toBe(before);
+});
+
+it('puts back the lockfile when the run is stopped', async () => {
+  await beginBump();
+  const before = lockfile();
+  const extra = meddling('echo >>package-lock.json; echo begun; exec sleep 600');
+  const running = await sandbox.start(['ensure', 'npm'], { env: { ...env(), ...extra } });
+  await running.printed('begun');
+  running.child.kill('SIGTERM');
+  await running.done;
+  expect(lockfile()).toBe(before);
+});
+
+it('says so where the lockfile cannot be put back', async () => {
+  await beginBump();
+  const failed = await run(meddling('rm package-lock.json; mkdir package-lock.json; exit 1'));
+  expect(failed.code).not.toBe(0);
+  expect(failed.stderr).toMatch(/has changed package-lock.json, which could not be put back: .*EISDIR/);
+});
+
