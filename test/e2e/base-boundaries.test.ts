@@ -12,9 +12,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { npm, npmEnv } from '../recipes/npm/npm-tree.ts';
 import { type Registry, startRegistry } from '../recipes/registry.ts';
+import { whyNoMounts } from '../workspace/kinds.ts';
 import { type CliResult, debris, expectExit, tool, useSandbox, wipe, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
+const noMounts = whyNoMounts() !== undefined;
 
 const NAMES = ['a', 'b', 'c', 'd'];
 const ones = Object.fromEntries(NAMES.map((name) => [name, '1.0.0']));
@@ -113,3 +115,34 @@ it('says so where the lockfile cannot be put back', async () => {
   expect(failed.stderr).toMatch(/has changed package-lock.json, which could not be put back: .*EISDIR/);
 });
 
+it.skipIf(noMounts)('leaves alone what is mounted in the tree', async () => {
+  await beginBump();
+  const mounted = path('node_modules/.cache');
+  mkdirSync(mounted, { recursive: true });
+  await tool('mount', ['-t', 'tmpfs', 'none', mounted], { cwd: sandbox.project });
+  try {
+    writeFileSync(join(mounted, 'precious'), '');
+    expect(await ensure()).toMatch(BUILT);
+    expect(readdirSync(mounted)).toEqual(['precious']);
+  } finally {
+    await tool('umount', ['-l', mounted], { cwd: sandbox.project });
+  }
+});
+
+it('empties outside of the project what npm ci would empty, and touches nothing else', async () => {
+  const victim = join(sandbox.folder, 'victim');
+  writeFiles(victim, { 'package.json': WORKSPACE, precious: '', 'other/x': '' });
+  mkdirSync(path('packages'));
+  symlinkSync(victim, path('packages/w'));
+  const strangers = { 'node_modules/x/y': '', 'node_modules/.cache/x': '' };
+  await beginBump(['packages/w']);
+  writeFiles(victim, strangers);
+  expect(await ensure()).toMatch(BUILT);
+  const left = readdirSync(victim, { recursive: true, encoding: 'utf8' }).sort();
+  writeFiles(victim, strangers);
+  await npm({ dir: sandbox.project, env: env() }, 'ci');
+  const leftByNpm = readdirSync(victim, { recursive: true, encoding: 'utf8' }).sort();
+  // npm leaves the empty folder.
+  expect(leftByNpm.filter((name) => name !== 'node_modules')).toEqual(left);
+  expect(left).toEqual(['other', 'other/x', 'package.json', 'precious']);
+});

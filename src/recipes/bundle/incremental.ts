@@ -28,12 +28,16 @@ export function bundleIncremental(target: string, install: Incremental['install'
       return lock?.gems.map((gem) => `${nameOf(gem)} ${lock.remote}`);
     },
 
-    async prune(project, signal) {
+    async prune(project, signal, stays = new Set()) {
       const ruby = await rubyFacts(project, signal);
       const path = `${target}/${ruby.abi.replace(/^([a-z]+)/, '$1/').replace(/-static$/, '')}`;
       const bundle = join(project.dir, path);
+      const way = path.slice(target.length + 1).split('/');
+      const staying = namesIn(join(project.dir, target)).filter((name) => stays.has(`${target}/${name}`));
+      removeOthers(join(project.dir, target), way, staying);
+      // What is mounted on the way was there before the older bundle.
+      if (staying.includes(way[0] ?? '')) return { kept: new Set(), endedMs: 0 };
       const kept = keptGems(bundle, lockOf(project), ruby.rubygems);
-      removeOthers(join(project.dir, target), path.slice(target.length + 1).split('/'));
       removeFrom(bundle, kept);
       return { kept: new Set(kept.keys()), endedMs: 0 };
     },
@@ -115,12 +119,17 @@ function startsGem(bundle: string, name: string, { name: gem }: InstalledSpec): 
 /** What RubyGems makes for every installation, whether something is in it or not. */
 const FOLDERS = ['build_info', 'cache', 'doc', 'extensions', 'gems', 'plugins', 'specifications'];
 
-/** Leaves of the target only the way to one installation. */
-function removeOthers(dir: string, [first, ...rest]: readonly string[]): void {
+/** Leaves of the target only the way to one installation, and what stays. */
+function removeOthers(
+  dir: string,
+  [first, ...rest]: readonly string[],
+  staying: readonly string[] = [],
+): void {
   if (first === undefined || !isDirectory(dir)) return;
   for (const name of readdirSync(dir))
-    if (name !== first && !name.startsWith('.sandbox-cache-')) remove(join(dir, name));
-  removeOthers(join(dir, first), rest);
+    if (name !== first && !staying.includes(name) && !name.startsWith('.sandbox-cache-'))
+      remove(join(dir, name));
+  if (!staying.includes(first)) removeOthers(join(dir, first), rest);
 }
 
 function removeFrom(bundle: string, kept: ReadonlyMap<string, InstalledSpec>): void {

@@ -65,7 +65,8 @@ export function packagesIn(dir: string, folder: string): string[] {
   if (statOf(join(dir, folder))?.isDirectory() !== true) return [];
   return readdirSync(join(dir, folder)).flatMap((name) => {
     const place = `${folder}/${name}`;
-    if (name.startsWith('.')) return [];
+    // No package can have the name that the root of an ext4 file system has in it.
+    if (name.startsWith('.') || name === 'lost+found') return [];
     return name.startsWith('@') ? packagesIn(dir, place) : [place];
   });
 }

@@ -169,8 +169,13 @@ export interface Incremental {
   /** Whether the recipe's own install removes first what is there. */
   readonly startsFromNothing: boolean;
 
-  /** Removes from the older tree all that an install from nothing might make differently. */
-  prune(project: Project, signal: AbortSignal): Promise<Pruned>;
+  /**
+   * Removes from the older tree all that an install from nothing might make differently.
+   * @param stays what lies among the tree and is no part of it, relative to the project: mount points that are
+   *   children of a target, and targets that are links into another one. Nothing in it is touched or kept.
+   *   @default nothing
+   */
+  prune(project: Project, signal: AbortSignal, stays?: ReadonlySet<string>): Promise<Pruned>;
 
   /** The command that adds what is missing, and leaves the lockfile alone. */
   install(project: Project): Command | undefined;

@@ -85,7 +85,7 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
   const { project } = subject;
   const { installSeconds, stored } = await placeBase(building);
   const pruned = await withDeadline(session, `Cleaning up ${base.key}`, (signal) =>
-    incremental.prune(project, signal),
+    incremental.prune(project, signal, stayingIn(hold.layout)),
   );
   session.emit({ type: 'step', text: `Keeping ${counted(pruned.kept.size, 'package')} of ${base.key}` });
   const began = performance.now();
@@ -111,6 +111,14 @@ async function build(building: Building, options: Pick<InstallOptions, 'installe
     installSeconds,
     steps,
   };
+}
+
+/** What a restore leaves where it is, relative to the project. */
+function stayingIn({ places }: Hold['layout']): Set<string> {
+  const paths = places.map(({ target, how, keep }) =>
+    how === 'alias' ? [target] : keep.map((name) => `${target}/${name}`),
+  );
+  return new Set(paths.flat());
 }
 
 /** Puts the older entry in place, as it is and without a receipt. */

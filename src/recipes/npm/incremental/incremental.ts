@@ -42,7 +42,7 @@ export const npmIncremental: Incremental = {
     );
   },
 
-  prune: async (project) => prune(project),
+  prune: async (project, _, stays) => prune(project, stays),
 
   install() {
     return { argv: ['npm', 'install', '--no-save'], env: {} };

@@ -9,12 +9,17 @@ import { commandLinks, keptPackages } from './keep.ts';
 /**
  * Leaves of a tree the packages that may be kept, with the links to their commands, and npm's record of those
  * packages. Everything else goes: other packages with all that lies in them, and what belongs to no package.
+ * @param stays see `Incremental.prune`
  */
-export function prune({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>): Pruned {
+export function prune(
+  { dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>,
+  stays: ReadonlySet<string> = new Set(),
+): Pruned {
   const wanted = readLockfile(join(dir, lockfile));
   const recorded = readHiddenLockfile(join(dir, HIDDEN_LOCKFILE)) ?? new Map<string, Package>();
-  const kept = keptPackages(dir, wanted, recorded);
-  const pruner = createPruner(dir, kept, commandLinks(wanted, kept));
+  const recordedHere = new Map([...recorded].filter(([location]) => !liesIn(location, stays)));
+  const kept = keptPackages(dir, wanted, recordedHere);
+  const pruner = createPruner(dir, { kept, links: commandLinks(wanted, kept), stays });
   const record = kept.size === 0 ? undefined : trimmedRecord(dir, kept);
   for (const folder of moduleFolders(wanted)) {
     pruner.prune(folder);
@@ -31,10 +36,13 @@ export function prune({ dir, lockfile }: Pick<Project, 'dir' | 'lockfile'>): Pru
 /** What lies in a folder of packages and is ours: an installer does not touch it either. */
 const OURS = /^\.sandbox-cache-/;
 
+function liesIn(location: string, places: ReadonlySet<string>): boolean {
+  return [...places].some((place) => location === place || location.startsWith(`${place}/`));
+}
+
 function createPruner(
   dir: string,
-  kept: ReadonlySet<string>,
-  links: ReadonlySet<string>,
+  { kept, links, stays }: Record<'kept' | 'links' | 'stays', ReadonlySet<string>>,
 ): { prune(folder: string): void; removeIfEmpty(folder: string): void } {
   const remove = (path: string): void => rmSync(join(dir, path), { recursive: true, force: true });
 
@@ -44,7 +52,10 @@ function createPruner(
   }
 
   function prune(folder: string): void {
+    // It may be a link into another folder of packages.
+    if (stays.has(folder)) return;
     for (const name of namesOf(folder)) {
+      if (stays.has(`${folder}/${name}`)) continue;
       if (name.startsWith('@')) pruneScope(`${folder}/${name}`);
       else if (name === '.bin') pruneLinks(`${folder}/.bin`);
       else if (!OURS.test(name)) prunePackage(`${folder}/${name}`);

@@ -5,6 +5,8 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -106,8 +108,10 @@ describe('what is kept of an older tree', () => {
     project = projectOf(tree);
   });
 
-  const prune = async (): Promise<string[]> =>
-    [...(await npmIncremental.prune(project, new AbortController().signal)).kept].sort();
+  const prune = async (...stays: string[]): Promise<string[]> => {
+    const { signal } = new AbortController();
+    return [...(await npmIncremental.prune(project, signal, new Set(stays))).kept].sort();
+  };
 
   it('is what comes from the registry and runs no script, with its links; the rest is gone', async () => {
     mkdirSync(at('.prisma'));
@@ -167,6 +171,32 @@ describe('what is kept of an older tree', () => {
   it('is nothing without npm’s record of the tree', async () => {
     rmSync(at('.package-lock.json'));
     expect(await prune()).toEqual([]);
+  });
+
+  it('is nothing of what stays where it is, which is not touched either', async () => {
+    for (const name of ['.cache', 'lost+found', '@mounted']) {
+      mkdirSync(at(name));
+      writeFileSync(join(at(name), 'precious'), '');
+    }
+    writeFileSync(at('plain/precious'), '');
+    const names = ['.cache', 'lost+found', '@mounted', 'plain'];
+    const kept = await prune(...names.map((name) => `node_modules/${name}`));
+    expect(kept).toEqual(['@scope/plain', 'gyp', 'tool'].map((name) => `node_modules/${name}`));
+    for (const name of names) expect(readdirSync(at(name))).toContain('precious');
+    expect(readFileSync(at('.package-lock.json'), 'utf8')).not.toContain('node_modules/plain"');
+  });
+
+  it('is untouched through a link from one folder of packages into another', async () => {
+    const lock = JSON.parse(readFileSync(join(tree.dir, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, object>;
+    };
+    lock.packages['packages/a'] = { version: '1.0.0' };
+    writeFileSync(join(tree.dir, 'package-lock.json.new'), JSON.stringify(lock));
+    renameSync(join(tree.dir, 'package-lock.json.new'), join(tree.dir, 'package-lock.json'));
+    mkdirSync(join(tree.dir, 'packages/a'), { recursive: true });
+    symlinkSync('../../node_modules', join(tree.dir, 'packages/a/node_modules'));
+    expect(await prune('packages/a/node_modules')).toContain('node_modules/plain');
+    expect(readdirSync(at('plain'))).toContain('index.js');
   });
 
   it('follows no link out of the tree', async () => {
