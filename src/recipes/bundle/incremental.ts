@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { namesIn } from '../../files/names-in.ts';
 import { readSmallFile } from '../../files/read-small-file.ts';
 import type { Incremental, Project } from '../support/recipe.ts';
-import { installations } from './installation.ts';
+import { installations, specified } from './installation.ts';
 import { hasOnlyKnownSettings } from './known-settings.ts';
 import { type InstalledSpec, readGemspec } from './read-gemspec.ts';
 import { type Lockfile, nameOf, readLockfile } from './read-lockfile.ts';
@@ -45,7 +45,7 @@ export function bundleIncremental(target: string, install: Incremental['install'
     install,
 
     count({ dir }) {
-      return installations(dir, target).flatMap((path) => specFiles(join(dir, path))).length;
+      return installations(dir, target).flatMap((path) => specified(join(dir, path))).length;
     },
 
     stray: (project) => strayIn(project, target),
@@ -78,8 +78,8 @@ function readText(path: string): string | undefined {
  */
 function keptGems(bundle: string, lock: Lockfile | undefined, rubygems: string): Map<string, InstalledSpec> {
   const wanted = new Set(lock?.gems.map(nameOf));
-  const specs = specFiles(bundle).flatMap((name) => {
-    const spec = readGemspec(readText(join(bundle, 'specifications', name)) ?? '');
+  const specs = specified(bundle).flatMap((name) => {
+    const spec = specOf(bundle, name);
     return spec === undefined ? [] : [spec];
   });
   const claims = new Map<string, number>();
@@ -100,6 +100,10 @@ function keptGems(bundle: string, lock: Lockfile | undefined, rubygems: string):
         kept.delete(fullName);
   }
   return kept;
+}
+
+function specOf(bundle: string, gem: string): InstalledSpec | undefined {
+  return readGemspec(readText(join(bundle, 'specifications', `${gem}.gemspec`)) ?? '');
 }
 
 /** The names of all gems that one depends on, directly or not, as far as specifications of kept ones tell. */
@@ -169,21 +173,15 @@ function strayIn(project: Project, target: string): string | undefined {
   const wanted = new Set(lockOf(project)?.gems.map(nameOf));
   for (const path of installations(project.dir, target)) {
     const bundle = join(project.dir, path);
-    const specs = specFiles(bundle);
-    const gems = [...specs.map((name) => name.replace(/\.gemspec$/, '')), ...namesIn(join(bundle, 'gems'))];
+    const specs = specified(bundle);
+    const gems = [...specs, ...namesIn(join(bundle, 'gems'))];
     const stray = gems.find((name) => !wanted.has(name));
     if (stray !== undefined) return `${path}/gems/${stray}`;
-    const programs = specs.flatMap(
-      (name) => readGemspec(readText(join(bundle, 'specifications', name)) ?? '')?.executables ?? [],
-    );
+    const programs = specs.flatMap((name) => specOf(bundle, name)?.executables ?? []);
     const contested = programs.find((name, n) => programs.indexOf(name) !== n);
     if (contested !== undefined) return `${path}/bin/${contested}, which several gems bring`;
   }
   return undefined;
-}
-
-function specFiles(bundle: string): string[] {
-  return namesIn(join(bundle, 'specifications')).filter((name) => name.endsWith('.gemspec'));
 }
 
 function isDirectory(path: string): boolean {

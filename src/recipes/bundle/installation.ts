@@ -56,7 +56,8 @@ export function installedGems(dir: string, target: string): string[] {
   return installed.flatMap((path) => [...specified(path), ...namesIn(join(path, 'gems')).sort()]);
 }
 
-function specified(installation: string): string[] {
+/** The gems of one installation that have a specification, by their full names: `rack-3.0.0`. */
+export function specified(installation: string): string[] {
   const files = namesIn(join(installation, 'specifications'))
     .sort()
     .filter((name) => name.endsWith('.gemspec'));
