@@ -14,8 +14,15 @@ import { confirm, isInPlace, restoredOrigin } from '../session/in-place.ts';
 import type { OutcomeDetail, Work } from '../session/outcome.ts';
 import { type Older, olderEntries } from '../session/older-entries.ts';
 import { requireStoreApart } from '../session/overlap.ts';
-import { place, type Placed, type Preparation, prepare, recoverLeftovers } from '../session/place.ts';
-import { isEntryError, readEntry } from '../session/reading.ts';
+import {
+  place,
+  type Placed,
+  placeStored,
+  type Preparation,
+  prepare,
+  recoverLeftovers,
+} from '../session/place.ts';
+import { isEntryError, leaveUnread } from '../session/reading.ts';
 import { beginRenewing, patienceAfter, type Renewal } from '../session/renewing.ts';
 import { entryUrl, type Session, whyOff } from '../session/session.ts';
 import { signer } from '../session/signing.ts';
@@ -86,7 +93,10 @@ async function fetch(
     // Fails if this Node has no zstd. Otherwise every run would end as a miss that nobody could explain.
     containerFor(subject.compression);
     session.emit({ type: 'step', text: `Looking up ${store.url(key)}` });
-    const opening = findFitting(session, subject, { look: (at) => store.open(at, { signal }), pass: giveUp });
+    const opening = findFitting(session, subject, {
+      look: (at) => store.open(at, { signal }),
+      pass: leaveUnread,
+    });
     const preparation = prepare(session);
     try {
       const { subject: here, entry } = await opening;
@@ -95,11 +105,6 @@ async function fetch(
       preparation.close();
     }
   });
-}
-
-/** Ends the connections of an entry that nobody will read. */
-async function giveUp({ body }: OpenEntry): Promise<void> {
-  await body[Symbol.asyncIterator]().return?.();
 }
 
 /** @param exact the entry under the exact key; undefined: there is none */
@@ -220,7 +225,7 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   const lacked = await lackedHere(needsIn(entry.metadata), subject.project);
   if (lacked !== undefined) {
     session.emit({ type: 'step', text: `${older.info.key} needs ${lacked}, which this machine lacks` });
-    await giveUp(entry);
+    await leaveUnread(entry);
     return undefined;
   }
   const where = { key: older.info.key, url: store.url(older.info.key) };
@@ -237,31 +242,15 @@ async function restoreOlder(restoring: Restoring, older: Older): Promise<Outcome
   return outcome === 'deleted' ? undefined : outcome;
 }
 
-/** Places an entry, and begins again if it has to be read again. */
+/** Places an entry; one with an error of its own is rejected. */
 function placeEntry(
   restoring: Restoring & { digest: string },
   opened: OpenEntry,
   accept: (placed: Placed, entry: OpenEntry) => Promise<OutcomeDetail>,
 ): Promise<OutcomeDetail | 'deleted'> {
-  let { preparation } = restoring;
-  return readEntry(restoring, opened, async (entry) => {
-    if (entry !== opened) {
-      // The entry that has taken its place may not fit this machine. Then it counts as gone.
-      if ((await lackedHere(needsIn(entry.metadata), restoring.subject.project)) !== undefined) {
-        await giveUp(entry);
-        return 'deleted';
-      }
-      // An error has ended the workers.
-      preparation = prepare(restoring.session);
-    }
-    try {
-      return await rejectingFaulty(restoring, entry, () =>
-        place({ ...restoring, preparation }, entry, (placed) => accept(placed, entry)),
-      );
-    } finally {
-      preparation.close();
-    }
-  });
+  return placeStored(restoring, opened, (placing, entry) =>
+    rejectingFaulty(restoring, entry, () => place(placing, entry, (placed) => accept(placed, entry))),
+  );
 }
 
 function work({ bytes, files, storedBytes }: Placed, began: number): Work {

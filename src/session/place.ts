@@ -6,10 +6,10 @@ import type { OpenEntry } from '../store/store.ts';
 import { hasLeftovers } from '../workspace/places/bays.ts';
 import type { StagingOptions } from '../workspace/types.ts';
 import { removeReceipts } from '../workspace/notes/receipt.ts';
-import { needsIn } from './fit.ts';
+import { lackedHere, needsIn } from './fit.ts';
 import { type Held, tokensOf } from './hold.ts';
 import type { Subject } from './identify.ts';
-import { archiveChecks } from './reading.ts';
+import { archiveChecks, leaveUnread, readEntry, type Reading } from './reading.ts';
 import type { Session } from './session.ts';
 
 /**
@@ -110,6 +110,35 @@ export async function place<T>(
     session.emit({ type: 'progress-end', phase: 'download', recipe: recipe.name });
     await staging.close();
   }
+}
+
+/**
+ * Places an entry of the store, and begins again if it has to be read again.
+ * @param put places what is given to it; it gets the workers to do it with
+ * @returns `deleted` if the store has nothing under the key any more, or nothing that fits this machine
+ */
+export function placeStored<T>(
+  placing: Placing & Reading,
+  opened: OpenEntry,
+  put: (placing: Placing, entry: OpenEntry) => Promise<T>,
+): Promise<T | 'deleted'> {
+  const { session, subject } = placing;
+  let { preparation } = placing;
+  return readEntry(placing, opened, async (entry) => {
+    if (entry !== opened) {
+      if ((await lackedHere(needsIn(entry.metadata), subject.project)) !== undefined) {
+        await leaveUnread(entry);
+        return 'deleted';
+      }
+      // An error has ended the workers.
+      preparation = prepare(session);
+    }
+    try {
+      return await put({ ...placing, preparation }, entry);
+    } finally {
+      preparation.close();
+    }
+  });
 }
 
 /** Finishes or clears what a killed run has left behind, if anything. */

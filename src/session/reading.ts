@@ -59,6 +59,11 @@ export async function readEntry<T>(
   return fresh === undefined ? 'deleted' : named(fresh);
 }
 
+/** Ends the connections of an entry that nobody will read. */
+export async function leaveUnread({ body }: OpenEntry): Promise<void> {
+  await body[Symbol.asyncIterator]().return?.();
+}
+
 /**
  * What every archive is checked against, whichever command reads it.
  * @throws CacheError CONFIG_INVALID if CACHE_VERIFY_KEY is not a key

@@ -12,8 +12,8 @@ import { forThisImage } from '../fit.ts';
 import { type Held, projectOf } from '../hold.ts';
 import { identify, type Subject } from '../identify.ts';
 import { type InstallOptions, runInstaller } from '../install.ts';
-import { place, type Placed, prepare } from '../place.ts';
-import { readEntry } from '../reading.ts';
+import type { BaseUse } from '../outcome.ts';
+import { place, type Placed, placeStored, prepare } from '../place.ts';
 import type { Session } from '../session.ts';
 import { verify } from '../verify.ts';
 import { type Base, chooseBase } from './choose-base.ts';
@@ -23,17 +23,10 @@ import { keepingLockfile } from './keep-lockfile.ts';
 /** - `none`: no older entry is near. `given up`: the tree in place is of no use, and is marked. */
 export type OnBase = { type: 'none' } | { type: 'given up' } | Built;
 
-export interface Built {
+export interface Built extends BaseUse {
   type: 'installed';
-  /** The key of the older entry. */
-  base: string;
-  /** How many packages were kept of it, and how many there are now. */
-  kept: number;
-  packages: number;
   /** The older entry, for a save that copies from it. */
   stored: StoredBase;
-  /** What the installer took. */
-  seconds: number;
   /** What an install from nothing took, when there last was one. */
   installSeconds: number;
   /** For the lineage of what is saved now. Undefined if no later install can build on it. */
@@ -134,19 +127,14 @@ async function placeBase({
     const gone = new CacheError('STORE_REPLACED', `${base.key} was deleted meanwhile`);
     if (opened === undefined) throw gone;
     session.emit({ type: 'step', text: `Building on an older entry: ${store.url(base.key)}` });
-    const placed = await readEntry({ session, store, signal }, opened, async (entry) => {
-      // Workers cannot be used again after an error.
-      const preparation = prepare(session);
-      try {
-        return await place(
-          { session, hold, subject, preparation, signal, digest: base.digest },
-          entry,
-          async (done) => ({ ...done, stored: { from: entry.info, members: done.members } }),
-        );
-      } finally {
-        preparation.close();
-      }
-    });
+    const preparation = prepare(session);
+    const placing = { session, hold, subject, preparation, signal, digest: base.digest, store };
+    const placed = await placeStored(placing, opened, (here, entry) =>
+      place(here, entry, async (done) => ({
+        ...done,
+        stored: { from: entry.info, members: done.members },
+      })),
+    );
     if (placed === 'deleted') throw gone;
     return placed;
   });
