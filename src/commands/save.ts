@@ -10,6 +10,7 @@ import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/notes/rejected.ts';
 import type { CopyPlan, StoredBase } from '../session/base/copies.ts';
 import type { Config } from '../config/config.ts';
+import { digestMetadata } from '../session/digest-metadata.ts';
 import { findFitting, needsIn, needsMetadata } from '../session/fit.ts';
 import { type Held, holding } from '../session/hold.ts';
 import { identify, readIngredients, type Subject } from '../session/identify.ts';
@@ -262,7 +263,7 @@ async function upload(
       copies,
       metadata: {
         'sandbox-cache-format': '1',
-        'sandbox-cache-digest': subject.digest,
+        ...digestMetadata(subject.digest),
         ...(await savingMetadata(sign, seal)),
         ...(await lineage(subject, { steps, sign, seal })),
         ...needs,

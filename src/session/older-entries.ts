@@ -1,5 +1,5 @@
 import { CacheError } from '../errors.ts';
-import { parseKey } from '../key.ts';
+import { parseKey, type ParsedKey } from '../key.ts';
 import type { EntryInfo, Store } from '../store/store.ts';
 import type { Subject } from './identify.ts';
 import { signedSaving } from './saving-time.ts';
@@ -13,6 +13,7 @@ export interface Older {
   digest: string;
 }
 
+/** A look at the store for entries that today's lockfile has no key of. */
 export interface Looking {
   session: Session;
   subject: Subject;
@@ -64,19 +65,41 @@ interface Dated extends Older {
   ms: number;
 }
 
-async function list({ session, subject, store, signal }: Looking): Promise<Candidate[]> {
-  const { prefix } = session.config;
+/**
+ * Entries of the same recipe and runtime, and in the same compression.
+ * @param most how many objects are listed @default all
+ */
+export async function* alikeEntries(looking: Looking, most = Infinity): AsyncGenerator<Candidate> {
+  const { session, subject, store, signal } = looking;
+  let seen = 0;
+  for await (const info of store.list(`${session.config.prefix}/${subject.recipe.name}-`, { signal })) {
+    const parsed = parsedAlike(info.key, looking);
+    if (parsed !== undefined) yield { info, hash: parsed.hash };
+    if (++seen === most) return;
+  }
+}
+
+/** @returns undefined for the key of an entry of another recipe or runtime, or in another compression */
+export function parsedAlike(
+  key: string,
+  { session, subject }: Pick<Looking, 'session' | 'subject'>,
+): ParsedKey | undefined {
+  const parsed = parseKey(key, session.config.prefix);
+  const isAlike =
+    parsed?.recipe === subject.recipe.name &&
+    parsed.compression === subject.compression &&
+    (parsed.runtime ?? '') === subject.runtime;
+  return isAlike ? parsed : undefined;
+}
+
+async function list(looking: Looking): Promise<Candidate[]> {
   const found: Candidate[] = [];
   try {
-    for await (const info of store.list(`${prefix}/${subject.recipe.name}-`, { signal })) {
-      const parsed = parseKey(info.key, prefix);
-      if (parsed?.recipe !== subject.recipe.name || parsed.compression !== subject.compression) continue;
-      if ((parsed.runtime ?? '') === subject.runtime) found.push({ info, hash: parsed.hash });
-    }
+    for await (const one of alikeEntries(looking)) found.push(one);
   } catch (error) {
     // That listing is not allowed was reported when the exact entry was not found.
     if (!(error instanceof CacheError) || error.code !== 'STORE_ACCESS_DENIED') throw error;
-    session.emit({ type: 'step', text: `No older entry is looked for: ${error.message}` });
+    looking.session.emit({ type: 'step', text: `No older entry is looked for: ${error.message}` });
   }
   return found;
 }

@@ -3,8 +3,9 @@
  * write can change it by copying an old entry onto itself.
  */
 import type { CheckSignature, Seal, Sign } from '../archive/types.ts';
+import { digestIn } from './digest-metadata.ts';
+import { isSigned, signatureOf } from './signing.ts';
 
-const DIGEST = 'sandbox-cache-digest';
 const SAVED_AT = 'sandbox-cache-saved';
 const SIGNATURE = 'sandbox-cache-saved-signature';
 
@@ -13,8 +14,7 @@ export async function savingMetadata(sign: Sign | undefined, seal: Seal): Promis
   if (sign === undefined) return {};
   const { savingStatement } = await import('../archive/signature.ts');
   const savedAt = new Date().toISOString();
-  const signature = Buffer.from(sign(savingStatement(seal, savedAt)));
-  return { [SAVED_AT]: savedAt, [SIGNATURE]: signature.toString('base64') };
+  return { [SAVED_AT]: savedAt, [SIGNATURE]: signatureOf(savingStatement(seal, savedAt), sign) };
 }
 
 export interface Saving {
@@ -30,16 +30,12 @@ export async function signedSaving(
   { hash, recipe, runtime }: { hash: string; recipe: string; runtime: string },
   check: CheckSignature,
 ): Promise<Saving | undefined> {
-  const { [DIGEST]: digest = '', [SAVED_AT]: savedAt = '', [SIGNATURE]: signature = '' } = metadata;
+  const { [SAVED_AT]: savedAt = '', [SIGNATURE]: signature = '' } = metadata;
+  const digest = digestIn(metadata, hash);
   const savedMs = Date.parse(savedAt);
   // No field of a statement may hold a newline.
-  if (!/^[0-9a-f]{64}$/.test(digest) || !/^[\d:.TZ-]+$/.test(savedAt)) return undefined;
-  if (!digest.startsWith(hash) || Number.isNaN(savedMs)) return undefined;
+  if (digest === undefined || !/^[\d:.TZ-]+$/.test(savedAt) || Number.isNaN(savedMs)) return undefined;
   const { savingStatement } = await import('../archive/signature.ts');
-  try {
-    check(savingStatement({ keyDigest: digest, recipe, runtime }, savedAt), Buffer.from(signature, 'base64'));
-    return { savedMs, digest };
-  } catch {
-    return undefined;
-  }
+  const statement = savingStatement({ keyDigest: digest, recipe, runtime }, savedAt);
+  return isSigned(statement, signature, check) ? { savedMs, digest } : undefined;
 }

@@ -23,6 +23,21 @@ export async function signer({ signingKey, verifyKey }: Config): Promise<Sign | 
   );
 }
 
+/** The signature of a statement as metadata has it: Base64. */
+export function signatureOf(statement: Uint8Array, sign: Sign): string {
+  return Buffer.from(sign(statement)).toString('base64');
+}
+
+/** Whether a text of metadata is the signature of a statement. */
+export function isSigned(statement: Uint8Array, signature: string, check: CheckSignature): boolean {
+  try {
+    check(statement, Buffer.from(signature, 'base64'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Checks signatures against CACHE_VERIFY_KEY; undefined without one. @throws CacheError CONFIG_INVALID */
 export async function checker({ verifyKey }: Config): Promise<CheckSignature | undefined> {
   if (verifyKey === undefined) return undefined;

@@ -7,11 +7,11 @@
 import { type CheckSignature, EXTENSIONS } from '../../archive/types.ts';
 import { CacheError } from '../../errors.ts';
 import { entryKey, parseKey } from '../../key.ts';
-import type { EntryDetails, EntryInfo, Store } from '../../store/store.ts';
+import type { EntryDetails, EntryInfo } from '../../store/store.ts';
 import { readReceipt } from '../../workspace/notes/receipt.ts';
+import { digestIn } from '../digest-metadata.ts';
 import { lackedHere, needsIn } from '../fit.ts';
-import type { Subject } from '../identify.ts';
-import type { Session } from '../session.ts';
+import { alikeEntries, type Looking, parsedAlike } from '../older-entries.ts';
 import { checker } from '../signing.ts';
 import { committedDigests } from './git-history.ts';
 import { digestWith, MOST_STEPS, othersDigest, packagesOf, readLineage } from './lineage.ts';
@@ -36,41 +36,34 @@ export interface Base {
   likeness: number;
 }
 
-export interface Choosing {
-  session: Session;
-  subject: Subject;
-  store: Store;
-  signal: AbortSignal;
-}
-
 /** @returns undefined where no entry is near enough */
-export async function chooseBase(choosing: Choosing): Promise<Base | undefined> {
-  const { session, subject } = choosing;
+export async function chooseBase(looking: Looking): Promise<Base | undefined> {
+  const { session, subject } = looking;
   const packages = await packagesOf(subject.recipe, subject.project);
   if (packages === undefined || packages.length === 0) return undefined;
   // Where keys do not name the runtime, an older entry may be of any other.
   if (!session.config.keyRuntime) return undefined;
   const judging: Judging = {
-    ...choosing,
+    ...looking,
     wanted: sketchOf(packages),
     others: othersDigest(subject.ingredients),
     check: await checker(session.config),
   };
-  const known = await knownKeys(choosing);
+  const known = await knownKeys(looking);
   const best = await nearest(judging, known);
   if (best !== undefined && best.likeness >= NEAR) return best;
-  const listed = await newestKeys(choosing, known);
+  const listed = await newestKeys(looking, known);
   return nearer(best, await nearest(judging, listed.slice(0, MOST_CANDIDATES - known.length)));
 }
 
-interface Judging extends Choosing {
+interface Judging extends Looking {
   wanted: Sketch;
   others: string;
   check: CheckSignature | undefined;
 }
 
 /** The entry of the tree in place, and those of the lockfile's earlier versions. */
-async function knownKeys({ session, subject, signal }: Choosing): Promise<string[]> {
+async function knownKeys({ session, subject, signal }: Looking): Promise<string[]> {
   const { ingredients, project, recipe, runtime, compression, key } = subject;
   const { prefix } = session.config;
   const extension = EXTENSIONS[compression];
@@ -85,17 +78,11 @@ async function knownKeys({ session, subject, signal }: Choosing): Promise<string
 }
 
 /** The newest of one page of listing; none where this user may not list. */
-async function newestKeys(
-  { session, subject, store, signal }: Choosing,
-  known: readonly string[],
-): Promise<string[]> {
+async function newestKeys(looking: Looking, known: readonly string[]): Promise<string[]> {
   const found: EntryInfo[] = [];
-  let seen = 0;
   try {
-    for await (const info of store.list(`${session.config.prefix}/${subject.recipe.name}-`, { signal })) {
-      if (isAlike(info.key, subject, session) && !known.includes(info.key)) found.push(info);
-      if (++seen === PAGE) break;
-    }
+    for await (const { info } of alikeEntries(looking, PAGE))
+      if (info.key !== looking.subject.key && !known.includes(info.key)) found.push(info);
   } catch (error) {
     if (!(error instanceof CacheError) || error.code !== 'STORE_ACCESS_DENIED') throw error;
   }
@@ -105,7 +92,7 @@ async function newestKeys(
 
 async function nearest(judging: Judging, keys: readonly string[]): Promise<Base | undefined> {
   const { store, signal } = judging;
-  const alike = keys.filter((key) => isAlike(key, judging.subject, judging.session));
+  const alike = keys.filter((key) => parsedAlike(key, judging) !== undefined);
   const found = await Promise.all(
     alike.map(async (key) => {
       const details = await store.stat(key, { signal, quiet: true });
@@ -124,28 +111,12 @@ async function judge(
   { session, subject, wanted, others, check }: Judging,
   { key, metadata }: EntryDetails,
 ): Promise<Base | undefined> {
-  const digest = metadata['sandbox-cache-digest'] ?? '';
-  if (!/^[0-9a-f]{64}$/.test(digest) || parseKey(key, session.config.prefix)?.hash !== digest.slice(0, 16))
-    return undefined;
+  const digest = digestIn(metadata, parseKey(key, session.config.prefix)?.hash ?? key);
+  if (digest === undefined) return undefined;
   const about = { keyDigest: digest, recipe: subject.recipe.name, runtime: subject.runtime };
   const lineage = await readLineage(metadata, about, check);
   if (lineage === undefined || lineage.others !== others || lineage.steps >= MOST_STEPS) return undefined;
   if ((await lackedHere(needsIn(metadata), subject.project)) !== undefined) return undefined;
   const likely = likeness(wanted, lineage.sketch);
   return likely < LEAST_LIKENESS ? undefined : { key, digest, steps: lineage.steps, likeness: likely };
-}
-
-/** Whether a key is of the same recipe and runtime, and in the same compression. */
-function isAlike(
-  key: string,
-  { recipe, runtime, compression, key: own }: Subject,
-  { config }: Session,
-): boolean {
-  const parsed = parseKey(key, config.prefix);
-  return (
-    key !== own &&
-    parsed?.recipe === recipe.name &&
-    parsed.compression === compression &&
-    (parsed.runtime ?? '') === runtime
-  );
 }

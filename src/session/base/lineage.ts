@@ -10,6 +10,7 @@ import type { CheckSignature, Seal, Sign } from '../../archive/types.ts';
 import { keyDigest, type KeyIngredients } from '../../key.ts';
 import type { Project, Recipe } from '../../recipes/support/recipe.ts';
 import type { Subject } from '../identify.ts';
+import { isSigned, signatureOf } from '../signing.ts';
 import { parseSketch, type Sketch, sketchOf, sketchText } from './sketch.ts';
 
 const LINEAGE = 'sandbox-cache-lineage';
@@ -38,8 +39,7 @@ export async function lineageMetadata(
   const text = `1 ${steps} ${othersDigest(ingredients)} ${sketchText(sketchOf(packages))}`;
   if (sign === undefined) return { [LINEAGE]: text };
   const { lineageStatement } = await import('../../archive/signature.ts');
-  const signature = Buffer.from(sign(lineageStatement(seal, text))).toString('base64');
-  return { [LINEAGE]: text, [SIGNATURE]: signature };
+  return { [LINEAGE]: text, [SIGNATURE]: signatureOf(lineageStatement(seal, text), sign) };
 }
 
 /** What the lockfile asks for, as far as an install can build on an older entry. */
@@ -62,11 +62,7 @@ export async function readLineage(
   if (found === null || sketch === undefined) return undefined;
   if (check !== undefined) {
     const { lineageStatement } = await import('../../archive/signature.ts');
-    try {
-      check(lineageStatement(about, text), Buffer.from(signature, 'base64'));
-    } catch {
-      return undefined;
-    }
+    if (!isSigned(lineageStatement(about, text), signature, check)) return undefined;
   }
   return { steps: Number(found[1]), others: found[2]!, sketch };
 }
