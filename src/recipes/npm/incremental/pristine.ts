@@ -1,7 +1,8 @@
 /**
  * Whether scripts have left alone the packages that a later install would keep. npm unpacks all packages, then
  * links their commands, then runs scripts (arborist, rebuild.js). So a file that changed after the first of
- * those links was made was changed by a script. There is one exception: npm makes commands executable.
+ * those links was made was changed by a script. There is one exception: npm makes commands executable, those of
+ * packages that it unpacks.
  *
  * Scripts named `preinstall` run before the links are made. If a package has one, there is no way to tell.
  */
@@ -30,9 +31,11 @@ export function isPristine(project: Project, pruned?: Pruned): boolean {
   const firstLinkMs = firstLink(dir, links, pruned?.endedMs ?? 0);
   return [...plain].every((location) => {
     if (!isFile(manifest(dir, location))) return true;
-    const keptMs = pruned?.kept.has(location) === true ? pruned.endedMs : undefined;
-    const limitMs = firstLinkMs ?? keptMs;
-    return limitMs !== undefined && isUnchangedSince(dir, location, { packages, limitMs });
+    const isKept = pruned?.kept.has(location) === true;
+    const limitMs = firstLinkMs ?? (isKept ? pruned.endedMs : undefined);
+    if (limitMs === undefined) return false;
+    const commands = isKept ? [] : commandsOf(packages, location);
+    return isUnchangedSince(dir, location, { commands: new Set(commands), limitMs });
   });
 }
 
@@ -84,15 +87,21 @@ function firstLink(dir: string, paths: readonly string[], sinceMs: number): numb
   return made.length === 0 ? undefined : Math.min(...made);
 }
 
-/** Looks at every file of a package, without the packages inside it. */
+/** The files that a package's commands start, relative to the project. */
+function commandsOf(packages: Packages, location: string): string[] {
+  const files = linksOf(location, packages.get(location)!).values();
+  return [...files].map((file) => posix.join(location, file));
+}
+
+/**
+ * Looks at every file of a package, without the packages inside it.
+ * @param commands files that npm has made executable
+ */
 function isUnchangedSince(
   dir: string,
   location: string,
-  { packages, limitMs }: { packages: Packages; limitMs: number },
+  { commands, limitMs }: { commands: ReadonlySet<string>; limitMs: number },
 ): boolean {
-  const commands = new Set(
-    [...linksOf(location, packages.get(location)!).values()].map((file) => posix.join(location, file)),
-  );
   const isUnchanged = (path: string): boolean => {
     const stat = lstatSync(join(dir, path));
     // esbuild's script makes a hard link to the program in another package, which changes no content.

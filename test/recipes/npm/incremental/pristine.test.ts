@@ -11,13 +11,17 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { npmIncremental } from '../../../../src/recipes/npm/incremental/incremental.ts';
 import type { Project } from '../../../../src/recipes/support/recipe.ts';
 import { makeTemporaryFolder, type TemporaryFolder } from '../../../support/temporary.ts';
 import { copyTree, npm, npmEnv, type NpmTree, projectOf, writeProject } from '../npm-tree.ts';
 import { type Registry, startRegistry } from '../../registry.ts';
+
+const run = promisify(execFile);
 
 let folder: TemporaryFolder;
 let registry: Registry;
@@ -99,6 +103,19 @@ describe('a tree fresh from npm', () => {
   ])('can where a script touches %s', (_, change) => {
     change();
     expect(npmIncremental.isPristine(project)).toBe(true);
+  });
+});
+
+describe('a tree on top of an older one', () => {
+  beforeEach(install);
+
+  it('can be built on, unless a script has replaced a kept command by a file of the same age', async () => {
+    const pruned = await npmIncremental.prune(project, new AbortController().signal);
+    expect(pruned.kept).toContain('node_modules/tool');
+    await npm(tree, ...npmIncremental.install(project)!.argv.slice(1));
+    expect(npmIncremental.isPristine(project, pruned)).toBe(true);
+    await run('cp', ['-p', at('plain/index.js'), at('tool/cli.js')]);
+    expect(npmIncremental.isPristine(project, pruned)).toBe(false);
   });
 });
 
