@@ -4,14 +4,21 @@
  * `gem_make.out`, `mkmf.log`, `Makefile`. Downloaded `.gem` files are no part of an entry.
  */
 import { execFile } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { bundleRecipe } from '../../src/recipes/bundle/recipe.ts';
 import type { Project } from '../../src/recipes/support/recipe.ts';
 import { bundleEnvironment } from '../support/gem-project.ts';
 import { buildGemSource, writeFiles, type Gem } from '../support/gem-source.ts';
-import { randomSource, type RandomSource } from '../support/tree.ts';
+import {
+  differentPaths,
+  randomSource,
+  type RandomSource,
+  snapshotTree,
+  type TreeEntry,
+  withoutTimes,
+} from '../support/tree.ts';
 
 const run = promisify(execFile);
 
@@ -114,9 +121,7 @@ export async function playGemBump(
   const stray = incremental.stray(project, pruned);
   if (!verdict.ok || stray !== undefined) return result('given up', verdict.ok ? stray : verdict.reason);
   const built = describe(join(dir, 'vendor'));
-  const different = [...new Set([...clean.keys(), ...built.keys()])]
-    .sort()
-    .filter((path) => clean.get(path) !== built.get(path));
+  const different = differentPaths(clean, built);
   const kept = pruned.kept.size;
   return different.length === 0
     ? result('exact', '', kept)
@@ -153,20 +158,6 @@ function bump(random: RandomSource, gems: Gemfile): Gemfile {
 
 const FOR_PEOPLE = /(^|\/)(gem_make\.out|mkmf\.log|Makefile)$|\/cache\/[^/]*\.gem$/;
 
-function describe(dir: string): Map<string, string> {
-  const found = new Map<string, string>();
-  const walk = (path: string): void => {
-    for (const name of readdirSync(join(dir, path))) {
-      const place = path === '' ? name : `${path}/${name}`;
-      if (FOR_PEOPLE.test(place)) continue;
-      const stat = lstatSync(join(dir, place));
-      const mode = (stat.mode & 0o7777).toString(8);
-      if (stat.isSymbolicLink()) found.set(place, `link to ${readlinkSync(join(dir, place))}`);
-      else if (stat.isDirectory()) found.set(place, `directory ${mode}`);
-      else found.set(place, `file ${mode} ${readFileSync(join(dir, place), 'latin1')}`);
-      if (stat.isDirectory()) walk(place);
-    }
-  };
-  walk('');
-  return found;
+function describe(dir: string): Record<string, TreeEntry> {
+  return withoutTimes(snapshotTree(dir, { skip: (path) => FOR_PEOPLE.test(path) }));
 }

@@ -43,6 +43,12 @@ export function withoutTimes(tree: Record<string, TreeEntry>): Record<string, Tr
   return Object.fromEntries(Object.entries(tree).map(([path, entry]) => [path, { ...entry, mtimeUs: '' }]));
 }
 
+/** The paths at which two trees differ, in order. */
+export function differentPaths(a: Record<string, TreeEntry>, b: Record<string, TreeEntry>): string[] {
+  const paths = [...new Set([...Object.keys(a), ...Object.keys(b)])].sort();
+  return paths.filter((path) => JSON.stringify(a[path]) !== JSON.stringify(b[path]));
+}
+
 /** Every path below `root` in byte order; names that are not UTF-8 stand as their bytes in Latin-1 behind `bytes:`. */
 export function snapshotTree(root: string, options: SnapshotOptions = {}): Record<string, TreeEntry> {
   const paths = listTree(Buffer.from(root), options).sort((a, b) => Buffer.compare(a, b));

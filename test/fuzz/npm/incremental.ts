@@ -2,22 +2,20 @@
  * One bump: a random project is installed from nothing, then its package.json changes at random. The tree that comes out
  * of the older one has to be the tree that `npm ci` makes from nothing: the same paths, bytes, modes and links.
  */
-import {
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  type Stats,
-} from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { npmIncremental } from '../../../src/recipes/npm/incremental/incremental.ts';
 import { npmRecipe } from '../../../src/recipes/npm/recipe.ts';
 import { npmEnv } from '../../recipes/npm/npm-tree.ts';
 import { type Published, startRegistry } from '../../recipes/registry.ts';
-import { randomSource, type RandomSource } from '../../support/tree.ts';
+import {
+  differentPaths,
+  randomSource,
+  type RandomSource,
+  snapshotTree,
+  type TreeEntry,
+  withoutTimes,
+} from '../../support/tree.ts';
 import { makeProject, type RandomProject } from './projects.ts';
 import { applySettings, npm, projectOf, type RoundOptions, type Tree, writeProject } from './rounds.ts';
 import { makeUniverse } from './universe.ts';
@@ -99,7 +97,7 @@ export async function playBump({ seed, folder, npms }: Omit<RoundOptions, 'damag
     const verdict = await npmRecipe.verifyThoroughly!(built, signal);
     const stray = npmIncremental.stray(built, pruned);
     if (!verdict.ok || stray !== undefined) return result('given up', verdict.ok ? stray : verdict.reason);
-    const difference = differenceBetween(describe(trees.clean.dir), describe(trees.built.dir));
+    const difference = differenceBetween(trees.clean, trees.built);
     return result(difference === undefined ? 'exact' : 'wrong', difference, pruned.kept.size);
   } finally {
     await registry.close();
@@ -145,36 +143,25 @@ function copyTarget({ before, built }: { before: Tree; built: Tree }, target: st
 }
 
 /**
- * Every path below a `node_modules`, and what is there. Empty folders of scopes do not count: `npm ci` leaves them behind for
- * packages that it leaves out.
+ * What lies below each `node_modules`. Empty folders of scopes do not count: `npm ci` leaves them behind for packages that it
+ * leaves out.
  */
-function describe(dir: string): Map<string, string> {
-  const found = new Map<string, string>();
-  const walk = (path: string, isInside: boolean): void => {
-    for (const name of readdirSync(join(dir, path))) {
-      const place = path === '' ? name : `${path}/${name}`;
-      const stat = lstatSync(join(dir, place));
-      const isHere = isInside || name === 'node_modules';
-      if (name.startsWith('@') && stat.isDirectory() && readdirSync(join(dir, place)).length === 0) continue;
-      if (isHere) found.set(place, descriptionOf(join(dir, place), stat));
-      if (stat.isDirectory()) walk(place, isHere);
-    }
-  };
-  walk('', false);
-  return found;
+function installedIn(dir: string): Record<string, TreeEntry> {
+  const isEmptyScope = (path: string): boolean =>
+    basename(path).startsWith('@') &&
+    lstatSync(join(dir, path)).isDirectory() &&
+    readdirSync(join(dir, path)).length === 0;
+  const entries = Object.entries(withoutTimes(snapshotTree(dir, { skip: isEmptyScope })));
+  return Object.fromEntries(entries.filter(([path]) => `/${path}/`.includes('/node_modules/')));
 }
 
-function descriptionOf(path: string, stat: Stats): string {
-  const mode = (stat.mode & 0o7777).toString(8);
-  if (stat.isSymbolicLink()) return `link to ${readlinkSync(path)}`;
-  return stat.isDirectory() ? `directory ${mode}` : `file ${mode} ${readFileSync(path, 'latin1')}`;
-}
-
-function differenceBetween(clean: Map<string, string>, built: Map<string, string>): string | undefined {
-  const paths = [...new Set([...clean.keys(), ...built.keys()])].sort();
-  const path = paths.find((one) => clean.get(one) !== built.get(one));
+function differenceBetween(clean: Tree, built: Tree): string | undefined {
+  const [a, b] = [installedIn(clean.dir), installedIn(built.dir)];
+  const [path] = differentPaths(a, b);
   if (path === undefined) return undefined;
-  const [a, b] = [clean, built].map((tree) => tree.get(path)?.split('\n') ?? ['nothing']);
-  const line = a!.findIndex((text, n) => text !== b![n]);
-  return `${path}, line ${line + 1}: from nothing ${a![line]}; on a base ${b![line]}`;
+  const entries = `from nothing ${JSON.stringify(a[path])}; on a base ${JSON.stringify(b[path])}`;
+  if (a[path]?.type !== 'file' || b[path]?.type !== 'file') return `${path}: ${entries}`;
+  const [left, right] = [clean, built].map(({ dir }) => readFileSync(join(dir, path), 'latin1').split('\n'));
+  const line = left!.findIndex((text, n) => text !== right![n]);
+  return `${path}: ${entries}; line ${line + 1}: ${left![line]} / ${right![line]}`;
 }
