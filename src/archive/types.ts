@@ -2,6 +2,7 @@
  * An archive is a directory tree as a stream of bytes. It knows nothing of S3, recipes or where a tree
  * finally lands. The format is specified in docs/archive-format.md.
  */
+import type { Chunk } from '../async/chunks.ts';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 
 export type Compression = 'gzip' | 'zstd' | 'none';
@@ -39,8 +40,6 @@ export interface PackOptions {
   sign?: Sign;
   signal: AbortSignal;
   onProgress?: (progress: PackProgress) => void;
-  /** Called with each member before the body yields it, as one chunk. */
-  onMember?: ((chunk: Uint8Array, digest: Uint8Array) => void) | undefined;
   /** Called once, before the first byte: the compiled files of the tree, in no particular order. */
   onCompiled?: (files: readonly CompiledFile[]) => void;
 }
@@ -90,6 +89,8 @@ export interface ArchiveSummary {
 export interface Packing {
   /** The archive's bytes. Iterate once. Throws what went wrong; stopping early stops the workers. */
   body: AsyncIterable<Uint8Array>;
+  /** The same, a member a chunk, with what a restored entry holds of them: to be iterated in place of `body`. */
+  chunks: AsyncIterable<Chunk>;
   /** Settles when the body ends. */
   summary: Promise<ArchiveSummary>;
 }
@@ -130,11 +131,16 @@ export interface UnpackSummary extends ArchiveSummary {
   members: readonly StoredMember[];
 }
 
-/** Where a member with its frame lies in an archive. */
+/** Where a member with its frame lies in an archive, and what its index says of it. */
 export interface StoredMember {
   digest: Uint8Array;
   offset: number;
+  /** Bytes of it, of which `frameLength` are its frame. */
   length: number;
+  frameLength: number;
+  tarLength: number;
+  /** Binary string. */
+  firstPath: string;
 }
 
 /** Bounds that an honest entry never meets; a hostile one does. Each has a variable, see config/config.ts. */

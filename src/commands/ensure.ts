@@ -97,7 +97,7 @@ async function installAndSave(
   const stored = await saveInstalled(session, recipe, {
     installSeconds,
     steps,
-    from: options.delta ? from : undefined,
+    from,
   });
   const used = base === undefined ? {} : { base };
   return { type: 'ensured', by: 'install', ...stored, ...used, seconds: seconds() };

@@ -2,14 +2,14 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CompiledFile } from '../compiled/compiled-file.ts';
 import { tellOfBackgroundFailure } from '../session/background-failure.ts';
+import { bytesOf, type Chunk } from '../async/chunks.ts';
 import { CacheError, systemCode } from '../errors.ts';
 import type { Seal, Sign } from '../archive/types.ts';
 import { keyDigest } from '../key.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
 import type { Store, WriteOptions } from '../store/store.ts';
 import { clearRejected, readRejected } from '../workspace/notes/rejected.ts';
-import type { CopyPlan, StoredBase } from '../session/base/copies.ts';
-import type { Config } from '../config/config.ts';
+import type { RestoredBase } from '../session/base/restored-base.ts';
 import { digestMetadata } from '../session/digest-metadata.ts';
 import { findFitting, needsIn, needsMetadata } from '../session/fit.ts';
 import { type Held, holding } from '../session/hold.ts';
@@ -19,6 +19,7 @@ import type { OutcomeDetail } from '../session/outcome.ts';
 import { requireStoreApart } from '../session/overlap.ts';
 import { renewInUse } from '../session/renewing.ts';
 import { type Session, whyOff } from '../session/session.ts';
+import { sourceOf } from '../session/source.ts';
 import { savingMetadata } from '../session/saving-time.ts';
 import { signer } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
@@ -34,7 +35,7 @@ export interface SaveOptions {
   /** See `Lineage`. @default no later install can build on the tree */
   steps?: number | undefined;
   /** The entry that the tree was built on: the store may copy from it. */
-  from?: StoredBase | undefined;
+  from?: RestoredBase | undefined;
 }
 
 /** Packs and uploads what is installed, unless the entry exists. */
@@ -216,51 +217,41 @@ async function upload(
   const { installSeconds = 0, steps, from } = options;
   const { config } = session;
   const { recipe } = subject;
-  const copies = from === undefined || !config.delta ? undefined : await copiesOf(from, config);
   const seal = { keyDigest: subject.digest, recipe: recipe.name, runtime: subject.runtime, installSeconds };
   let compiled: readonly CompiledFile[] = [];
-  const [{ pack }, { availableCpus }] = await Promise.all([
+  const [{ pack }, source] = await Promise.all([
     import('../archive/pack/pack.ts'),
-    import('../archive/workers/cpus.ts'),
+    sourceOf(session, subject, present),
   ]);
   // Stops packing if the upload ends early, and the upload if packing fails.
-  const packing = pack({
-    dir: config.projectDir,
-    roots: present,
-    excludes: [
-      ...recipe.excludes(present),
-      ...present.flatMap((target) => [`${target}/.sandbox-cache-*`, `${target}/.installed`]),
-    ],
-    packages: recipe.packages,
-    madeTimes:
-      config.keepTimes || recipe.keepsTimes === true
-        ? undefined
-        : { except: recipe.witnesses(subject.project, present) },
-    compression: config.compression,
-    level: config.level,
-    workers: config.workers ?? availableCpus(),
-    limits: config.limits,
-    seal,
-    ...(sign === undefined ? {} : { sign }),
-    signal,
-    onProgress: (progress) =>
-      session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, ...progress }),
-    onCompiled: (files) => {
-      compiled = files;
+  const packing = pack(
+    {
+      ...source,
+      compression: config.compression,
+      level: config.level,
+      seal,
+      ...(sign === undefined ? {} : { sign }),
+      signal,
+      onProgress: (progress) =>
+        session.emit({ type: 'progress', phase: 'upload', recipe: recipe.name, ...progress }),
+      onCompiled: (files) => {
+        compiled = files;
+      },
     },
-    onMember: copies?.note,
-  });
+    from,
+  );
   // Awaited below. If the upload fails first, its own error is the one to report.
   packing.summary.catch(() => {});
-  const body = unchanged(packing.body, session, subject);
+  const chunks = unchanged(packing.chunks, session, subject);
   try {
     // The tree has been walked by then. Metadata has to be known before an entry is sent.
-    const first = await body.next();
+    const first = await chunks.next();
     const needs = await needsMetadata(subject, compiled);
-    const outcome = await store.write(subject.key, beginningWith(first, body), {
+    const all = beginningWith(first, chunks);
+    const outcome = await store.write(subject.key, bytesOf(all), {
       signal,
       ifExists,
-      copies,
+      copies: from && { from: from.from, chunks: all },
       metadata: {
         'sandbox-cache-format': '1',
         ...digestMetadata(subject.digest),
@@ -274,16 +265,10 @@ async function upload(
     const text = `Nothing was copied from ${from?.from.key} (${outcome.reason}): sending all of it`;
     session.emit({ type: 'step', text });
   } finally {
-    await body.return(undefined);
+    await chunks.return(undefined);
     session.emit({ type: 'progress-end', phase: 'upload', recipe: recipe.name });
   }
   return upload(uploading, { ...options, from: undefined });
-}
-
-/** A plain tar has members without frames. They are told from each other by more than their digests. */
-async function copiesOf(from: StoredBase, { compression }: Config): Promise<CopyPlan | undefined> {
-  if (compression === 'none') return undefined;
-  return (await import('../session/base/copies.ts')).copiesFrom(from);
 }
 
 async function lineage(
@@ -303,10 +288,10 @@ async function* beginningWith<T>(first: IteratorResult<T>, rest: AsyncIterable<T
 
 /** Yields the archive, but fails at its end if the lockfile has changed since it named the entry. */
 async function* unchanged(
-  body: AsyncIterable<Uint8Array>,
+  body: AsyncIterable<Chunk>,
   { config }: Session,
   { recipe, project, digest }: Subject,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Chunk> {
   yield* body;
   if (keyDigest(readIngredients(config, recipe)) === digest) return;
   throw new CacheError(

@@ -55,7 +55,7 @@ export async function warm(
     const done = await save(held.session, recipe, {
       installSeconds,
       steps,
-      from: options.delta ? from : undefined,
+      from,
     });
     return done.type === 'saved' && base !== undefined ? { ...done, base } : done;
   });

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { CacheError, systemCode } from '../errors.ts';
 import { namesIn } from '../files/names-in.ts';
 import type { Incremental, Recipe } from '../recipes/support/recipe.ts';
-import type { StoredBase } from './base/copies.ts';
+import type { RestoredBase } from './base/restored-base.ts';
 import type { OnBase } from './base/install-on-base.ts';
 import { type Held, projectOf } from './hold.ts';
 import { install, type InstallFailed, type InstallOptions } from './install.ts';
@@ -17,7 +17,7 @@ export interface Installed {
   /** The older entry that the install began with, as it is told. */
   base?: BaseUse;
   /** The same, for a save that copies from it. */
-  stored?: StoredBase;
+  stored?: RestoredBase | undefined;
 }
 
 /**
@@ -32,9 +32,14 @@ export async function installMissing(
   { missed, isClean, ...options }: InstallOptions & { missed: string | undefined; isClean: boolean },
 ): Promise<InstallFailed | Installed> {
   const isOwn = options.command.length === 0;
+  const { config } = held.session;
+  // A plain tar has members without frames. They are told from each other by more than their digests.
+  const delta = options.delta && config.delta && config.compression !== 'none';
   const onBase: OnBase =
-    missed !== undefined && isOwn && options.fallback && held.session.config.fallback
-      ? await (await import('./base/install-on-base.ts')).installOnBase(held, recipe, { ...options, missed })
+    missed !== undefined && isOwn && options.fallback && config.fallback
+      ? await (
+          await import('./base/install-on-base.ts')
+        ).installOnBase(held, recipe, { ...options, delta, missed })
       : { type: 'none' };
   if (onBase.type === 'installed') {
     const { installSeconds, steps, stored, ...base } = onBase;

@@ -1,3 +1,4 @@
+import type { Chunk } from '../async/chunks.ts';
 import type { Identity } from './identity.ts';
 
 /**
@@ -79,14 +80,14 @@ export interface WriteOptions extends StoreOptions {
   ifExists: 'keep' | 'replace' | Identity;
   /** Small strings that travel with the entry (S3 user metadata): lower-case keys, ASCII values. */
   metadata: Record<string, string>;
-  /** Another entry that holds part of the bytes. A store that cannot copy from it takes no notice. */
+  /** Another entry that holds part of the bytes. A store that cannot copy from it takes the body as it is. */
   copies?: Copies | undefined;
 }
 
 export interface Copies {
   from: Pick<EntryInfo, 'key' | 'size' | 'etag' | 'writeId'>;
-  /** Where the bytes of a chunk of the body lie in it, as far as they do. */
-  offsetOf(chunk: Uint8Array): number | undefined;
+  /** The body, with what the entry holds of it. Iterated in place of the body, never beside it. */
+  chunks: AsyncIterable<Chunk>;
 }
 
 export interface EntryInfo extends Identity {

@@ -10,6 +10,7 @@
 import type { Emit } from '../events.ts';
 import { checkCopy } from './copy-check.ts';
 import { originMetadata, splitMetadata } from './origin.ts';
+import { type Chunk, isHeld, readAll } from '../async/chunks.ts';
 import { Relay } from '../async/relay.ts';
 import type { Flight, Flights } from './local/flight.ts';
 import type {
@@ -114,9 +115,13 @@ class TieredStore implements Store {
 
   async write(key: string, body: AsyncIterable<Uint8Array>, options: WriteOptions): Promise<WriteOutcome> {
     const metadata: Record<string, string> = { ...options.metadata };
+    const { copies } = options;
     const copy = this.#startCopy(key, { ...options, metadata, ifExists: 'replace' });
     try {
-      const outcome = await this.#remote.write(key, passing(body, copy.relay), options);
+      const outcome = await this.#remote.write(key, passing(body, copy.relay), {
+        ...options,
+        copies: copies && { ...copies, chunks: passingChunks(copies.chunks, copy.relay) },
+      });
       if (outcome.type === 'saved') {
         // This comes in time: a directory writes an entry's metadata when it has the whole entry.
         Object.assign(metadata, originMetadata(outcome));
@@ -260,5 +265,13 @@ async function* passing(body: AsyncIterable<Uint8Array>, relay: Relay): AsyncGen
   for await (const chunk of body) {
     await relay.push(chunk);
     yield chunk;
+  }
+}
+
+/** The near store needs all of the bytes, also what the far one copies. */
+async function* passingChunks(chunks: AsyncIterable<Chunk>, relay: Relay): AsyncGenerator<Chunk> {
+  for await (const { chunk, bytes } of readAll(chunks)) {
+    await relay.push(bytes);
+    yield isHeld(chunk) ? { ...chunk, read: () => Promise.resolve(bytes) } : bytes;
   }
 }

@@ -51,7 +51,7 @@ export function noise(seed: number, length: number): Buffer {
 }
 
 /** The handlers of a worker, here. */
-function createInlinePool(): Pool {
+export function createInlinePool(): Pool {
   const packMember = createMemberPacker();
   return {
     capacity: 2,

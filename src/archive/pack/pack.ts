@@ -5,6 +5,8 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { CacheError } from '../../errors.ts';
+import { bytesOf, type Chunk } from '../../async/chunks.ts';
+import { binary } from '../format/binary-string.ts';
 import type { Container } from '../format/container.ts';
 import {
   encodeRecord,
@@ -15,35 +17,32 @@ import {
   withDigest,
   type IndexedMember,
 } from '../format/record.ts';
-import { planMembers } from './plan-members.ts';
+import { MEMBER_LENGTH, plansOf } from './plan-members.ts';
 import { createPackLimits } from './limits.ts';
 import { createPool, type Pool } from '../workers/pool.ts';
 import { recheck } from './recheck.ts';
 import { statement } from '../signature.ts';
-import { withMadeTimes } from './made-times.ts';
-import { arranged } from './order-entries.ts';
-import { inSections } from './sections.ts';
-import { readSourceTree, sourceEntries, type SourceTree } from './source-tree.ts';
-import type { ArchiveSummary, Packing, PackOptions } from '../types.ts';
-import type { MemberPlan, PackReply, SourceEntry } from '../workers/protocol.ts';
+import { readSourceTree } from './source-tree.ts';
+import { heldChunk, type RestoredEntry, unchangedSince } from './unchanged.ts';
+import type { ArchiveSummary, Packing, PackOptions, StoredMember } from '../types.ts';
+import type { MemberPlan, PackReply } from '../workers/protocol.ts';
 import { containerFor } from '../format/containers.ts';
 
-/** Bytes of tar in a member. Measured, see docs/archive-format.md. */
-const MEMBER_LENGTH = 2 * 1024 * 1024;
 /** Bytes of an index record, at most: busybox refuses a gzip extra field that is much longer than 8 KiB. */
 const INDEX_LENGTH = 8000;
 
 /**
  * Packs directories into an archive. Nothing happens before the body is iterated. The body throws CacheError
  * SOURCE_CHANGED, SOURCE_UNREADABLE, ARCHIVE_LIMIT, WORKER_DIED, or the signal's reason.
+ * @param restored an entry that holds part of the tree, maybe. Members that it has are not packed again
  * @throws CacheError CONFIG_INVALID when this Node has no such compression, or a name in the seal is too long
  */
-export function pack(options: PackOptions): Packing {
-  return packWith(() => createPool({ size: options.workers }), options);
+export function pack(options: PackOptions, restored?: RestoredEntry): Packing {
+  return packWith(() => createPool({ size: options.workers }), options, restored);
 }
 
 /** The same with the caller's pool, which is closed at the end. */
-export function packWith(openPool: () => Pool, options: PackOptions): Packing {
+export function packWith(openPool: () => Pool, options: PackOptions, restored?: RestoredEntry): Packing {
   const container = containerFor(options.compression);
   requireValidSeal(options);
   let settle: { resolve: (summary: ArchiveSummary) => void; reject: (error: unknown) => void };
@@ -53,7 +52,7 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
   // The consumer of the body gets the same error.
   summary.catch(() => {});
 
-  async function* body(): AsyncGenerator<Uint8Array> {
+  async function* make(): AsyncGenerator<Chunk> {
     const { signal } = options;
     let pool: Pool | undefined;
     const onAbort = (): void => void pool?.close();
@@ -61,7 +60,7 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
     try {
       pool = openPool();
       signal.throwIfAborted();
-      settle.resolve(yield* archive(options, container, pool));
+      settle.resolve(yield* archive({ options, container, pool, restored }));
     } catch (error) {
       const reason: unknown = signal.aborted ? signal.reason : error;
       settle.reject(reason);
@@ -72,49 +71,63 @@ export function packWith(openPool: () => Pool, options: PackOptions): Packing {
       await pool?.close();
     }
   }
-  const parts = body();
-  const stop = parts.return.bind(parts);
+  const chunks = make();
+  const stop = chunks.return.bind(chunks);
   // A generator that has not begun does not run its `finally`.
-  parts.return = (value) => {
+  chunks.return = (value) => {
     settle.reject(new Error('packing was stopped'));
     return stop(value);
   };
-  return { body: parts, summary };
+  const body = bytesOf(chunks);
+  const end = body.return.bind(body);
+  body.return = async (value) => {
+    const ended = await end(value);
+    await chunks.return(undefined);
+    return ended;
+  };
+  return { body, chunks, summary };
 }
 
-async function* archive(
-  options: PackOptions,
-  container: Container,
-  pool: Pool,
-): AsyncGenerator<Uint8Array, ArchiveSummary> {
-  const base = Buffer.from(options.dir).toString('latin1');
-  const roots = options.roots.map((root) => Buffer.from(root).toString('latin1'));
+interface Archiving {
+  options: PackOptions;
+  container: Container;
+  pool: Pool;
+  restored: RestoredEntry | undefined;
+}
+
+async function* archive(archiving: Archiving): AsyncGenerator<Chunk, ArchiveSummary> {
+  const { options, container, pool } = archiving;
+  const base = binary(options.dir);
+  const roots = options.roots.map(binary);
   const limits = createPackLimits(options.limits, MEMBER_LENGTH);
-  const tree = await readSourceTree(pool, { base, roots, excludes: options.excludes, limits });
+  const tree = await readSourceTree(pool, {
+    base,
+    roots,
+    excludes: options.excludes,
+    limits,
+    lookInside: true,
+  });
   options.onCompiled?.(tree.compiled);
   const rootHash = createHash('sha256');
   const index: IndexedMember[] = [];
   const total: ArchiveSummary = { files: 0, bytes: 0, storedBytes: 0 };
   let packedBytes = 0;
 
-  const { compression, level } = options;
-  const plans = planMembers(arrangedSections(tree, options), MEMBER_LENGTH);
-  const members = inOrder(plans, pool.capacity, (plan) =>
-    pool.run({ type: 'pack', base, compression, level, plan }),
-  );
-  for await (const { plan, reply } of members) {
-    const member = indexedMember(plan, reply);
+  const plans = plansOf(tree, options);
+  const packer = createPacker(archiving, base);
+  for await (const { plan, packed } of inOrder(plans, pool.capacity, packer.pack)) {
+    const member = indexedMember(plan, packed);
     limits.addMember(member);
     index.push(member);
-    rootHash.update(reply.digest);
+    rootHash.update(packed.digest);
     total.files += plan.entries;
     total.bytes += plan.tarLength;
-    total.storedBytes += reply.bytes.length;
+    total.storedBytes += packed.chunk.length;
     packedBytes += plan.fileBytes;
-    options.onMember?.(reply.bytes, reply.digest);
-    yield reply.bytes;
+    yield packed.chunk;
     options.onProgress?.({ bytes: packedBytes, total: limits.fileBytes, files: total.files });
   }
+  await packer.idle();
 
   await recheck(pool, tree, { base, excludes: options.excludes });
 
@@ -126,14 +139,57 @@ async function* archive(
   return total;
 }
 
-function* arrangedSections(
-  tree: SourceTree,
-  { packages = [], madeTimes }: PackOptions,
-): Generator<SourceEntry[]> {
-  const found = sourceEntries(tree);
-  const except = madeTimes?.except.map((path) => Buffer.from(path).toString('latin1'));
-  const entries = except === undefined ? found : withMadeTimes(found, except);
-  for (const section of inSections(entries, packages)) yield arranged(section);
+/** A member that is packed, or need not be. */
+interface Packed {
+  chunk: Chunk;
+  frameLength: number;
+  digest: Uint8Array;
+}
+
+interface Packer {
+  pack(plan: MemberPlan): Promise<Packed>;
+  /** Resolves when nobody is reading a chunk. */
+  idle(): Promise<unknown>;
+}
+
+function createPacker({ options, pool, restored }: Archiving, base: string): Packer {
+  const { compression, level } = options;
+  const reading = new Set<Promise<PackReply>>();
+  const unchanged = restored && unchangedSince(restored);
+  /** Whether packing makes what the restored entry holds: it may be another version's. Found out with one member. */
+  let isReproduced: Promise<boolean> | undefined;
+
+  const run = (plan: MemberPlan): Promise<PackReply> =>
+    pool.run({ type: 'pack', base, compression, level, plan });
+
+  async function reproduces(plan: MemberPlan, member: StoredMember): Promise<boolean> {
+    const { digest } = await run(plan);
+    return Buffer.compare(digest, member.digest) === 0;
+  }
+
+  function read(plan: MemberPlan): Promise<PackReply> {
+    const reply = run(plan);
+    reading.add(reply);
+    const done = (): void => void reading.delete(reply);
+    reply.then(done, done);
+    return reply;
+  }
+
+  return {
+    async pack(plan) {
+      const planned = unchanged?.planned(plan);
+      if (planned !== undefined && (await (isReproduced ??= reproduces(plan, planned)))) {
+        const { frameLength, digest } = planned;
+        return { chunk: heldChunk(planned, () => read(plan)), frameLength, digest };
+      }
+      const reply = await run(plan);
+      const { bytes, frameLength, digest } = reply;
+      const same = unchanged?.packed(digest);
+      const chunk = same === undefined ? bytes : heldChunk(same, () => Promise.resolve(reply));
+      return { chunk, frameLength, digest };
+    },
+    idle: () => Promise.allSettled(reading),
+  };
 }
 
 /**
@@ -143,24 +199,24 @@ function* arrangedSections(
 async function* inOrder(
   plans: Iterator<MemberPlan>,
   limit: number,
-  run: (plan: MemberPlan) => Promise<PackReply>,
-): AsyncGenerator<{ plan: MemberPlan; reply: PackReply }> {
-  const underWay: { plan: MemberPlan; reply: Promise<PackReply> }[] = [];
+  pack: (plan: MemberPlan) => Promise<Packed>,
+): AsyncGenerator<{ plan: MemberPlan; packed: Packed }> {
+  const underWay: { plan: MemberPlan; packed: Promise<Packed> }[] = [];
   let tarLength = 0;
   for (;;) {
     while (tarLength <= (limit - 1) * MEMBER_LENGTH) {
       const next = plans.next();
       if (next.done === true) break;
-      const reply = run(next.value);
+      const packed = pack(next.value);
       // The error is thrown when it is this member's turn, which never comes after an earlier error.
-      reply.catch(() => {});
-      underWay.push({ plan: next.value, reply });
+      packed.catch(() => {});
+      underWay.push({ plan: next.value, packed });
       tarLength += next.value.tarLength;
     }
     const first = underWay.shift();
     if (first === undefined) return;
     tarLength -= first.plan.tarLength;
-    yield { plan: first.plan, reply: await first.reply };
+    yield { plan: first.plan, packed: await first.packed };
   }
 }
 
@@ -211,10 +267,10 @@ function* indexRecords(index: readonly IndexedMember[]): Generator<Buffer> {
   }
 }
 
-function indexedMember(plan: MemberPlan, { bytes, frameLength, digest }: PackReply): IndexedMember {
+function indexedMember(plan: MemberPlan, { chunk, frameLength, digest }: Packed): IndexedMember {
   return {
     frameLength,
-    storedLength: bytes.length - frameLength,
+    storedLength: chunk.length - frameLength,
     tarLength: plan.tarLength,
     digest,
     firstPath: Buffer.from(plan.firstPath, 'latin1'),

@@ -3,8 +3,35 @@
  * any worker can pack or unpack any of them alone. None holds entries of two sections. A file larger than a
  * member begins at the end of one and goes on in pieces of its own. The cut depends on nothing but the tree.
  */
+import { binary } from '../format/binary-string.ts';
 import { BLOCK, END_OF_TAR_LENGTH, headerLength, paddedLength } from '../format/tar-header.ts';
+import type { PackOptions } from '../types.ts';
 import type { SourceEntry, MemberPlan, DataPlan, PiecePlan } from '../workers/protocol.ts';
+import { withMadeTimes } from './made-times.ts';
+import { arranged } from './order-entries.ts';
+import { inSections } from './sections.ts';
+import { sourceEntries, type SourceTree } from './source-tree.ts';
+
+/** Bytes of tar in a member. Measured, see docs/archive-format.md. */
+export const MEMBER_LENGTH = 2 * 1024 * 1024;
+
+/** The members of a tree's archive. */
+export function plansOf(
+  tree: SourceTree,
+  options: Pick<PackOptions, 'packages' | 'madeTimes'>,
+): Generator<MemberPlan> {
+  return planMembers(arrangedSections(tree, options), MEMBER_LENGTH);
+}
+
+function* arrangedSections(
+  tree: SourceTree,
+  { packages = [], madeTimes }: Pick<PackOptions, 'packages' | 'madeTimes'>,
+): Generator<SourceEntry[]> {
+  const found = sourceEntries(tree);
+  const except = madeTimes?.except.map(binary);
+  const entries = except === undefined ? found : withMadeTimes(found, except);
+  for (const section of inSections(entries, packages)) yield arranged(section);
+}
 
 export function* planMembers(
   sections: Iterable<readonly SourceEntry[]>,

@@ -33,6 +33,8 @@ export interface SourceOptions {
   excludes: readonly string[];
   /** Stops the walk if the tree exceeds a limit. */
   limits: PackLimits;
+  /** Whether to find the compiled files. */
+  lookInside: boolean;
 }
 
 export interface SourceTree {
@@ -60,7 +62,7 @@ const WALK_BUDGET = 500;
  */
 export async function readSourceTree(
   pool: Pool,
-  { base, roots, excludes, limits }: SourceOptions,
+  { base, roots, excludes, limits, lookInside }: SourceOptions,
 ): Promise<SourceTree> {
   const tree: SourceTree = {
     roots: outermost(roots).map((path) => ({ path, stat: statRoot(base, path) })),
@@ -83,7 +85,7 @@ export async function readSourceTree(
             dirs: waiting.splice(-share),
             excludes,
             budget: WALK_BUDGET,
-            lookInside: true,
+            lookInside,
           })
           .then((reply) => {
             running--;

@@ -62,9 +62,9 @@ export function createLedger(): Ledger {
     },
     stored() {
       let offset = 0;
-      return lines.map(({ digest, frameLength, storedLength }) => {
+      return lines.map(({ digest, frameLength, storedLength, tarLength, firstPath }) => {
         const length = frameLength + storedLength;
-        const member = { digest, offset, length };
+        const member = { digest, offset, length, frameLength, tarLength, firstPath };
         offset += length;
         return member;
       });

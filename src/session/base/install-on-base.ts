@@ -17,16 +17,16 @@ import { place, type Placed, placeStored, prepare } from '../place.ts';
 import type { Session } from '../session.ts';
 import { verify } from '../verify.ts';
 import { type Base, chooseBase } from './choose-base.ts';
-import type { StoredBase } from './copies.ts';
 import { keepingLockfile } from './keep-lockfile.ts';
+import { rememberBase, type RestoredBase } from './restored-base.ts';
 
 /** - `none`: no older entry is near. `given up`: the tree in place is of no use, and is marked. */
 export type OnBase = { type: 'none' } | { type: 'given up' } | Built;
 
 export interface Built extends BaseUse {
   type: 'installed';
-  /** The older entry, for a save that copies from it. */
-  stored: StoredBase;
+  /** The older entry, for a save that copies from it. Undefined where none is to. */
+  stored: RestoredBase | undefined;
   /** What an install from nothing took, when there last was one. */
   installSeconds: number;
   /** For the lineage of what is saved now. Undefined if no later install can build on it. */
@@ -39,7 +39,7 @@ export interface Built extends BaseUse {
 export async function installOnBase(
   held: Held,
   recipe: Recipe,
-  { missed, ...options }: Pick<InstallOptions, 'installerOutput'> & { missed: string },
+  { missed, ...options }: Pick<InstallOptions, 'installerOutput' | 'delta'> & { missed: string },
 ): Promise<OnBase> {
   const { session, hold } = held;
   const incremental = await recipe.incremental?.();
@@ -73,18 +73,24 @@ interface Building {
   base: Base;
 }
 
-async function build(building: Building, options: Pick<InstallOptions, 'installerOutput'>): Promise<OnBase> {
+async function build(
+  building: Building,
+  { delta, ...options }: Pick<InstallOptions, 'installerOutput' | 'delta'>,
+): Promise<OnBase> {
   const { session, hold, recipe, subject, incremental, base } = building;
   const { project } = subject;
-  const { installSeconds, stored } = await placeBase(building);
+  const { installSeconds, stored } = await placeBase(building, delta);
   const pruned = await withDeadline(session, `Cleaning up ${base.key}`, (signal) =>
     incremental.prune(project, signal, stayingIn(hold.layout)),
   );
   session.emit({ type: 'step', text: `Keeping ${counted(pruned.kept.size, 'package')} of ${base.key}` });
   const began = performance.now();
   const command = incremental.install(project);
-  const failed =
-    command && (await keepingLockfile(project, () => runInstaller(session, recipe, { ...options, command })));
+  const installing =
+    command && keepingLockfile(project, () => runInstaller(session, recipe, { ...options, command }));
+  // The installer has been started by then, and takes its time.
+  setImmediate(() => stored?.planned?.());
+  const failed = await installing;
   const seconds = (performance.now() - began) / 1000;
   const wrong =
     failed === undefined
@@ -115,12 +121,10 @@ function stayingIn({ places }: Hold['layout']): Set<string> {
 }
 
 /** Puts the older entry in place, as it is and without a receipt. */
-async function placeBase({
-  session,
-  hold,
-  subject,
-  base,
-}: Building): Promise<Placed & { stored: StoredBase }> {
+async function placeBase(
+  { session, hold, subject, base }: Building,
+  delta: boolean,
+): Promise<Placed & { stored: RestoredBase | undefined }> {
   return withDeadline(session, `Restoring ${base.key}`, async (signal) => {
     const store = await session.store();
     const opened = await store.open(base.key, { signal });
@@ -130,10 +134,10 @@ async function placeBase({
     const preparation = prepare(session);
     const placing = { session, hold, subject, preparation, signal, digest: base.digest, store };
     const placed = await placeStored(placing, opened, (here, entry) =>
-      place(here, entry, async (done) => ({
-        ...done,
-        stored: { from: entry.info, members: done.members },
-      })),
+      place(here, entry, async (done) => {
+        const stored = delta ? await rememberBase({ session, subject, signal }, entry, done) : undefined;
+        return { ...done, stored };
+      }),
     );
     if (placed === 'deleted') throw gone;
     return placed;

@@ -4,6 +4,8 @@
  * is filled up with its first bytes.
  */
 
+import { type Chunk, type HeldChunk, isHeld } from '../../../async/chunks.ts';
+
 /** A part is sent, or copied: bytes `start` to `end`, one past the last, of the other object. */
 export type PlannedPart = { type: 'send'; body: Buffer } | { type: 'copy'; start: number; end: number };
 
@@ -20,10 +22,10 @@ const MIB = 1024 * 1024;
 export const PART_SIZES: PartSizes = { least: 5 * MIB, send: 6 * MIB, copy: 32 * MIB };
 
 export interface PartPlanner {
-  /** @param offset where the chunk lies in the other object, if it does */
-  add(chunk: Uint8Array, offset: number | undefined): PlannedPart[];
+  /** Not to be called before the last call has returned. @throws what reading a chunk throws */
+  add(chunk: Chunk): Promise<PlannedPart[]>;
   /** The parts that are left. */
-  end(): PlannedPart[];
+  end(): Promise<PlannedPart[]>;
 }
 
 export function createPartPlanner(sizes: PartSizes): PartPlanner {
@@ -50,22 +52,22 @@ export function createPartPlanner(sizes: PartSizes): PartPlanner {
     return parts;
   }
 
-  /** @param held the stretch so far, as long as it may still have to be sent */
-  function endStretch(): PlannedPart[] {
+  async function endStretch(): Promise<PlannedPart[]> {
     if (stretch === undefined) return [];
     const { start, end, held } = stretch;
     stretch = undefined;
-    return held === undefined ? [{ type: 'copy', start, end }] : send(held);
+    if (held === undefined) return [{ type: 'copy', start, end }];
+    return send(await Promise.all(held.map((chunk) => chunk.read())));
   }
 
   /** What is to be sent before the stretch, once the stretch is long enough to be copied. */
-  function secure(found: Stretch): PlannedPart[] {
+  async function secure(found: Stretch): Promise<PlannedPart[]> {
     const { start, end, held } = found;
     const missing = pendingLength === 0 ? 0 : Math.max(0, sizes.least - pendingLength);
     if (held === undefined || end - start < missing + sizes.least) return [];
     const parts: PlannedPart[] = [];
     if (pendingLength > 0) {
-      pending.push(Buffer.concat(held).subarray(0, missing));
+      pending.push(await beginningOf(held, missing));
       pendingLength += missing;
       parts.push(flush());
     }
@@ -75,20 +77,21 @@ export function createPartPlanner(sizes: PartSizes): PartPlanner {
   }
 
   return {
-    add(chunk, offset) {
+    async add(chunk) {
       const parts: PlannedPart[] = [];
-      if (offset === undefined || offset !== stretch?.end) parts.push(...endStretch());
-      if (offset === undefined) return [...parts, ...send([chunk])];
-      stretch ??= { start: offset, end: offset, held: [] };
+      const offset = isHeld(chunk) ? chunk.offset : undefined;
+      if (offset === undefined || offset !== stretch?.end) parts.push(...(await endStretch()));
+      if (!isHeld(chunk)) return [...parts, ...send([chunk])];
+      stretch ??= { start: chunk.offset, end: chunk.offset, held: [] };
       stretch.end += chunk.length;
       stretch.held?.push(chunk);
-      parts.push(...secure(stretch));
+      parts.push(...(await secure(stretch)));
       if (stretch.held === undefined && stretch.end - stretch.start >= sizes.copy)
-        parts.push(...endStretch());
+        parts.push(...(await endStretch()));
       return parts;
     },
-    end() {
-      const parts = endStretch();
+    async end() {
+      const parts = await endStretch();
       return pendingLength === 0 ? parts : [...parts, flush()];
     },
   };
@@ -97,6 +100,18 @@ export function createPartPlanner(sizes: PartSizes): PartPlanner {
 interface Stretch {
   start: number;
   end: number;
-  /** Its bytes, as long as they may have to be sent. Undefined once it is certain to be copied. */
-  held: Uint8Array[] | undefined;
+  /** Its chunks, as long as they may have to be sent. Undefined once it is certain to be copied. */
+  held: HeldChunk[] | undefined;
+}
+
+/** @param length not more than they have */
+async function beginningOf(chunks: readonly HeldChunk[], length: number): Promise<Uint8Array> {
+  const read: Uint8Array[] = [];
+  let missing = length;
+  for (const chunk of chunks) {
+    if (missing <= 0) break;
+    read.push(await chunk.read());
+    missing -= chunk.length;
+  }
+  return Buffer.concat(read).subarray(0, length);
 }

@@ -4,12 +4,13 @@
  * for.
  */
 import { Readable } from 'node:stream';
+import type { Chunk } from '../../../async/chunks.ts';
 import { CacheError } from '../../../errors.ts';
 
 export class UploadSource extends Readable {
   /** Bytes handed on. Not `size`: lib-storage would take that for the length of the whole. */
   taken = 0;
-  readonly #source: AsyncIterator<Uint8Array>;
+  readonly #source: AsyncIterator<Chunk>;
 
   readonly #limit: number;
 
@@ -17,7 +18,7 @@ export class UploadSource extends Readable {
    * @param limit the most bytes that can be stored
    * @param keepsChunks whether to hand on the chunks as they are
    */
-  constructor(body: AsyncIterable<Uint8Array>, limit: number, { keepsChunks = false } = {}) {
+  constructor(body: AsyncIterable<Chunk>, limit: number, { keepsChunks = false } = {}) {
     super({ objectMode: keepsChunks, ...(keepsChunks ? { highWaterMark: 1 } : {}) });
     this.#limit = limit;
     this.#source = body[Symbol.asyncIterator]();

@@ -11,6 +11,7 @@ import {
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
+import type { Chunk } from '../../../async/chunks.ts';
 import type { Copies } from '../../store.ts';
 import { isSameObject } from '../../identity.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -24,8 +25,8 @@ export interface CopyingOptions {
   requests: UploadRequests;
   input: CreateMultipartUploadCommandInput & { Bucket: string; Key: string };
   condition: { IfNoneMatch?: '*'; IfMatch?: string };
-  /** Yields the chunks of the body as they are. */
-  source: AsyncIterable<Uint8Array>;
+  /** Yields the chunks of `copies` as they are. */
+  source: AsyncIterable<Chunk>;
   copies: Copies;
   /** Parts under way at a time. */
   parallel: number;
@@ -43,7 +44,7 @@ export function canCopyFrom({ bucket }: Connection, { from }: Copies): boolean {
 
 /** @throws whatever a request failed with; then nothing is left of the upload */
 export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?: string | undefined }> {
-  const { connection, requests, input, condition, copies, source, parallel } = options;
+  const { connection, requests, input, condition, source, parallel } = options;
   const { Bucket, Key } = input;
   const create = { ...input, ...(connection.custom ? {} : WHOLE_CHECKSUM) };
   const created = await requests.send(new CreateMultipartUploadCommand(create));
@@ -51,7 +52,7 @@ export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?
   const done: CompletedPart[] = [];
   const underWay = new Set<Promise<void>>();
   try {
-    for await (const part of plan(source, copies)) {
+    for await (const part of plan(source)) {
       const PartNumber = done.length + underWay.size + 1;
       const target = { Bucket, Key, UploadId, PartNumber };
       const work: Promise<void> = write(options, target, part).then((written) => {
@@ -77,10 +78,10 @@ export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?
 /** With a checksum of parts, the service would ask for that of each part, and a copied one may have none. */
 const WHOLE_CHECKSUM = { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' } as const;
 
-async function* plan(source: AsyncIterable<Uint8Array>, { offsetOf }: Copies): AsyncGenerator<PlannedPart> {
+async function* plan(source: AsyncIterable<Chunk>): AsyncGenerator<PlannedPart> {
   const planner = createPartPlanner(PART_SIZES);
-  for await (const chunk of source) yield* planner.add(chunk, offsetOf(chunk));
-  yield* planner.end();
+  for await (const chunk of source) yield* await planner.add(chunk);
+  yield* await planner.end();
 }
 
 interface Target {

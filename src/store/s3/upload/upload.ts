@@ -50,7 +50,9 @@ export async function uploadObject(
   }
 
   const { copies } = options;
-  const source = new UploadSource(options.body, partSize * MAX_PARTS, { keepsChunks: copies !== undefined });
+  const source = new UploadSource(copies?.chunks ?? options.body, partSize * MAX_PARTS, {
+    keepsChunks: copies !== undefined,
+  });
   const requests = new UploadRequests(connection, key, {
     signal,
     replaced: typeof options.ifExists === 'object' ? options.ifExists : undefined,

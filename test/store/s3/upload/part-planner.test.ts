@@ -10,9 +10,20 @@ interface Chunk {
   offset: number | undefined;
 }
 
-function planAll(chunks: readonly Chunk[]): PlannedPart[] {
+/** @returns the parts, and how many bytes of the chunks that another object holds were read */
+async function planAll(chunks: readonly Chunk[]): Promise<{ parts: PlannedPart[]; read: number }> {
   const planner = createPartPlanner(SIZES);
-  return [...chunks.flatMap(({ bytes, offset }) => planner.add(bytes, offset)), ...planner.end()];
+  const parts: PlannedPart[] = [];
+  let read = 0;
+  for (const { bytes, offset } of chunks) {
+    const { length } = bytes;
+    const made = async (): Promise<Buffer> => {
+      read += length;
+      return bytes;
+    };
+    parts.push(...(await planner.add(offset === undefined ? bytes : { offset, length, read: made })));
+  }
+  return { parts: [...parts, ...(await planner.end())], read };
 }
 
 const sizeOf = (part: PlannedPart): number =>
@@ -41,9 +52,9 @@ function randomChunks(seed: number): { other: Buffer; chunks: Chunk[] } {
 describe('the parts of a body', () => {
   it.each(Array.from({ length: 200 }, (_, seed) => seed))(
     'give its bytes, and none but the last is too short (seed %i)',
-    (seed) => {
+    async (seed) => {
       const { other, chunks } = randomChunks(seed);
-      const parts = planAll(chunks);
+      const { parts } = await planAll(chunks);
       const bytes = parts.map((part) =>
         part.type === 'send' ? part.body : other.subarray(part.start, part.end),
       );
@@ -53,28 +64,33 @@ describe('the parts of a body', () => {
     },
   );
 
-  it('are copied where nothing is new, in pieces', () => {
+  it('are copied where nothing is new, in pieces', async () => {
     const bytes = randomBytes(50);
     const chunks = Array.from({ length: 40 }, (_, n) => ({ bytes, offset: n * 50 }));
-    expect(planAll(chunks)).toEqual([
+    const { parts, read } = await planAll(chunks);
+    expect(parts).toEqual([
       { type: 'copy', start: 0, end: 650 },
       { type: 'copy', start: 650, end: 1300 },
       { type: 'copy', start: 1300, end: 1950 },
       { type: 'send', body: bytes },
     ]);
+    // The last one alone: what is copied is not made.
+    expect(read).toBe(50);
   });
 
-  it('are sent up to the least length around what is new, and not further', () => {
+  it('are sent up to the least length around what is new, and not further', async () => {
     const old = randomBytes(50);
     const chunks: Chunk[] = Array.from({ length: 20 }, (_, n) => ({ bytes: old, offset: n * 50 }));
     chunks[0] = { bytes: randomBytes(10), offset: undefined };
     chunks[8] = { bytes: randomBytes(30), offset: undefined };
-    const parts = planAll(chunks);
+    const { parts, read } = await planAll(chunks);
     expect(parts.map(({ type }) => type)).toEqual(['send', 'copy', 'send', 'copy']);
     expect(parts.map(sizeOf)).toEqual([100, 260, 100, 480]);
+    // Two chunks for the 90 bytes that the first part lacks, two for the 70 of the other.
+    expect(read).toBe(200);
   });
 
-  it('are none of nothing', () => {
-    expect(planAll([])).toEqual([]);
+  it('are none of nothing', async () => {
+    expect(await planAll([])).toEqual({ parts: [], read: 0 });
   });
 });

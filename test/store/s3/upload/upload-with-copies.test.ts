@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { bytesOf, type Chunk } from '../../../../src/async/chunks.ts';
 import { createS3Store } from '../../../../src/store/s3/s3-store.ts';
 import type { Copies, EntryInfo, Store, WriteOutcome } from '../../../../src/store/store.ts';
 import { availableServers, describeEachServer } from '../../../support/servers.ts';
@@ -25,7 +26,15 @@ function makeEntries(): { older: Buffer[]; newer: Buffer[]; offsets: Map<Uint8Ar
   return { older, newer, offsets };
 }
 
-async function* body(members: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+/** The newer entry, with what the older one holds of it. */
+function chunksOf(members: readonly Uint8Array[], offsets: Map<Uint8Array, number>): Chunk[] {
+  return members.map((member) => {
+    const offset = offsets.get(member);
+    return offset === undefined ? member : { offset, length: member.length, read: async () => member };
+  });
+}
+
+async function* body<T>(members: readonly T[]): AsyncGenerator<T> {
   yield* members;
 }
 
@@ -51,18 +60,22 @@ describeEachServer(await availableServers(), (target) => {
     const { store, prefix, leftovers } = await createS3Subject(target());
     const { older, newer, offsets } = makeEntries();
     const from = await writeOlder(store, `${prefix}older`, older);
-    const copies: Copies = { from, offsetOf: (chunk) => offsets.get(chunk) };
     const metadata = { some: 'thing' };
-    const options = { signal: never, ifExists: 'keep', metadata, copies } as const;
-    const first = await store.write(`${prefix}newer`, body(newer), options);
+    const write = (): Promise<WriteOutcome> =>
+      store.write(`${prefix}newer`, body(newer), {
+        signal: never,
+        ifExists: 'keep',
+        metadata,
+        copies: { from, chunks: body(chunksOf(newer, offsets)) },
+      });
+    const first = await write();
     // Swift refuses the condition that the copy carries, with the very ETag that it gave.
     expect(first.type).toBe(target().name.startsWith('Swift') ? 'not copied' : 'saved');
-    const outcome =
-      first.type === 'not copied' ? await store.write(`${prefix}newer`, body(newer), options) : first;
+    const outcome = first.type === 'not copied' ? await write() : first;
     expect(outcome).toMatchObject({ type: 'saved', size: Buffer.concat(newer).length });
     expect(await digestOf(store, `${prefix}newer`)).toBe(sha256(newer));
     expect((await store.stat(`${prefix}newer`, { signal: never }))?.metadata).toMatchObject(metadata);
-    expect(await store.write(`${prefix}newer`, body(newer), options)).toEqual({ type: 'exists' });
+    expect(await write()).toEqual({ type: 'exists' });
     // The one that was copied from may go.
     await store.remove(`${prefix}older`, { signal: never });
     expect(await digestOf(store, `${prefix}newer`)).toBe(sha256(newer));
@@ -76,19 +89,26 @@ describe('on the server of the tests', () => {
   const BUCKET = 'test-bucket';
   const OLDER = 'cache/older.tar.gz';
   let store: Store;
-  let copies: Copies;
+  let from: Copies['from'];
 
   beforeEach(async () => {
     store = await createS3Store(s3Options(scene.server, { bucket: BUCKET }));
-    const from = await writeOlder(store, OLDER, older);
-    copies = { from, offsetOf: (chunk) => offsets.get(chunk) };
+    from = await writeOlder(store, OLDER, older);
     scene.server.requests.length = 0;
   });
 
+  const stored = chunksOf(newer, offsets);
+
   const write = (
-    members: AsyncIterable<Uint8Array> = body(newer),
+    chunks: AsyncIterable<Chunk> = body(stored),
     signal: AbortSignal = never,
-  ): Promise<WriteOutcome> => store.write(KEY, members, { signal, ifExists: 'keep', metadata: {}, copies });
+  ): Promise<WriteOutcome> =>
+    store.write(KEY, bytesOf(chunks), {
+      signal,
+      ifExists: 'keep',
+      metadata: {},
+      copies: { from, chunks },
+    });
 
   const bucket = (): ReturnType<typeof scene.server.bucket> => scene.server.bucket(BUCKET);
 
@@ -137,9 +157,8 @@ describe('on the server of the tests', () => {
   });
 
   it('leaves nothing where the older entry is replaced before the end', async () => {
-    const parts = body(newer);
-    async function* replacing(): AsyncGenerator<Uint8Array> {
-      yield* parts;
+    async function* replacing(): AsyncGenerator<Chunk> {
+      yield* stored;
       scene.server.place(BUCKET, { key: OLDER, body: randomBytes(32 * MIB) });
     }
     expect(await write(replacing())).toMatchObject({ type: 'not copied' });
@@ -166,8 +185,8 @@ describe('on the server of the tests', () => {
 
   it('throws what the body throws, and leaves nothing', async () => {
     const failure = new Error('the tree has changed');
-    async function* failing(): AsyncGenerator<Uint8Array> {
-      yield* newer.slice(0, 8);
+    async function* failing(): AsyncGenerator<Chunk> {
+      yield* stored.slice(0, 8);
       throw failure;
     }
     await expect(write(failing())).rejects.toBe(failure);
@@ -177,10 +196,10 @@ describe('on the server of the tests', () => {
   it('ends when it is aborted, and leaves nothing', async () => {
     const controller = new AbortController();
     const reason = new Error('stop');
-    async function* aborting(): AsyncGenerator<Uint8Array> {
-      yield* newer.slice(0, 8);
+    async function* aborting(): AsyncGenerator<Chunk> {
+      yield* stored.slice(0, 8);
       controller.abort(reason);
-      yield* newer.slice(8);
+      yield* stored.slice(8);
     }
     await expect(write(aborting(), controller.signal)).rejects.toBe(reason);
     expectNothingLeft();
@@ -199,16 +218,16 @@ describe('on the server of the tests', () => {
   });
 
   it('copies nothing from a small entry, nor from a key that would end radosgw', async () => {
-    for (const from of [
-      { ...copies.from, size: 9 * MIB },
-      { ...copies.from, key: 'cache/100%.tar.gz' },
+    for (const other of [
+      { ...from, size: 9 * MIB },
+      { ...from, key: 'cache/100%.tar.gz' },
     ]) {
-      copies = { ...copies, from };
-      await store.write(`${KEY}-${from.size}`, body(newer), {
+      const chunks = body(stored);
+      await store.write(`${KEY}-${other.size}`, bytesOf(chunks), {
         signal: never,
         ifExists: 'replace',
         metadata: {},
-        copies,
+        copies: { from: other, chunks },
       });
     }
     expect(scene.server.count('UploadPartCopy')).toBe(0);
