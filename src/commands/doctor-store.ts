@@ -1,4 +1,5 @@
 import { exitCodeOf, type Finding } from '../doctor/finding.ts';
+import { estimates } from '../doctor/store/estimate.ts';
 import { storeFindings } from '../doctor/store/findings.ts';
 import { storeMatrix } from '../doctor/store/matrix.ts';
 import { CacheError } from '../errors.ts';
@@ -39,7 +40,7 @@ export async function doctorStore(session: Session, options: { write: boolean })
       stallTimeoutMs: Math.min(stallTimeoutMs, SILENCE_MS),
       noWrite: options.write ? whyOff(session.config, 'write') : '--no-write is given',
     });
-    const findings = storeFindings(facts, s3);
+    const findings = [...storeFindings(facts, s3), ...(await estimates(session, facts))];
     return { findings, matrix: storeMatrix(facts), exitCode: exitCodeOf(findings) };
   } finally {
     end();

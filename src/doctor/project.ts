@@ -5,7 +5,6 @@ import { CacheError } from '../errors.ts';
 import type { Recipe } from '../recipes/support/recipe.ts';
 import { choose } from '../session/choose.ts';
 import { withDeadline } from '../session/deadline.ts';
-import { findFitting } from '../session/fit.ts';
 import { projectOf } from '../session/hold.ts';
 import { identify, type Subject } from '../session/identify.ts';
 import { signedSaving } from '../session/saving-time.ts';
@@ -13,6 +12,7 @@ import { whyOff, type Session } from '../session/session.ts';
 import { checker } from '../session/signing.ts';
 import { verify } from '../session/verify.ts';
 import { formatBytes } from '../text/format-bytes.ts';
+import { lookForEntry } from './entry.ts';
 import { failed } from './failed.ts';
 import { type Finding, findingsOf } from './finding.ts';
 import { ask, pathWord } from './mend.ts';
@@ -62,11 +62,8 @@ async function checkRecipe(session: Session, recipe: Recipe, hasStore: boolean):
 
 async function entry(session: Session, subject: Subject): Promise<Finding> {
   const { config } = session;
-  const { recipe, key } = subject;
-  const look = await withDeadline(session, `Looking for ${key}`, async (signal) => {
-    const store = await session.store();
-    return findFitting(session, subject, { look: (at) => store.stat(at, { signal }) });
-  });
+  const { recipe } = subject;
+  const look = await lookForEntry(session, subject);
   if (look.entry === undefined) {
     const mend = whyOff(config, 'write') === undefined ? { mend: ensure(session, recipe) } : {};
     const fact = `${recipe.name}: nothing is stored yet under ${look.subject.key}`;

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { freePorts } from '../support/ports.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { startConnectProxy } from '../store/s3/connect-proxy.ts';
-import { expectExit, useSandbox, type CliResult } from './support.ts';
+import { expectExit, makeNpmProject, useSandbox, type CliResult } from './support.ts';
 
 const sandbox = useSandbox();
 const DOCTOR = ['doctor', '--store', '--no-write'];
@@ -50,7 +50,7 @@ describe('a broken set-up', () => {
       'no such bucket',
       () => ({ CACHE_S3_BUCKET: 'not-there' }),
       'store-no-bucket',
-      /^aws s3 mb s3:\/\/not-there --endpoint-url http/,
+      /^sandbox-cache setup$/,
       { CACHE_S3_BUCKET: undefined },
     ],
     [
@@ -182,6 +182,18 @@ it('all is well: lines, and a table to paste', async () => {
   expect(stdout).toContain('| `If-None-Match: *` on PutObject | honoured | the first of two savers wins |');
   expect(sandbox.keys).toEqual([]);
   expect(sandbox.uploads).toBe(0);
+});
+
+it('says how long this project would take, once it is stored', async () => {
+  makeNpmProject(sandbox.project);
+  const before = told(expectExit(await sandbox.run(['doctor', '--store', '--json']), 0));
+  expect(before.findings.map(({ id }) => id)).not.toContain('npm-estimate');
+  expectExit(await sandbox.run(['save', 'npm']), 0);
+  const after = told(expectExit(await sandbox.run(['doctor', '--store', '--json']), 0));
+  const estimate = after.findings.find(({ id }) => id === 'npm-estimate');
+  expect(estimate?.fact).toMatch(
+    /restore takes some [\d.]+ s to fetch its [\d.]+ \w+, and a save some [\d.]+ s/,
+  );
 });
 
 it('has ASCII signs where a locale says so', async () => {

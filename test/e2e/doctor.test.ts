@@ -1,4 +1,6 @@
 /** Broken set-ups: the doctor names each, its mend is typed, and then it is content. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { isRoot } from '../support/user.ts';
 import { expectExit, makeNpmProject, tool, useSandbox, writeFiles } from './support.ts';
@@ -107,6 +109,21 @@ const BROKEN: [what: string, broken: Broken, id: string, mark: Found['mark']][] 
   ],
 ];
 
+const TEMPORARY = { AWS_CREDENTIAL_EXPIRATION: new Date(Date.now() + 5 * 60_000).toISOString() };
+BROKEN.push(
+  [
+    'no such bucket',
+    {
+      env: { CACHE_S3_BUCKET: 'not-there' },
+      // Nobody is there to be asked.
+      typed: 'sandbox-cache() { command sandbox-cache "$@" $([ "$1" != setup ] || echo --yes); }',
+    },
+    'connection-store-no-bucket',
+    'failure',
+  ],
+  ['credentials that end soon', { env: TEMPORARY, input: '$ID\n$SECRET\n\n' }, 'expiry', 'warning'],
+);
+
 /** Root may write where no mode allows it. */
 const cases = BROKEN.filter(
   ([, , id]) => !(id === 'zstd' && 'zstd' in process.versions) && !(id === 'disk' && isRoot()),
@@ -179,6 +196,46 @@ it('does not ask a store again that has refused', async () => {
   const result = expectExit(await sandbox.run(['doctor'], { env }), 3);
   expect(result.stdout).toContain('node_modules is whole');
   expect(new Set(sandbox.server.requests.map(({ key }) => key)).size).toBe(1);
+});
+
+describe('whose the credentials are', () => {
+  const ask = async (answer: string | undefined, env = {}): Promise<{ text: string; asked: string[] }> => {
+    const asked: string[] = [];
+    const sts = createServer(({ url, headers }, response) => {
+      asked.push(`${url} ${headers.authorization} ${headers['x-amz-security-token']}`);
+      if (answer !== undefined) response.end(`<R><Arn>${answer}</Arn></R>`);
+    });
+    await new Promise<void>((resolve) => sts.listen(0, '127.0.0.1', resolve));
+    const AWS_ENDPOINT_URL_STS = `http://127.0.0.1:${(sts.address() as AddressInfo).port}`;
+    try {
+      const result = await sandbox.run(['doctor'], { env: { AWS_ENDPOINT_URL_STS, ...env } });
+      return { text: expectExit(result, 0).stdout, asked };
+    } finally {
+      sts.closeAllConnections();
+      sts.close();
+    }
+  };
+
+  it('is asked of STS, with a signature', async () => {
+    const { text, asked } = await ask('arn:aws:iam::123456789012:user/ci');
+    expect(text).toContain('They belong to arn:aws:iam::123456789012:user/ci');
+    expect(asked).toHaveLength(1);
+    expect(asked[0]).toMatch(/^\/\?Action=GetCallerIdentity&Version=2011-06-15 AWS4-HMAC-SHA256 .*\/sts\//);
+  });
+
+  it.each([
+    ['is silent', undefined],
+    ['says what is no ARN', '\u001b[2Jnobody'],
+  ])('is left out where STS %s', async (_, answer) => {
+    const { text, asked } = await ask(answer);
+    expect(asked).toHaveLength(1);
+    expect(text).not.toContain('They belong');
+  });
+
+  it('is not asked at an address that a checkout brings along', async () => {
+    const { asked } = await ask('arn:aws:iam::1:user/a', { AWS_ENDPOINT_URL_STS: undefined });
+    expect(asked).toEqual([]);
+  });
 });
 
 it('names a program that is missing, and looks at the rest all the same', async () => {

@@ -12,7 +12,7 @@ export function mendFor(error: CacheError, s3: S3Config, clockAheadMs: number): 
     case 'STORE_BAD_CREDENTIALS':
       return credentialMend(error, s3, clockAheadMs);
     case 'STORE_NO_BUCKET':
-      return `aws s3 mb s3://${s3.bucket}${s3.endpoint === undefined ? '' : ` --endpoint-url ${s3.endpoint}`}`;
+      return 'sandbox-cache setup';
     case 'STORE_WRONG_REGION':
       return ask(s3.names.region ?? 'AWS_REGION');
     case 'STORE_TLS':
