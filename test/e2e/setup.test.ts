@@ -75,10 +75,6 @@ describeEachServer(await availableServers(), (target) => {
     wipe(project, 'deps');
     expectExit(await run('restore', ...DEPS), 0);
 
-    if (!bucketSettings) {
-      expectExit(await run('setup', '--yes'), 0);
-      return;
-    }
     // Nobody is asked, because nothing is to be done.
     const second = expectExit(await run('setup'), 0);
     expect(second.stdout).not.toMatch(/^(set|to do)/m);

@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { randomUUID } from 'node:crypto';
 import type { Connection } from '../connection/connection.ts';
+import { noListing } from './no-listing.ts';
 import { look, put } from './requests.ts';
 import type { MakeStep } from './steps.ts';
 import type { Applied } from './wanted.ts';
@@ -46,7 +47,7 @@ export const publicAccessStep: MakeStep = async (connection, { bucket, prefix, b
   };
   const looked = await look(connection, {
     action: 's3:GetBucketPublicAccessBlock',
-    request: (client) => client.send(new GetPublicAccessBlockCommand({ Bucket: bucket })),
+    request: (client) => client.send(noListing(new GetPublicAccessBlockCommand({ Bucket: bucket }))),
     signal,
   });
   const command = ['put-public-access-block', '--public-access-block-configuration', cliText(WHOLE)];

@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import type { Connection } from '../connection/connection.ts';
 import { mergedRules, wantedRule } from './lifecycle.ts';
+import { noListing } from './no-listing.ts';
 import { look, put } from './requests.ts';
 import type { Applied, Step, Wanted } from './wanted.ts';
 import { counted } from '../../../text/counted.ts';
@@ -45,7 +46,7 @@ export const encryptionStep: MakeStep = async (connection, { bucket, encryption 
   const commands = [['put-bucket-encryption', '--server-side-encryption-configuration', json]];
   const looked = await look(connection, {
     action: 's3:GetEncryptionConfiguration',
-    request: (client) => client.send(new GetBucketEncryptionCommand({ Bucket: bucket })),
+    request: (client) => client.send(noListing(new GetBucketEncryptionCommand({ Bucket: bucket }))),
     signal,
   });
   const apply: Step['apply'] = (at) =>
@@ -59,7 +60,6 @@ export const encryptionStep: MakeStep = async (connection, { bucket, encryption 
   if (looked === 'missing') return { title, state: 'todo', commands, apply };
   if (looked === 'denied') return { title, state: 'todo', note: DENIED, commands, apply };
   const [rule] = looked.found.ServerSideEncryptionConfiguration?.Rules ?? [];
-  // Ceph RGW 16 does not know the question and lists the bucket.
   if (rule === undefined) return { title, state: 'unsupported', commands: [], apply: UNSUPPORTED };
   const { SSEAlgorithm, KMSMasterKeyID } = rule.ApplyServerSideEncryptionByDefault ?? {};
   const isSame = SSEAlgorithm === algorithm && (!isKms || key === undefined || KMSMasterKeyID === key);
@@ -81,7 +81,8 @@ export const lifecycleStep: MakeStep = async (connection, wanted, signal) => {
   const find = async (at: AbortSignal) =>
     look(connection, {
       action: 's3:GetLifecycleConfiguration',
-      request: (client) => client.send(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket })),
+      request: (client) =>
+        client.send(noListing(new GetBucketLifecycleConfigurationCommand({ Bucket: bucket }))),
       signal: at,
     });
   const apply = async (at: AbortSignal): Promise<Applied> => {
@@ -124,7 +125,8 @@ export const accelerationStep: MakeStep = async (connection, { bucket, accelerat
   if (connection.custom) return { title, state: 'unsupported', commands: [], apply: UNSUPPORTED };
   const looked = await look(connection, {
     action: 's3:GetAccelerateConfiguration',
-    request: (client) => client.send(new GetBucketAccelerateConfigurationCommand({ Bucket: bucket })),
+    request: (client) =>
+      client.send(noListing(new GetBucketAccelerateConfigurationCommand({ Bucket: bucket }))),
     signal,
   });
   const isOn = typeof looked === 'object' && looked.found.Status === 'Enabled';
@@ -157,7 +159,7 @@ export const loggingStep: MakeStep = async (connection, { bucket, logBucket }, s
   };
   const looked = await look(connection, {
     action: 's3:GetBucketLogging',
-    request: (client) => client.send(new GetBucketLoggingCommand({ Bucket: bucket })),
+    request: (client) => client.send(noListing(new GetBucketLoggingCommand({ Bucket: bucket }))),
     signal,
   });
   const target = typeof looked === 'object' ? looked.found.LoggingEnabled?.TargetBucket : undefined;
