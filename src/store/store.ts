@@ -133,5 +133,8 @@ export type WriteOutcome =
   | { type: 'saved'; size: number; etag: string; writeId?: string }
   /** Somebody else's entry is under the key. Ours was discarded. */
   | { type: 'exists' }
-  /** The service does not copy. Nothing is left of the entry; to be written again, without `copies`. */
-  | { type: 'not copied'; reason: string };
+  /**
+   * Not all could be copied. Nothing is left of the entry; to be written again, without `copies`.
+   * `isForGood`: the service will copy no other entry either.
+   */
+  | { type: 'not copied'; reason: string; isForGood: boolean };

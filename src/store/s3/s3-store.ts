@@ -97,7 +97,7 @@ class S3Store implements Store {
       sse,
       kmsKeyId,
     });
-    if (outcome.type === 'not copied') this.#copies = false;
+    if (outcome.type === 'not copied' && outcome.isForGood) this.#copies = false;
     return outcome;
   }
 

@@ -38,6 +38,8 @@ type Publish = PutObjectCommand | CompleteMultipartUploadCommand;
 export class UploadRequests {
   /** The first request that failed for good. */
   failure: Error | undefined;
+  /** What it was to do, as the SDK's command. */
+  failed: unknown;
   /** Whether a request that may make the object appear has been sent. */
   published = false;
   #uploadId: string | undefined;
@@ -64,10 +66,15 @@ export class UploadRequests {
       if (command instanceof CompleteMultipartUploadCommand) return await this.#complete(command);
       return await this.#send(command, this.#halt.signal);
     } catch (error) {
-      this.#fail(error as Error);
+      this.#fail(error as Error, command);
       throw error;
     }
   };
+
+  /** Ends the requests under way, because the upload is given up. */
+  halt(): void {
+    this.#halt.abort(new Error('the upload was given up'));
+  }
 
   /** Removes the multipart upload, if there is one. Never rejects: the reason for it is what must be told. */
   takeBack(): Promise<void> {
@@ -79,9 +86,11 @@ export class UploadRequests {
     this.#halt.unlink();
   }
 
-  #fail(error: Error): void {
-    if (this.failure !== undefined) return;
+  #fail(error: Error, command: unknown): void {
+    // Those that `halt` ends have not failed.
+    if (this.failure !== undefined || this.#halt.signal.aborted) return;
     this.failure = error;
+    this.failed = command;
     this.#halt.abort(error);
     this.#options.onFailure(error);
   }

@@ -42,7 +42,10 @@ export function canCopyFrom({ bucket }: Connection, { from }: Copies): boolean {
   return from.size >= LEAST_BYTES && source !== undefined;
 }
 
-/** @throws whatever a request failed with; then nothing is left of the upload */
+/** The older entry, or the number of parts, does not allow it. Another upload may well copy. */
+export class NotCopiedError extends Error {}
+
+/** @throws NotCopiedError; whatever the source or a request failed with. Then nothing is left of the upload */
 export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?: string | undefined }> {
   const { connection, requests, input, condition, source, parallel } = options;
   const { Bucket, Key } = input;
@@ -54,6 +57,7 @@ export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?
   try {
     for await (const part of plan(source)) {
       const PartNumber = done.length + underWay.size + 1;
+      if (PartNumber > MAX_PARTS) throw new NotCopiedError(`it would take more than ${MAX_PARTS} parts`);
       const target = { Bucket, Key, UploadId, PartNumber };
       const work: Promise<void> = write(options, target, part).then((written) => {
         done.push({ ...written, PartNumber });
@@ -70,10 +74,16 @@ export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?
     const complete = { Bucket, Key, UploadId, MultipartUpload: { Parts }, ...condition };
     return (await requests.send(new CompleteMultipartUploadCommand(complete))) as { ETag?: string };
   } catch (error) {
+    // A part that arrives after the upload was taken back would stay, and be paid for.
+    requests.halt();
+    await Promise.allSettled(underWay);
     await requests.takeBack();
     throw error;
   }
 }
+
+/** The most parts S3 takes. */
+export const MAX_PARTS = 10_000;
 
 /** With a checksum of parts, the service would ask for that of each part, and a copied one may have none. */
 const WHOLE_CHECKSUM = { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' } as const;
@@ -117,5 +127,5 @@ async function write(
 async function requireUnchanged({ connection, copies: { from }, signal }: CopyingOptions): Promise<void> {
   const present = (await lookUp(connection, from.key, signal))?.info;
   if (present === undefined || present.size !== from.size || !isSameObject(present, from))
-    throw new Error(`${from.key} was replaced while it was copied`);
+    throw new NotCopiedError(`${from.key} was replaced while it was copied`);
 }

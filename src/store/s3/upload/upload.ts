@@ -3,7 +3,12 @@
  * once, while every request it makes passes through `UploadRequests`. It ends in one of two ways: the object
  * is there, and what is there has been looked at; or nothing of ours is, the multipart upload included.
  */
-import type { S3Client } from '@aws-sdk/client-s3';
+import {
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  type S3Client,
+  UploadPartCopyCommand,
+} from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { randomUUID } from 'node:crypto';
 import { CacheError, reasonOf } from '../../../errors.ts';
@@ -16,7 +21,7 @@ import { lookUp, lookUpIfVisible, plainEtag, WRITE_ID, type ObjectInfo } from '.
 import { removeObject } from '../deletion.ts';
 import { UploadRequests } from './upload-requests.ts';
 import { UploadSource } from './upload-source.ts';
-import { uploadWithCopies } from './upload-with-copies.ts';
+import { MAX_PARTS, NotCopiedError, uploadWithCopies } from './upload-with-copies.ts';
 import { inspect } from '../errors/inspect.ts';
 
 export interface UploadOptions extends WriteOptions {
@@ -29,8 +34,6 @@ export interface UploadOptions extends WriteOptions {
   kmsKeyId?: string | undefined;
 }
 
-/** The most parts S3 takes. */
-const MAX_PARTS = 10_000;
 /** How long lib-storage may take to end by itself: a run must be over 2 s after its signal. */
 const SETTLE_MS = { interrupted: 1200, failed: 15_000 };
 /** Limit for finding out what became of an upload whose answer was lost. */
@@ -148,27 +151,51 @@ async function runToItsEnd(
 }
 
 /**
- * Without copies the upload may still succeed. So what cannot be told from an interruption, from the body's own
- * failure or from somebody else's object counts as "not copied", and nothing of ours is left.
+ * Where the service will not copy, an upload without copies may still succeed. Everything else ends as it would
+ * without copies.
  */
 async function afterCopying(
   result: { etag: string } | { error: unknown },
   written: Written,
 ): Promise<WriteOutcome> {
-  const { connection, key, options, writeId, source, requests } = written;
+  const { connection, key, options, writeId, requests } = written;
   const { signal } = options;
+  if ('error' in result) {
+    signal.throwIfAborted();
+    const { error } = result;
+    if (error instanceof NotCopiedError)
+      return { type: 'not copied', reason: error.message, isForGood: false };
+    if (!isRefusal(error, requests)) return afterFailure(error, written);
+    return { type: 'not copied', reason: reasonOf(error), isForGood: await isOldAsItWas(written) };
+  }
   try {
-    if ('etag' in result) return await afterSuccess(result.etag, written);
-    if (CONTESTED.has(inspect(result.error).name)) return await afterFailure(result.error, written);
+    return await afterSuccess(result.etag, written);
   } catch (error) {
     signal.throwIfAborted();
+    if (!(error instanceof CacheError) || error.code !== 'STORE_FAILED') throw error;
     // A service that copies something else than it was asked for.
     await removeObject(connection, key, { signal, etag: '', writeId });
-    return { type: 'not copied', reason: reasonOf(error) };
+    return { type: 'not copied', reason: reasonOf(error), isForGood: true };
   }
-  signal.throwIfAborted();
-  if (result.error === source.errored && result.error !== requests.failure) throw result.error;
-  return { type: 'not copied', reason: reasonOf(result.error) };
+}
+
+/** Whether a request failed that an upload without copies does not make, or makes in another way. */
+function isRefusal(error: unknown, { failure, failed }: UploadRequests): boolean {
+  if (error !== failure || classify(error) !== 'final') return false;
+  // Reading the older entry may be forbidden, or not be possible in this way.
+  if (failed instanceof UploadPartCopyCommand) return true;
+  const isAboutParts =
+    failed instanceof CompleteMultipartUploadCommand || failed instanceof CreateMultipartUploadCommand;
+  const { name, status } = inspect(error);
+  return isAboutParts && status !== 403 && !CONTESTED.has(name);
+}
+
+/** Whether the older entry is what was restored, as far as it may be seen. Swift refuses its own ETag. */
+async function isOldAsItWas({ connection, options: { copies, signal } }: Written): Promise<boolean> {
+  if (copies === undefined) return false;
+  const look = lookUp(connection, copies.from.key, signal).catch(() => undefined);
+  const present = await withinTime(look, LOOK_MS);
+  return present !== undefined && isSameObject(present.info, copies.from);
 }
 
 /** Whose object is there? Neither an answer's ETag nor that its condition was honoured is to be believed. */

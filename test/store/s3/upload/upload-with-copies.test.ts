@@ -1,10 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { bytesOf, type Chunk } from '../../../../src/async/chunks.ts';
+import { createDirectoryStore } from '../../../../src/store/local/local-store.ts';
+import { createFlights } from '../../../../src/store/local/flight.ts';
+import { createTieredStore } from '../../../../src/store/tiered.ts';
 import { createS3Store } from '../../../../src/store/s3/s3-store.ts';
 import type { Copies, EntryInfo, Store, WriteOutcome } from '../../../../src/store/store.ts';
 import { availableServers, describeEachServer } from '../../../support/servers.ts';
-import { denied, FOREVER, KEY, MIB, useScene } from '../faults.ts';
+import { temporaryDir } from '../../../archive/unpacking.ts';
+import { denied, FOREVER, internal, KEY, MIB, useScene } from '../faults.ts';
 import { createS3Subject, s3Options } from '../subject.ts';
 
 const never = new AbortController().signal;
@@ -181,6 +185,98 @@ describe('on the server of the tests', () => {
     });
     expect(await write()).toMatchObject({ type: 'not copied' });
     expectNothingLeft();
+  });
+
+  it('copies from another entry after one that was replaced', async () => {
+    const replaced = { ...from, etag: 'f'.repeat(32), writeId: 'another' };
+    const chunks = body(stored);
+    const first = await store.write(KEY, bytesOf(chunks), {
+      signal: never,
+      ifExists: 'keep',
+      metadata: {},
+      copies: { from: replaced, chunks },
+    });
+    expect(first).toMatchObject({ type: 'not copied', isForGood: false });
+    expectNothingLeft();
+    const asked = scene.server.count('UploadPartCopy');
+    expect(await write()).toMatchObject({ type: 'saved' });
+    expect(scene.server.count('UploadPartCopy')).toBeGreaterThan(asked);
+  });
+
+  it.each([
+    ['the network fails', 'UploadPartCopy', { type: 'reset' }, 'STORE_UNREACHABLE'],
+    ['the service stays busy', 'UploadPartCopy', internal, 'STORE_FAILED'],
+    ['parts may not be written', 'UploadPart', denied, 'STORE_ACCESS_DENIED'],
+    ['no upload may be begun', 'CreateMultipartUpload', denied, 'STORE_ACCESS_DENIED'],
+    ['it may not be completed', 'CompleteMultipartUpload', denied, 'STORE_ACCESS_DENIED'],
+  ] as const)('ends as an upload without copies where %s', async (_, operation, effect, code) => {
+    scene.server.faults.add({ match: (request) => request.operation === operation, times: FOREVER, effect });
+    const writing = scene.store.write(KEY, bytesOf(body([])), {
+      signal: never,
+      ifExists: 'keep',
+      metadata: {},
+      copies: { from, chunks: body(stored) },
+    });
+    await expect(writing).rejects.toMatchObject({ code });
+    expectNothingLeft();
+  });
+
+  it('knows its own object where the answer to its completion is lost for good', async () => {
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'CompleteMultipartUpload',
+      times: FOREVER,
+      effect: { type: 'reset', answered: true },
+    });
+    expect(await write()).toMatchObject({ type: 'saved', size: Buffer.concat(newer).length });
+    expect(await digestOf(store, KEY)).toBe(sha256(newer));
+  });
+
+  it('takes the upload back after its last request has ended', async () => {
+    const operations: string[] = [];
+    scene.server.faults.add({
+      match: ({ operation }) => {
+        operations.push(operation);
+        return operation === 'UploadPartCopy';
+      },
+      times: FOREVER,
+      effect: { type: 'stall' },
+    });
+    const failure = new Error('the tree has changed');
+    async function* failing(): AsyncGenerator<Chunk> {
+      yield* stored.slice(0, 14);
+      await expect.poll(() => operations, { timeout: 10_000 }).toContain('UploadPartCopy');
+      throw failure;
+    }
+    await expect(write(failing())).rejects.toBe(failure);
+    expect(operations.at(-1)).toBe('AbortMultipartUpload');
+    expectNothingLeft();
+  });
+
+  it('leaves the copy of a directory in front to the upload that has all of it', async () => {
+    const dir = temporaryDir();
+    const emit = (): void => {};
+    const local = createDirectoryStore({ dir, maxSizeBytes: 1e9, emit });
+    const tiered = createTieredStore({ local, remote: store, flights: createFlights(dir), emit });
+    const writeBoth = (): Promise<WriteOutcome> => {
+      const chunks = body(stored);
+      return tiered.write(KEY, bytesOf(chunks), {
+        signal: never,
+        ifExists: 'replace',
+        metadata: {},
+        copies: { from, chunks },
+      });
+    };
+    scene.server.faults.add({
+      match: ({ operation }) => operation === 'UploadPartCopy',
+      times: 1,
+      effect: { type: 'error', status: 404, code: 'NoSuchKey' },
+    });
+    expect(await writeBoth()).toMatchObject({ type: 'not copied' });
+    expect(await local.stat(KEY, { signal: never })).toBeUndefined();
+    scene.server.requests.length = 0;
+    expect(await writeBoth()).toMatchObject({ type: 'saved' });
+    expect(await digestOf(local, KEY)).toBe(sha256(newer));
+    expect(await digestOf(store, KEY)).toBe(sha256(newer));
   });
 
   it('throws what the body throws, and leaves nothing', async () => {
