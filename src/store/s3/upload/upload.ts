@@ -158,14 +158,14 @@ async function afterCopying(
   result: { etag: string } | { error: unknown },
   written: Written,
 ): Promise<WriteOutcome> {
-  const { connection, key, options, writeId, requests } = written;
+  const { connection, key, options, writeId } = written;
   const { signal } = options;
   if ('error' in result) {
     signal.throwIfAborted();
     const { error } = result;
     if (error instanceof NotCopiedError)
       return { type: 'not copied', reason: error.message, isForGood: false };
-    if (!isRefusal(error, requests)) return afterFailure(error, written);
+    if (!isRefusal(error, written)) return afterFailure(error, written);
     return { type: 'not copied', reason: reasonOf(error), isForGood: await isOldAsItWas(written) };
   }
   try {
@@ -180,14 +180,20 @@ async function afterCopying(
 }
 
 /** Whether a request failed that an upload without copies does not make, or makes in another way. */
-function isRefusal(error: unknown, { failure, failed }: UploadRequests): boolean {
+function isRefusal(error: unknown, { connection, key, requests: { failure, failed } }: Written): boolean {
   if (error !== failure || classify(error) !== 'final') return false;
-  // Reading the older entry may be forbidden, or not be possible in this way.
-  if (failed instanceof UploadPartCopyCommand) return true;
+  const { name } = inspect(error);
+  const { code } = connection.explain(error, { action: 's3:PutObject', key });
+  if (failed instanceof UploadPartCopyCommand) {
+    // Reading the older entry may be forbidden, or not be possible in this way.
+    const isAboutSource = name === 'NoSuchKey' || name === 'PreconditionFailed';
+    return (
+      isAboutSource || code === 'STORE_ACCESS_DENIED' || (code === 'STORE_FAILED' && !CONTESTED.has(name))
+    );
+  }
   const isAboutParts =
     failed instanceof CompleteMultipartUploadCommand || failed instanceof CreateMultipartUploadCommand;
-  const { name, status } = inspect(error);
-  return isAboutParts && status !== 403 && !CONTESTED.has(name);
+  return isAboutParts && code === 'STORE_FAILED' && !CONTESTED.has(name);
 }
 
 /** Whether the older entry is what was restored, as far as it may be seen. Swift refuses its own ETag. */
