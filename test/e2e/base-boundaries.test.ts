@@ -1,4 +1,4 @@
-/** What an install on top of an older entry leaves as it was: the lockfile, mounts, and what lies outside of the project. */
+/** What an install on top of an older entry leaves as it was: the lockfile, mounts, the bucket, and what lies outside of the project. */
 import {
   existsSync,
   mkdirSync,
@@ -8,6 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { npm, npmEnv } from '../recipes/npm/npm-tree.ts';
@@ -21,6 +22,8 @@ const noMounts = whyNoMounts() !== undefined;
 const NAMES = ['a', 'b', 'c', 'd'];
 const ones = Object.fromEntries(NAMES.map((name) => [name, '1.0.0']));
 const bumped = { ...ones, a: '2.0.0' };
+/** So large that an entry with them is worth copying from. */
+const large = Object.fromEntries(Array.from({ length: 8 }, (_, n) => [`large-${n}`, '1.0.0']));
 
 let registry: Registry;
 beforeAll(async () => {
@@ -32,7 +35,12 @@ beforeAll(async () => {
       files: { 'cli.js': '#!/bin/sh\n' },
     })),
   );
-  registry = await startRegistry(published);
+  const data = (): string => randomBytes(1_500_000).toString('base64');
+  const heavy = Object.keys(large).map((name) => ({
+    manifest: { name, version: '1.0.0' },
+    files: { 'data.txt': data() },
+  }));
+  registry = await startRegistry([...published, ...heavy]);
 });
 afterAll(() => registry.close());
 
@@ -67,11 +75,11 @@ async function ensure(extra: Record<string, string> = {}): Promise<string> {
 }
 
 /** An entry, then no tree, and another lockfile. */
-async function beginBump(workspaces: string[] = []): Promise<void> {
-  await want(ones, workspaces);
+async function beginBump(workspaces: string[] = [], more: Record<string, string> = {}): Promise<void> {
+  await want({ ...ones, ...more }, workspaces);
   expect(await ensure()).toMatch(FROM_NOTHING);
   wipe(sandbox.project, 'node_modules');
-  await want(bumped, workspaces);
+  await want({ ...bumped, ...more }, workspaces);
 }
 
 const lockfile = (): string => readFileSync(path('package-lock.json'), 'utf8');
@@ -114,6 +122,30 @@ it('says so where the lockfile cannot be put back', async () => {
   expect(failed.code).not.toBe(0);
   expect(failed.stderr).toMatch(/has changed package-lock.json, which could not be put back: .*EISDIR/);
 });
+
+it.each(['UploadPartCopy', 'CompleteMultipartUpload'])(
+  'leaves the bucket as it was when the save is stopped at %s',
+  async (operation) => {
+    await beginBump([], large);
+    const before = sandbox.keys;
+    let hits = 0;
+    sandbox.server.faults.add({
+      match: (request) => request.operation === operation && ++hits > 0,
+      times: 1000,
+      effect: { type: 'stall' },
+    });
+    const running = await sandbox.start(['ensure', 'npm'], { env: env() });
+    await expect.poll(() => hits, { timeout: 60_000 }).toBeGreaterThan(0);
+    running.child.kill('SIGTERM');
+    expectExit(await running.done, 143);
+    expect(sandbox.uploads).toBe(0);
+    expect(sandbox.keys).toEqual(before);
+    sandbox.server.faults.clear();
+    // The tree was whole before the save, and is saved now.
+    expect(await ensure()).toMatch(/^Node packages ready: .*saved/m);
+    expect(sandbox.keys).toHaveLength(before.length + 1);
+  },
+);
 
 it.skipIf(noMounts)('leaves alone what is mounted in the tree', async () => {
   await beginBump();
