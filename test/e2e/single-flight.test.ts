@@ -1,7 +1,7 @@
 /** Several processes of one node, one CACHE_LOCAL_DIR: one fetches, the others wait for its copy. Through the built command. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { DEPS, expectExit, makeProject, treeOf, useSandbox, writeFiles } from './support.ts';
 
 const sandbox = useSandbox();
@@ -44,7 +44,7 @@ describe('several restores at once on one node', () => {
       effect: { type: 'stall', responseBytes: 1000 },
     });
     const leader = await sandbox.start(['restore', ...DEPS], { cwd: project(0), env: local() });
-    await vi.waitFor(() => expect(fetches()).toBe(1), 10_000);
+    await expect.poll(() => fetches()).toBe(1);
     const follower = await sandbox.start(['restore', ...DEPS], {
       cwd: project(1),
       env: { ...local(), CACHE_VERBOSE: 'true' },

@@ -58,7 +58,7 @@ export function describeStoreContract(createSubject: () => Promise<Subject>): vo
     for await (const _ of store.list(subject.prefix, { signal: own }));
     await store.remove(key, { signal: own });
     // The SDK lets go of it when the connection of its last request is idle again.
-    await vi.waitFor(() => expect(getEventListeners(own, 'abort')).toEqual([]));
+    await expect.poll(() => getEventListeners(own, 'abort')).toEqual([]);
   });
 
   describe('reading', () => {
@@ -302,7 +302,7 @@ export function describeStoreContract(createSubject: () => Promise<Subject>): vo
         }),
       };
       await expect(store.write(key, body, { ...keep, signal: stopping })).rejects.toBe(reason);
-      await vi.waitFor(() => expect(told).toHaveBeenCalled());
+      await expect.poll(() => told).toHaveBeenCalled();
     });
 
     it('leaves the entry that was there', async () => {

@@ -124,14 +124,17 @@ describe('an abort', () => {
   it('ends a child that does not listen to it, though its parent does', async () => {
     const controller = new AbortController();
     const started = appears('child');
-    const script =
-      "(trap '' TERM; while :; do sleep 0.1; done) & echo $! > child.new; mv child.new child; wait";
-    const running = runCommand(sh(script), captured(controller.signal));
+    // The child says who it is when it has stopped listening, not before.
+    const child = "trap '' TERM; echo $$ > child.new; mv child.new child; while :; do sleep 0.1; done";
+    const running = runCommand(
+      sh(`sh -c "${child.replaceAll('$', '\\$')}" & wait`),
+      captured(controller.signal),
+    );
     await started;
     controller.abort(reason);
     await expect(running).rejects.toBe(reason);
-    const child = Number(readFileSync(join(project.dir, 'child'), 'utf8'));
-    await expect.poll(() => isAlive(child)).toBe(false);
+    const pid = Number(readFileSync(join(project.dir, 'child'), 'utf8'));
+    await expect.poll(() => isAlive(pid)).toBe(false);
   });
 
   it('ends one that does not listen', async () => {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Project } from '../../../src/recipes/support/recipe.ts';
 import { committedDigests } from '../../../src/session/base/git-history.ts';
 import { makeTemporaryFolder, type TemporaryFolder } from '../../support/temporary.ts';
@@ -86,7 +86,7 @@ it('is given up at once when the run is stopped', async () => {
   const slow = makeSlowGit();
   const { signal, abort } = stopping();
   const digests = committedDigests(slow, { most: 8, signal });
-  await vi.waitFor(() => expect(readdirSync(join(folder.path, 'bin'))).toContain('begun'), { interval: 5 });
+  await expect.poll(() => readdirSync(join(folder.path, 'bin'))).toContain('begun');
   abort();
   await expect(digests).rejects.toThrow('stopped');
 });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createS3Store } from '../../../src/store/s3/s3-store.ts';
 import type { FaultEffect, LoggedRequest, S3User } from '../../support/s3-server.ts';
 import { pieces, sha256, stoppable } from '../contract.ts';
@@ -341,7 +341,7 @@ describe('an upload', () => {
       signal: stopping,
     });
     const ended = write.catch((error: unknown) => error);
-    await vi.waitFor(() => expect(server.count('UploadPart')).toBeGreaterThan(0));
+    await expect.poll(() => server.count('UploadPart')).toBeGreaterThan(0);
     stop();
     expect(await Promise.race([ended, sleep(5000, 'still running')])).toBe(reason);
     expect(warnings).toEqual([expect.stringContaining('could not be removed')]);

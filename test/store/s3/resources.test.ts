@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createS3Store } from '../../../src/store/s3/s3-store.ts';
 import type { Store } from '../../../src/store/store.ts';
 import { startS3Server, type S3Server } from '../../support/s3-server.ts';
@@ -42,34 +42,34 @@ it('a consumer that stops early ends the connections in use', async () => {
   stallLaterRanges();
   const body = (await present(store, KEY)).body[Symbol.asyncIterator]();
   await body.next();
-  await vi.waitFor(() => expect(proxy.connections()).toBe(4));
+  await expect.poll(() => proxy.connections()).toBe(4);
   await body.return?.();
-  await vi.waitFor(() => expect(proxy.connections()).toBeLessThanOrEqual(1));
+  await expect.poll(() => proxy.connections()).toBeLessThanOrEqual(1);
 });
 
 it('so does one that never begins', async () => {
   stallLaterRanges();
   const entry = await present(store, KEY);
-  await vi.waitFor(() => expect(proxy.connections()).toBe(4));
+  await expect.poll(() => proxy.connections()).toBe(4);
   await entry.body[Symbol.asyncIterator]().return?.();
-  await vi.waitFor(() => expect(proxy.connections()).toBeLessThanOrEqual(1));
+  await expect.poll(() => proxy.connections()).toBeLessThanOrEqual(1);
 });
 
 it('so does an abort', async () => {
   stallLaterRanges();
   const { signal, stop } = stoppable();
   await store.open(KEY, { signal });
-  await vi.waitFor(() => expect(proxy.connections()).toBe(4));
+  await expect.poll(() => proxy.connections()).toBe(4);
   stop();
-  await vi.waitFor(() => expect(proxy.connections()).toBeLessThanOrEqual(1));
+  await expect.poll(() => proxy.connections()).toBeLessThanOrEqual(1);
 });
 
 it('so does closing the store, and nothing begins anew', async () => {
   stallLaterRanges();
   await present(store, KEY);
-  await vi.waitFor(() => expect(proxy.connections()).toBe(4));
+  await expect.poll(() => proxy.connections()).toBe(4);
   store.close();
-  await vi.waitFor(() => expect(proxy.connections()).toBe(0));
+  await expect.poll(() => proxy.connections()).toBe(0);
   const { length } = server.requests;
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(server.requests).toHaveLength(length);
@@ -79,7 +79,7 @@ it('no more ranges are asked for than the window holds, however slow the consume
   server.place('test-bucket', { key: KEY, body: randomBytes(20 * MIB) });
   const body = (await present(store, KEY)).body[Symbol.asyncIterator]();
   await body.next();
-  await vi.waitFor(() => expect(server.requests.filter(({ status }) => status === 206)).toHaveLength(4));
+  await expect.poll(() => server.requests.filter(({ status }) => status === 206)).toHaveLength(4);
   await new Promise((resolve) => setTimeout(resolve, 200));
   expect(server.requests).toHaveLength(4);
   await body.return?.();
