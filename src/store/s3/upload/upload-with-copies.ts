@@ -42,8 +42,15 @@ export function canCopyFrom({ bucket }: Connection, { from }: Copies): boolean {
   return from.size >= LEAST_BYTES && source !== undefined;
 }
 
-/** The older entry, or the number of parts, does not allow it. Another upload may well copy. */
-export class NotCopiedError extends Error {}
+/** A copy that no request has failed for. */
+export class NotCopiedError extends Error {
+  /** Whether the service will copy nothing else either. */
+  readonly isForGood: boolean;
+  constructor(message: string, { isForGood }: { isForGood: boolean }) {
+    super(message);
+    this.isForGood = isForGood;
+  }
+}
 
 /** @throws NotCopiedError; whatever the source or a request failed with. Then nothing is left of the upload */
 export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?: string | undefined }> {
@@ -57,7 +64,8 @@ export async function uploadWithCopies(options: CopyingOptions): Promise<{ ETag?
   try {
     for await (const part of plan(source)) {
       const PartNumber = done.length + underWay.size + 1;
-      if (PartNumber > MAX_PARTS) throw new NotCopiedError(`it would take more than ${MAX_PARTS} parts`);
+      if (PartNumber > MAX_PARTS)
+        throw new NotCopiedError(`it would take more than ${MAX_PARTS} parts`, { isForGood: false });
       const target = { Bucket, Key, UploadId, PartNumber };
       const work: Promise<void> = write(options, target, part).then((written) => {
         done.push({ ...written, PartNumber });
@@ -119,7 +127,9 @@ async function write(
     CopySourceRange: `bytes=${part.start}-${part.end - 1}`,
   });
   const { CopyPartResult: result } = (await requests.send(copy)) as { CopyPartResult?: CopyPartResult };
-  if (result?.ETag === undefined) throw new Error('a part was copied, and nothing told of it');
+  // It may have taken this for a part without a body.
+  if (result?.ETag === undefined)
+    throw new NotCopiedError('a part was copied, and nothing told of it', { isForGood: true });
   return { ETag: result.ETag };
 }
 
@@ -127,5 +137,5 @@ async function write(
 async function requireUnchanged({ connection, copies: { from }, signal }: CopyingOptions): Promise<void> {
   const present = (await lookUp(connection, from.key, signal))?.info;
   if (present === undefined || present.size !== from.size || !isSameObject(present, from))
-    throw new NotCopiedError(`${from.key} was replaced while it was copied`);
+    throw new NotCopiedError(`${from.key} was replaced while it was copied`, { isForGood: false });
 }

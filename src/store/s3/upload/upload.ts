@@ -164,7 +164,7 @@ async function afterCopying(
     signal.throwIfAborted();
     const { error } = result;
     if (error instanceof NotCopiedError)
-      return { type: 'not copied', reason: error.message, isForGood: false };
+      return { type: 'not copied', reason: error.message, isForGood: error.isForGood };
     if (!isRefusal(error, written)) return afterFailure(error, written);
     return { type: 'not copied', reason: reasonOf(error), isForGood: await isOldAsItWas(written) };
   }
@@ -181,7 +181,9 @@ async function afterCopying(
 
 /** Whether a request failed that an upload without copies does not make, or makes in another way. */
 function isRefusal(error: unknown, { connection, key, requests: { failure, failed } }: Written): boolean {
-  if (error !== failure || classify(error) !== 'final') return false;
+  if (error !== failure) return false;
+  if (failed instanceof UploadPartCopyCommand && reasonOf(error) === EMPTY_ANSWER) return true;
+  if (classify(error) !== 'final') return false;
   const { name } = inspect(error);
   const { code } = connection.explain(error, { action: 's3:PutObject', key });
   if (failed instanceof UploadPartCopyCommand) {
@@ -195,6 +197,12 @@ function isRefusal(error: unknown, { connection, key, requests: { failure, faile
     failed instanceof CompleteMultipartUploadCommand || failed instanceof CreateMultipartUploadCommand;
   return isAboutParts && code === 'STORE_FAILED' && !CONTESTED.has(name);
 }
+
+/**
+ * What the SDK makes of a 200 without a body. A service that takes a copy for an ordinary part answers so, however
+ * often it is asked.
+ */
+const EMPTY_ANSWER = 'S3 aborted request';
 
 /** Whether the older entry is what was restored, as far as it may be seen. Swift refuses its own ETag. */
 async function isOldAsItWas({ connection, options: { copies, signal } }: Written): Promise<boolean> {

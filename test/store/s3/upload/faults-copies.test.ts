@@ -48,6 +48,8 @@ function chunks(): AsyncIterable<Chunk> {
 
 const refused = (code: string, status = 400): FaultEffect => ({ type: 'error', status, code });
 
+const told = (text: string): FaultEffect => ({ type: 'document', make: () => text });
+
 const cases: [string, string, FaultEffect, number, Outcome | 'not copied'][] = [];
 for (const operation of ['CreateMultipartUpload', 'UploadPart', 'UploadPartCopy', 'CompleteMultipartUpload'])
   cases.push(
@@ -76,6 +78,8 @@ cases.push(
   ['answer lost', 'CompleteMultipartUpload', { type: 'reset', answered: true }, FOREVER, 'recovered'],
   ['error in a 200', 'UploadPartCopy', { type: 'error-in-200', code: 'InternalError' }, 2, 'recovered'],
   ['no such operation', 'UploadPartCopy', refused('NotImplemented', 501), FOREVER, 'not copied'],
+  ['an answer that tells nothing', 'UploadPartCopy', told('<CopyPartResult/>'), FOREVER, 'not copied'],
+  ['an answer without a body', 'UploadPartCopy', told(''), FOREVER, 'not copied'],
   ['no such source', 'UploadPartCopy', refused('NoSuchKey', 404), FOREVER, 'not copied'],
   ['another source', 'UploadPartCopy', refused('PreconditionFailed', 412), FOREVER, 'not copied'],
   ['parts of several sizes', 'CompleteMultipartUpload', refused('InvalidPart'), FOREVER, 'not copied'],
