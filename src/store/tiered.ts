@@ -10,7 +10,7 @@
 import type { Emit } from '../events.ts';
 import { checkCopy } from './copy-check.ts';
 import { originMetadata, splitMetadata } from './origin.ts';
-import { type Chunk, isHeld, readAll } from '../async/chunks.ts';
+import { bytesOf, type Chunk, isHeld, readAll } from '../async/chunks.ts';
 import { Relay } from '../async/relay.ts';
 import type { Flight, Flights } from './local/flight.ts';
 import type {
@@ -118,9 +118,10 @@ class TieredStore implements Store {
     const { copies } = options;
     const copy = this.#startCopy(key, { ...options, metadata, ifExists: 'replace' });
     try {
-      const outcome = await this.#remote.write(key, passing(body, copy.relay), {
+      const chunks = passing(copies?.chunks ?? body, copy.relay);
+      const outcome = await this.#remote.write(key, bytesOf(chunks), {
         ...options,
-        copies: copies && { ...copies, chunks: passingChunks(copies.chunks, copy.relay) },
+        copies: copies && { ...copies, chunks },
       });
       if (outcome.type === 'saved') {
         // This comes in time: a directory writes an entry's metadata when it has the whole entry.
@@ -261,15 +262,8 @@ interface CopyOptions extends StoreOptions {
 /** Ends a copy that is not wanted any more. */
 class Dropped extends Error {}
 
-async function* passing(body: AsyncIterable<Uint8Array>, relay: Relay): AsyncGenerator<Uint8Array> {
-  for await (const chunk of body) {
-    await relay.push(chunk);
-    yield chunk;
-  }
-}
-
-/** The near store needs all of the bytes, also what the far one copies. */
-async function* passingChunks(chunks: AsyncIterable<Chunk>, relay: Relay): AsyncGenerator<Chunk> {
+/** The near store needs all of the bytes, also those that the far one copies. */
+async function* passing(chunks: AsyncIterable<Chunk>, relay: Relay): AsyncGenerator<Chunk> {
   for await (const { chunk, bytes } of readAll(chunks)) {
     await relay.push(bytes);
     yield isHeld(chunk) ? { ...chunk, read: () => Promise.resolve(bytes) } : bytes;

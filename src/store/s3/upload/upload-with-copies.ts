@@ -42,7 +42,7 @@ export function canCopyFrom({ bucket }: Connection, { from }: Copies): boolean {
   return from.size >= LEAST_BYTES && source !== undefined;
 }
 
-/** A copy that no request has failed for. */
+/** Not all can be copied, although no request has failed. */
 export class NotCopiedError extends Error {
   /** Whether the service will copy nothing else either. */
   readonly isForGood: boolean;
@@ -135,7 +135,16 @@ async function write(
 
 /** Ceph RGW and moto take any ETag in the condition of a copy. */
 async function requireUnchanged({ connection, copies: { from }, signal }: CopyingOptions): Promise<void> {
+  if (await isAsItWas(connection, from, signal)) return;
+  throw new NotCopiedError(`${from.key} was replaced while it was copied`, { isForGood: false });
+}
+
+/** Whether the older entry is still the object that was restored. @throws what the look at it fails with */
+export async function isAsItWas(
+  connection: Connection,
+  from: Copies['from'],
+  signal: AbortSignal,
+): Promise<boolean> {
   const present = (await lookUp(connection, from.key, signal))?.info;
-  if (present === undefined || present.size !== from.size || !isSameObject(present, from))
-    throw new NotCopiedError(`${from.key} was replaced while it was copied`, { isForGood: false });
+  return present !== undefined && present.size === from.size && isSameObject(present, from);
 }

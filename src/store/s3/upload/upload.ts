@@ -21,7 +21,7 @@ import { lookUp, lookUpIfVisible, plainEtag, WRITE_ID, type ObjectInfo } from '.
 import { removeObject } from '../deletion.ts';
 import { UploadRequests } from './upload-requests.ts';
 import { UploadSource } from './upload-source.ts';
-import { MAX_PARTS, NotCopiedError, uploadWithCopies } from './upload-with-copies.ts';
+import { isAsItWas, MAX_PARTS, NotCopiedError, uploadWithCopies } from './upload-with-copies.ts';
 import { inspect } from '../errors/inspect.ts';
 
 export interface UploadOptions extends WriteOptions {
@@ -166,7 +166,7 @@ async function afterCopying(
     if (error instanceof NotCopiedError)
       return { type: 'not copied', reason: error.message, isForGood: error.isForGood };
     if (!isRefusal(error, written)) return afterFailure(error, written);
-    return { type: 'not copied', reason: reasonOf(error), isForGood: await isOldAsItWas(written) };
+    return { type: 'not copied', reason: reasonOf(error), isForGood: await mayBlameService(written) };
   }
   try {
     return await afterSuccess(result.etag, written);
@@ -204,12 +204,11 @@ function isRefusal(error: unknown, { connection, key, requests: { failure, faile
  */
 const EMPTY_ANSWER = 'S3 aborted request';
 
-/** Whether the older entry is what was restored, as far as it may be seen. Swift refuses its own ETag. */
-async function isOldAsItWas({ connection, options: { copies, signal } }: Written): Promise<boolean> {
+/** Whether a copy was refused although the older entry is still there. Swift refuses its own ETag. */
+async function mayBlameService({ connection, options: { copies, signal } }: Written): Promise<boolean> {
   if (copies === undefined) return false;
-  const look = lookUp(connection, copies.from.key, signal).catch(() => undefined);
-  const present = await withinTime(look, LOOK_MS);
-  return present !== undefined && isSameObject(present.info, copies.from);
+  const look = isAsItWas(connection, copies.from, signal).catch(() => false);
+  return (await withinTime(look, LOOK_MS)) === true;
 }
 
 /** Whose object is there? Neither an answer's ETag nor that its condition was honoured is to be believed. */
