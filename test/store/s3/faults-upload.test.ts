@@ -2,19 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { createS3Store } from '../../../src/store/s3/s3-store.ts';
-import type { FaultEffect, LoggedRequest, S3User } from '../../support/s3-server.ts';
+import type { LoggedRequest, S3User } from '../../support/s3-server.ts';
 import { pieces, sha256, stoppable } from '../contract.ts';
 import {
   denied,
   expired,
+  type FaultCase,
+  faultsAnywhere,
   FOREVER,
-  internal,
   KEY,
   MIB,
   outcomeOf,
-  slowDown,
   useScene,
-  type Outcome,
 } from './faults.ts';
 import { startSlowProxy } from './slow-proxy.ts';
 import { s3Options } from './subject.ts';
@@ -30,24 +29,10 @@ describe('an upload', () => {
     ({ operation }: LoggedRequest): boolean =>
       operation === name;
 
-  const cases: [string, string, FaultEffect, number, Outcome][] = [];
+  const cases: FaultCase[] = [];
   const operations = ['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload'];
   for (const operation of operations) {
-    cases.push(
-      ['reset', operation, { type: 'reset' }, 2, 'recovered'],
-      ['reset', operation, { type: 'reset' }, FOREVER, 'STORE_UNREACHABLE'],
-      ['stall', operation, { type: 'stall' }, 1, 'recovered'],
-      ['stall', operation, { type: 'stall' }, FOREVER, 'STORE_STALLED'],
-      ['500', operation, internal, 2, 'recovered'],
-      ['500', operation, internal, FOREVER, 'STORE_FAILED'],
-      ['503 SlowDown, a burst', operation, slowDown, 6, 'recovered'],
-      ['503 SlowDown', operation, slowDown, FOREVER, 'STORE_BUSY'],
-      ['403', operation, denied, 1, 'STORE_ACCESS_DENIED'],
-      ['expired token, renewed', operation, expired, 1, 'recovered'],
-      ['expired token', operation, expired, FOREVER, 'STORE_BAD_CREDENTIALS'],
-      ['web page', operation, { type: 'html', status: 403 }, FOREVER, 'STORE_NOT_S3'],
-      ['slow answer', operation, { type: 'delay', ms: 50 }, FOREVER, 'recovered'],
-    );
+    cases.push(...faultsAnywhere(operation), ['403', operation, denied, 1, 'STORE_ACCESS_DENIED']);
   }
   for (const operation of ['PutObject', 'UploadPart']) {
     cases.push(

@@ -45,6 +45,32 @@ export const internal: FaultEffect = { type: 'error', status: 500, code: 'Intern
 export const expired: FaultEffect = { type: 'error', status: 400, code: 'ExpiredToken' };
 export const denied: FaultEffect = { type: 'error', status: 403, code: 'AccessDenied' };
 
+export type FaultCase<O = Outcome> = [
+  what: string,
+  operation: string,
+  effect: FaultEffect,
+  times: number,
+  outcome: O,
+];
+
+/** What becomes of a request of an upload, whichever it is, when a fault passes, and when it stays. */
+export function faultsAnywhere(operation: string): FaultCase[] {
+  return [
+    ['reset', operation, { type: 'reset' }, 2, 'recovered'],
+    ['reset', operation, { type: 'reset' }, FOREVER, 'STORE_UNREACHABLE'],
+    ['stall', operation, { type: 'stall' }, 1, 'recovered'],
+    ['stall', operation, { type: 'stall' }, FOREVER, 'STORE_STALLED'],
+    ['500', operation, internal, 2, 'recovered'],
+    ['500', operation, internal, FOREVER, 'STORE_FAILED'],
+    ['503 SlowDown, a burst', operation, slowDown, 6, 'recovered'],
+    ['503 SlowDown', operation, slowDown, FOREVER, 'STORE_BUSY'],
+    ['expired token, renewed', operation, expired, 1, 'recovered'],
+    ['expired token', operation, expired, FOREVER, 'STORE_BAD_CREDENTIALS'],
+    ['web page', operation, { type: 'html', status: 403 }, FOREVER, 'STORE_NOT_S3'],
+    ['slow answer', operation, { type: 'delay', ms: 50 }, FOREVER, 'recovered'],
+  ];
+}
+
 export async function outcomeOf(work: () => Promise<unknown>): Promise<Outcome> {
   try {
     await work();

@@ -2,21 +2,21 @@
  * The fault matrix of uploads that copy: what a fault that passes, and one that stays, make of each kind of
  * request. `not copied` is for refusals alone; then nothing is left, and the same upload without copies succeeds.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { bytesOf, type Chunk } from '../../../../src/async/chunks.ts';
 import type { Copies, Store } from '../../../../src/store/store.ts';
 import type { FaultEffect } from '../../../support/s3-server.ts';
+import { sha256 } from '../../contract.ts';
 import {
   denied,
-  expired,
+  type FaultCase,
+  faultsAnywhere,
   FOREVER,
-  internal,
   KEY,
   MIB,
   type Outcome,
   outcomeOf,
-  slowDown,
   useScene,
 } from '../faults.ts';
 
@@ -50,28 +50,15 @@ const refused = (code: string, status = 400): FaultEffect => ({ type: 'error', s
 
 const told = (text: string): FaultEffect => ({ type: 'document', make: () => text });
 
-const cases: [string, string, FaultEffect, number, Outcome | 'not copied'][] = [];
+const cases: FaultCase<Outcome | 'not copied'>[] = [];
 for (const operation of ['CreateMultipartUpload', 'UploadPart', 'UploadPartCopy', 'CompleteMultipartUpload'])
-  cases.push(
-    ['reset', operation, { type: 'reset' }, 2, 'recovered'],
-    ['reset', operation, { type: 'reset' }, FOREVER, 'STORE_UNREACHABLE'],
-    ['stall', operation, { type: 'stall' }, 1, 'recovered'],
-    ['stall', operation, { type: 'stall' }, FOREVER, 'STORE_STALLED'],
-    ['500', operation, internal, 2, 'recovered'],
-    ['500', operation, internal, FOREVER, 'STORE_FAILED'],
-    ['503 SlowDown, a burst', operation, slowDown, 6, 'recovered'],
-    ['503 SlowDown', operation, slowDown, FOREVER, 'STORE_BUSY'],
-    ['expired token, renewed', operation, expired, 1, 'recovered'],
-    ['expired token', operation, expired, FOREVER, 'STORE_BAD_CREDENTIALS'],
-    ['web page', operation, { type: 'html', status: 403 }, FOREVER, 'STORE_NOT_S3'],
-    [
-      '403',
-      operation,
-      denied,
-      FOREVER,
-      operation === 'UploadPartCopy' ? 'not copied' : 'STORE_ACCESS_DENIED',
-    ],
-  );
+  cases.push(...faultsAnywhere(operation), [
+    '403',
+    operation,
+    denied,
+    FOREVER,
+    operation === 'UploadPartCopy' ? 'not copied' : 'STORE_ACCESS_DENIED',
+  ]);
 for (const operation of ['UploadPart', 'UploadPartCopy', 'CompleteMultipartUpload'])
   cases.push(['answer lost', operation, { type: 'reset', answered: true }, 1, 'recovered']);
 cases.push(
@@ -109,7 +96,6 @@ describe('an upload that copies', () => {
     if (outcome === 'not copied') await write();
     if (outcome !== 'recovered' && outcome !== 'not copied') return;
     expect(type).toBe('saved');
-    const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-    expect(hash(scene.server.read(BUCKET, KEY)!)).toBe(hash(Buffer.concat(newer)));
+    expect(sha256(scene.server.read(BUCKET, KEY)!)).toBe(sha256(Buffer.concat(newer)));
   });
 });
